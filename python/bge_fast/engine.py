@@ -1,0 +1,143 @@
+"""An opened model: files found, library loaded, graph on its device. What the public classes stand on."""
+
+import os
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+from bge_fast import _core
+from bge_fast.devices import CPU, Device
+from bge_fast.errors import DeviceError, ForkedProcessError
+from bge_fast.files import find_model
+from bge_fast.inputs import one_of, whole_number
+from bge_fast.runtime import choose_device, load_runtime
+from bge_fast.source import Source, read_json
+from bge_fast.tokenizer import Tokenizer
+
+PRECISIONS = ("fp32", "fp16")
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """How a model is to be opened. Plain values, so that a model can be pickled as these."""
+
+    name: str
+    device: Device | None = None
+    """``None``: the first CUDA device where the GPU library is installed and usable, else the CPU."""
+    precision: str | None = None
+    prefer_fp16: bool = False
+    """Without ``precision``: take an fp16 graph where the device is CUDA and there is one."""
+    threads: int | None = None
+    cache_dir: str | None = None
+
+    def check(self) -> None:
+        """See that the options fit each other.
+
+        Raises:
+            TypeError, ValueError: names the option and what it may be.
+        """
+        if self.precision is not None:
+            one_of("precision", self.precision, PRECISIONS)
+        if self.threads is not None:
+            whole_number("threads", self.threads, at_least=1)
+        if self.precision == "fp16" and self.device == CPU:
+            raise ValueError('precision="fp16" is for CUDA devices; on the CPU leave precision out (fp32)')
+
+
+class Engine:
+    """A tokenizer and a graph, ready to run. Any number of threads may use one."""
+
+    def __init__(self, options: EngineOptions) -> None:
+        options.check()
+        # The pid is compared before anything of a forked child waits for a thread that was not forked with it.
+        self._process = os.getpid()
+        self.runtime = load_runtime()
+        self.device, self.source, self.core = _open(options)
+        self.threads = _threads(options, self.device)
+        self.tokenizer = Tokenizer(self.core, _special_tokens(self.source), self.source.max_length)
+
+    def check_process(self) -> None:
+        """Raise ``ForkedProcessError`` in a forked child of the process that opened the model."""
+        if os.getpid() != self._process:
+            raise ForkedProcessError(
+                f"{self.source.name} was opened before this process was forked, and ONNX Runtime's threads do not survive a "
+                'fork. Open the model after the fork, or start workers with the "spawn" or "forkserver" method'
+            )
+
+    def info(self) -> dict[str, Any]:
+        """Facts about what was opened, from the live session where it can tell."""
+        providers = self.core.providers()
+        return {
+            "checkpoint": self.source.name,
+            "kind": "embedder",
+            "architecture": self.source.architecture,
+            "source": self.source.origin,
+            "folder": str(self.source.folder),
+            "commit": self.source.commit,
+            "graph": str(self.source.graph),
+            "precision": self.source.precision,
+            "dimension": self.source.dimension,
+            "max_length": self.source.max_length,
+            "declared_pooling": self.source.declared_pooling,
+            "device": str(self.device),
+            "execution_provider": max(providers, key=lambda part: part[1])[0] if providers else None,
+            "nodes_by_provider": dict(providers),
+            "threads": self.threads,
+            "runtime_library": str(self.runtime.path),
+            "runtime_version": self.runtime.version,
+            "parity": _parity(self.source),
+        }
+
+
+def _open(options: EngineOptions) -> tuple[Device, Source, _core.Embedder]:
+    device = choose_device(options.device)
+    try:
+        return device, *_open_on(options, device)
+    except DeviceError as error:
+        if options.device is not None:
+            raise
+        warnings.warn(f"onnxruntime-gpu is installed but not usable, so the CPU is used: {error}", RuntimeWarning, 4)
+        return CPU, *_open_on(options, CPU)
+
+
+def _open_on(options: EngineOptions, device: Device) -> tuple[Source, _core.Embedder]:
+    if options.precision is not None:
+        precisions: tuple[str, ...] = (options.precision,)
+    elif device.cuda is not None and options.prefer_fp16:
+        precisions = ("fp16", "fp32")
+    else:
+        precisions = ("fp32",)
+    source = find_model(options.name, precisions, options.cache_dir)
+    core = _core.Embedder(
+        str(source.folder),
+        str(source.graph),
+        cuda=device.cuda,
+        threads=_threads(options, device),
+        architecture=source.architecture,
+        pad_id=source.pad_id,
+        dimension=source.dimension,
+    )
+    return source, core
+
+
+def _threads(options: EngineOptions, device: Device) -> int:
+    return options.threads or _core.available_threads()
+
+
+def _special_tokens(source: Source) -> dict[str, str]:
+    """Role → token, as ``special_tokens_map.json`` or ``tokenizer_config.json`` says."""
+    for name in ("special_tokens_map.json", "tokenizer_config.json"):
+        if (source.folder / name).is_file():
+            stored = read_json(source.folder / name)
+            tokens = {role: value["content"] if isinstance(value, dict) else value for role, value in stored.items()}
+            roles = {
+                role: token for role, token in tokens.items() if role.endswith("_token") and isinstance(token, str)
+            }
+            if roles:
+                return roles
+    return {}
+
+
+def _parity(source: Source) -> dict[str, Any] | None:
+    graph = source.manifest.get("graphs", {}).get(f"onnx/{source.graph.name}")
+    return graph.get("parity") if graph else None

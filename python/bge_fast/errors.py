@@ -1,0 +1,41 @@
+"""Exceptions of bge-fast. Each is also the builtin that a careful caller would expect."""
+
+
+class BGEFastError(Exception):
+    """Base of all exceptions of this package other than plain argument errors."""
+
+
+class ModelNotFoundError(BGEFastError, FileNotFoundError):
+    """A folder, file or repository is missing, or not complete while offline."""
+
+
+class ModelFormatError(BGEFastError, ValueError):
+    """A manifest, config, tokenizer or graph is not what it should be."""
+
+
+class UnsafeModelError(ModelFormatError):
+    """A model folder asks for something that opening a model must never do."""
+
+
+class UnsupportedModelError(BGEFastError, NotImplementedError):
+    """An architecture or model class that does not run here (yet)."""
+
+
+class RuntimeNotFoundError(BGEFastError, RuntimeError):
+    """The ONNX Runtime library is missing, broken or too old."""
+
+
+class DeviceError(BGEFastError, RuntimeError):
+    """The device asked for cannot be used; the message says why."""
+
+
+class NumericsError(BGEFastError, RuntimeError):
+    """A vector came out that is not finite; the message names the text."""
+
+
+class ForkedProcessError(BGEFastError, RuntimeError):
+    """A model opened before a fork is used in the child."""
+
+
+class InternalError(BGEFastError, RuntimeError):
+    """A fault of ONNX Runtime or of this package; please report it."""

@@ -1,0 +1,151 @@
+"""From what the user calls a model to the files that are opened: folders, hub repositories, the cache."""
+
+import hashlib
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bge_fast.errors import ModelFormatError, ModelNotFoundError
+from bge_fast.source import MANIFEST, Source, read_json, source_from_folder
+
+# Everything a model needs but its graph: fetched first, and small.
+_SIDE_FILES = [
+    MANIFEST,
+    "config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "1_Pooling/config.json",
+]
+_PLAIN_GRAPH = ["onnx/model.onnx", "onnx/model.onnx_data"]
+_REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+
+
+def find_model(name: str, precisions: Sequence[str], cache_dir: str | None = None, download: bool = True) -> Source:
+    """Return where the model lies, as a folder or in the hub's cache, downloading what is missing.
+
+    Args:
+        name: a folder, or a hub id such as ``BAAI/bge-small-en-v1.5``.
+        precisions: precisions that will do, best first.
+        cache_dir: the hub's cache; by default what ``HF_HUB_CACHE`` or ``HF_HOME`` say.
+        download: whether the network may be used; it is never used for a complete cached model.
+
+    Raises:
+        ModelNotFoundError: no such folder or repository, not complete while offline, or no graph of these precisions.
+        ModelFormatError: the files contradict each other.
+    """
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return source_from_folder(name, folder, precisions)
+    if folder.exists():
+        raise ModelNotFoundError(f"{name} is a file; pass the folder it lies in")
+    if not _REPOSITORY.fullmatch(name) or ".." in name or name.startswith("models/"):
+        raise ModelNotFoundError(f"there is no folder {name}, and it is not a hub id such as BAAI/bge-small-en-v1.5")
+    return _find_in_hub(name, precisions, cache_dir, download)
+
+
+def _find_in_hub(name: str, precisions: Sequence[str], cache_dir: str | None, download: bool) -> Source:
+    cached = _snapshot(name, cache_dir, [], local=True)
+    if cached and not missing_files(cached, precisions):
+        return source_from_folder(name, cached, precisions, commit=cached.name)
+    if not download or _offline():
+        missing = ", ".join(missing_files(cached, precisions)) if cached else "everything"
+        raise ModelNotFoundError(
+            f"{name} is not complete in the cache (missing {missing}) and offline mode is on. "
+            f"Once, with network: bge-fast info {name} --download"
+        )
+    folder = _snapshot(name, cache_dir, _SIDE_FILES, local=False)
+    graphs = _graph_files(folder, precisions) if folder else []
+    folder = _snapshot(name, cache_dir, graphs, local=False)
+    if folder is None:
+        raise ModelNotFoundError(f"{name} could not be downloaded")
+    return source_from_folder(name, folder, precisions, commit=folder.name)
+
+
+def missing_files(folder: Path, precisions: Sequence[str]) -> list[str]:
+    """Files that a download of this model would bring and that are not in ``folder``."""
+    needed = ["config.json", "tokenizer.json"]
+    if (folder / MANIFEST).is_file():
+        needed += [file for file in read_json(folder / MANIFEST).get("files", {}) if not file.startswith("onnx/")]
+    return [file for file in needed + _graph_files(folder, precisions) if not _present(folder, file)]
+
+
+def _graph_files(folder: Path, precisions: Sequence[str]) -> list[str]:
+    """Names of the graph of the first precision there is, and of its external data."""
+    if not (folder / MANIFEST).is_file():
+        return _PLAIN_GRAPH
+    manifest = read_json(folder / MANIFEST)
+    graphs: dict[str, Any] = manifest.get("graphs", {})
+    for precision in precisions:
+        for graph, facts in graphs.items():
+            if facts.get("precision") == precision:
+                return [file for file in manifest.get("files", {}) if file in (graph, f"{graph}_data")]
+    return []
+
+
+def _present(folder: Path, file: str) -> bool:
+    if (folder / file).is_file():
+        return True
+    # A plain repository does not say whether its graph has external data; the graph itself does.
+    graph = folder / "onnx/model.onnx"
+    return file.endswith("_data") and graph.is_file() and not _names_external_data(graph)
+
+
+def _names_external_data(graph: Path) -> bool:
+    # Weights make a graph large; one whose weights lie elsewhere is small.
+    return graph.stat().st_size < 64 << 20 and b"model.onnx_data" in graph.read_bytes()
+
+
+def _offline() -> bool:
+    return any(os.environ.get(name, "").upper() in ("1", "TRUE", "YES", "ON") for name in _OFFLINE)
+
+
+_OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
+
+
+def _snapshot(name: str, cache_dir: str | None, patterns: list[str], local: bool) -> Path | None:
+    """The repository's folder in the cache, after fetching ``patterns`` unless ``local``; ``None`` if it is not there."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+    )
+
+    try:
+        return Path(snapshot_download(name, cache_dir=cache_dir, local_files_only=local, allow_patterns=patterns))
+    except GatedRepoError as error:
+        raise ModelNotFoundError(f"{name} is gated: accept its terms on the hub and set HF_TOKEN") from error
+    except RepositoryNotFoundError as error:
+        raise ModelNotFoundError(f"there is no folder {name}, and no such repository on the hub") from error
+    except LocalEntryNotFoundError as error:
+        if local:
+            return None
+        raise ModelNotFoundError(
+            f"{name} is not in the cache and the hub cannot be reached. "
+            "Pass a folder, or fetch it where there is network and set HF_HOME or cache_dir"
+        ) from error
+    except HfHubHTTPError as error:
+        raise ModelNotFoundError(f"{name} could not be downloaded: {error}") from error
+
+
+def verify_files(source: Source) -> list[str]:
+    """Compare the sha256 of every file with the manifest; return the names that were checked.
+
+    Raises:
+        ModelFormatError: a file differs; names it and says what to do.
+    """
+    checked = []
+    for file, facts in source.manifest.get("files", {}).items():
+        with (source.folder / file).open("rb") as opened:
+            digest = hashlib.file_digest(opened, "sha256").hexdigest()
+        if digest != facts["sha256"]:
+            raise ModelFormatError(
+                f"{file}: sha256 differs from {MANIFEST} (got {digest[:4]}…, want {facts['sha256'][:4]}…). "
+                "The folder was changed after it was made; delete it and export or download again"
+            )
+        checked.append(file)
+    return checked

@@ -1,0 +1,76 @@
+"""What callers may pass in, and the errors for what they may not."""
+
+import operator
+from collections.abc import Iterable, Mapping, Set
+from typing import Any, TypeGuard
+
+
+def to_texts(sentences: Any) -> tuple[list[str], bool]:
+    """Return the texts as a list, and whether one bare ``str`` came in.
+
+    Raises:
+        TypeError: not a text or an iterable of texts, or an element that is not a ``str``; names its index.
+        ValueError: a numpy array that is not one-dimensional.
+    """
+    if isinstance(sentences, str):
+        return [sentences], True
+    if isinstance(sentences, bytes | bytearray | Mapping | Set) or not isinstance(sentences, Iterable):
+        raise TypeError(f"expected a str or a list of str, got {type(sentences).__name__}")
+    shape = getattr(sentences, "shape", None)
+    if isinstance(shape, tuple) and len(shape) != 1:
+        raise ValueError(f"expected a one-dimensional array of str, got an array of shape {shape}")
+    texts = list(sentences)
+    for index, text in enumerate(texts):
+        if not isinstance(text, str):
+            hint = "; pairs belong to a reranker's compute_score" if isinstance(text, tuple | list) else ""
+            raise TypeError(f"texts[{index}] is {type(text).__name__}, not str{hint}")
+    return texts, False
+
+
+def with_instruction(texts: list[str], instruction: str | None, instruction_format: str) -> list[str]:
+    """Put the instruction before each text, by the format. An instruction of ``None`` leaves the texts alone.
+
+    Raises:
+        ValueError: a format that ``str.format`` rejects or that leaves the text out.
+    """
+    if instruction is None:
+        return texts
+    # Formats often come from a command line, where a newline is typed as backslash and n.
+    template = instruction_format.replace("\\n", "\n")
+    try:
+        keeps_text = "\0text\0" in template.format("", "\0text\0")
+    except (IndexError, KeyError, ValueError, AttributeError) as error:
+        raise ValueError(f"instruction format {instruction_format!r} is not valid: {error}") from error
+    if not keeps_text:
+        raise ValueError(f'instruction format {instruction_format!r} leaves the text out; "{{}}{{}}" keeps both')
+    return [template.format(instruction, text) for text in texts]
+
+
+def whole_number(name: str, value: Any, at_least: int) -> int:
+    """Return ``value`` as an ``int``.
+
+    Raises:
+        TypeError: not an integer.
+        ValueError: below ``at_least``.
+    """
+    if not _is_integer(value):
+        raise TypeError(f"{name} must be an integer, got {value!r}")
+    number = operator.index(value)
+    if number < at_least:
+        raise ValueError(f"{name} must be at least {at_least}, got {number}")
+    return number
+
+
+def _is_integer(value: Any) -> TypeGuard[int]:
+    return hasattr(value, "__index__") and not isinstance(value, bool)
+
+
+def one_of(name: str, value: Any, allowed: tuple[str, ...]) -> str:
+    """Return ``value`` if it is one of ``allowed``.
+
+    Raises:
+        ValueError: names the value and what is allowed.
+    """
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
+    return str(value)

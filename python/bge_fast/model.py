@@ -1,0 +1,102 @@
+"""What every model object has: it opens once, tells about itself, closes, pickles, and knows a forked child."""
+
+import threading
+import warnings
+from types import SimpleNamespace
+from typing import Any, Self
+
+from bge_fast.devices import parse_devices
+from bge_fast.engine import Engine, EngineOptions
+
+_warned_keywords: set[str] = set()
+
+
+class Model:
+    """Base of the public classes. A subclass sets its attributes, then calls `_set_up`."""
+
+    model_name_or_path: str
+    kwargs: dict[str, Any]
+    pool: None = None
+    _known_keywords: frozenset[str] = frozenset({"device"})
+    _config: SimpleNamespace | None = None
+
+    def _set_up(self, options: EngineOptions) -> None:
+        self._engine_options = options
+        self._closed = False
+        self._opened: Engine | None = None
+        self._opening = threading.Lock()
+        self._open()
+
+    def _open(self) -> Engine:
+        opened = self._opened
+        if opened is None:
+            if self._closed:
+                raise ValueError(f"{self!r} was closed")
+            with self._opening:
+                opened = self._opened = self._opened or Engine(self._engine_options)
+        opened.check_process()
+        return opened
+
+    def info(self) -> dict[str, Any]:
+        """Facts about the opened model: files, device, execution provider of the live session, library, limits."""
+        return self._open().info()
+
+    def close(self) -> None:
+        """Release graph and weights. Calls that are running finish; later ones raise ``ValueError``."""
+        self._closed = True
+        self._opened = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def stop_self_pool(self) -> None:
+        """Do nothing: there is no pool of processes. The model stays usable."""
+
+    @property
+    def target_devices(self) -> list[str]:
+        """The device in use, as a list of one."""
+        return [str(self._open().device)]
+
+    @property
+    def tokenizer(self) -> Any:
+        """The model's tokenizer; see `bge_fast.tokenizer.Tokenizer`."""
+        return self._open().tokenizer
+
+    @property
+    def model(self) -> SimpleNamespace:
+        """Not a torch module: an object whose ``config`` has the fields of ``config.json`` as attributes."""
+        if self._config is None:
+            self._config = SimpleNamespace(**{**self._open().source.config, "_name_or_path": self.model_name_or_path})
+        return SimpleNamespace(config=self._config)
+
+    @staticmethod
+    def get_target_devices(devices: Any) -> list[str]:
+        """Return the devices that ``devices`` names, as strings; the CPU where the choice is left open."""
+        return [str(parse_devices(devices) or "cpu")]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.model_name_or_path!r})"
+
+    # A model pickles as path and options; the copy opens its files at first use.
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in self.__dict__.items() if key not in ("_opened", "_opening")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._opened = None
+        self._opening = threading.Lock()
+
+    def _set_keywords(self, kwargs: dict[str, Any]) -> None:
+        """Keep constructor keywords of FlagEmbedding's other classes as attributes; name each unknown one once a process."""
+        self.kwargs = kwargs
+        for name, value in kwargs.items():
+            if not hasattr(type(self), name):
+                setattr(self, name, value)
+        if new := [name for name in kwargs if name not in self._known_keywords | _warned_keywords]:
+            _warned_keywords.update(new)
+            warnings.warn(
+                f"{type(self).__name__} does not know {', '.join(new)}: accepted without effect", UserWarning, 4
+            )

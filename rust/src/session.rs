@@ -1,0 +1,342 @@
+//! One opened graph. Batches go in, output tensors come out.
+
+use std::ffi::{CStr, CString};
+use std::mem::ManuallyDrop;
+use std::path::Path;
+use std::ptr::{NonNull, null};
+use std::sync::{Condvar, Mutex, PoisonError};
+
+use ort::AsPointer;
+use ort::ep::{self, ArbitrarilyConfigurableExecutionProvider};
+use ort::session::Session as OrtSession;
+use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
+use ort::sys::OrtValue;
+use ort::value::{DynValue, Outlet, TensorRef};
+
+use crate::batch::{Architecture, Inputs};
+use crate::runtime::Runtime;
+use crate::{Error, Result};
+
+/// Outputs that hold hidden states: transformers' name, then sentence-transformers'.
+const HIDDEN_STATES: [&str; 2] = ["last_hidden_state", "token_embeddings"];
+/// How long an idle thread of ONNX Runtime waits for work before it sleeps, in microseconds. Its own default takes cores from
+/// the rest of the process; without any a single query is 1.2 × slower.
+const SPIN_MICROSECONDS: &str = "500";
+
+/// Where a graph lies.
+pub enum Graph<'a> {
+    /// An `.onnx` file; external data lies in its folder.
+    File(&'a Path),
+    /// A graph in memory, whose external data lies in `folder`.
+    Bytes {
+        /// A serialized `ModelProto`.
+        graph: &'a [u8],
+        /// The folder its external data is relative to.
+        folder: &'a Path,
+    },
+}
+
+/// What runs the graph.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Device {
+    /// The CPU, on this many threads.
+    Cpu {
+        /// At least 1.
+        threads: usize,
+    },
+    /// A CUDA device, by index.
+    Cuda {
+        /// As CUDA counts the visible devices.
+        index: i32,
+    },
+}
+
+impl Device {
+    /// ONNX Runtime's name of the execution provider that serves this device.
+    #[must_use]
+    pub fn provider(self) -> &'static str {
+        match self {
+            Self::Cpu { .. } => "CPUExecutionProvider",
+            Self::Cuda { .. } => "CUDAExecutionProvider",
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Input {
+    Ids,
+    Mask,
+    Types,
+    Positions,
+}
+
+impl Input {
+    fn named(name: &str) -> Option<Self> {
+        match name {
+            "input_ids" => Some(Self::Ids),
+            "attention_mask" => Some(Self::Mask),
+            "token_type_ids" => Some(Self::Types),
+            "position_ids" => Some(Self::Positions),
+            _ => None,
+        }
+    }
+}
+
+/// An opened graph that any number of threads may run at once.
+pub struct Session {
+    // Threads of a session do not survive a fork; a child must not run their clean-up either.
+    opened: ManuallyDrop<OrtSession>,
+    process: u32,
+    inputs: Vec<(CString, Input)>,
+    output: CString,
+    gate: Gate,
+    device: Device,
+    architecture: Architecture,
+    pad_id: u32,
+}
+
+impl Session {
+    /// Opens a graph that puts out hidden states, on `device`.
+    ///
+    /// # Errors
+    /// [`Error::ModelFormat`] for a graph with other inputs or outputs, or one that ONNX Runtime refuses; [`Error::Device`] where
+    /// the device cannot be used.
+    pub fn open(
+        runtime: &Runtime,
+        graph: &Graph,
+        device: Device,
+        architecture: Architecture,
+        pad_id: u32,
+    ) -> Result<Self> {
+        let mut builder = options(runtime, device)?;
+        let session = match graph {
+            Graph::File(path) => builder.commit_from_file(path),
+            Graph::Bytes { graph, folder } => {
+                let mut builder = builder
+                    .with_config_entry("session.model_external_initializers_file_folder_path", folder.to_string_lossy())
+                    .map_err(|error| Error::Internal(error.to_string()))?;
+                builder.commit_from_memory(graph)
+            }
+        };
+        let session = session.map_err(|error| match device {
+            Device::Cpu { .. } => Error::ModelFormat(format!("ONNX Runtime cannot open the graph: {error}")),
+            Device::Cuda { index } => Error::Device(format!("cuda:{index} cannot run this graph: {error}")),
+        })?;
+        let inputs = session.inputs().iter().map(|input| known_input(input.name())).collect::<Result<_>>()?;
+        let output = hidden_states_output(&session)?;
+        // CUDA sessions are not safe to run concurrently.
+        let permits = if let Device::Cpu { threads } = device { threads } else { 1 };
+        Ok(Self {
+            opened: ManuallyDrop::new(session),
+            process: std::process::id(),
+            inputs,
+            output,
+            gate: Gate { free: Mutex::new(permits), freed: Condvar::new() },
+            device,
+            architecture,
+            pad_id,
+        })
+    }
+
+    /// Runs the graph and lets `read` see the hidden states' shape and numbers.
+    ///
+    /// At most as many threads as the device has are inside at a time; more wait.
+    ///
+    /// # Errors
+    /// [`Error::ForkedProcess`] in a child of the process that opened the session; [`Error::Internal`] where the run fails.
+    pub fn run<R>(&self, inputs: &Inputs, read: impl FnOnce(&[i64], &[f32]) -> Result<R>) -> Result<R> {
+        self.check_process()?;
+        let shape = [inputs.rows, inputs.length];
+        let types = self.takes(Input::Types).then(|| vec![0; inputs.input_ids.len()]);
+        let positions = self.takes(Input::Positions).then(|| inputs.position_ids(self.architecture, self.pad_id));
+        let mut tensors = Vec::with_capacity(self.inputs.len());
+        for (_, input) in &self.inputs {
+            let values = match input {
+                Input::Ids => &inputs.input_ids,
+                Input::Mask => &inputs.attention_mask,
+                Input::Types => types.as_deref().unwrap_or_default(),
+                Input::Positions => positions.as_deref().unwrap_or_default(),
+            };
+            tensors.push(TensorRef::from_array_view((shape, values)).map_err(failed)?);
+        }
+        let pointers: Vec<*const OrtValue> = tensors.iter().map(|tensor| tensor.ptr()).collect();
+        let output = {
+            let _permit = self.gate.enter();
+            self.run_shared(&pointers)?
+        };
+        let (shape, values) = output.try_extract_tensor::<f32>().map_err(|error| {
+            Error::ModelFormat(format!("the graph's hidden states are not float32 numbers: {error}"))
+        })?;
+        read(shape, values)
+    }
+
+    /// Execution providers that the opened session gave nodes to, with the number of nodes.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] where ONNX Runtime does not tell.
+    #[expect(unsafe_code, reason = "reads a list that the session owns")]
+    pub fn providers(&self) -> Result<Vec<(String, usize)>> {
+        self.check_process()?;
+        let api = ort::api();
+        let mut found: Vec<(String, usize)> = Vec::new();
+        let (mut parts, mut count) = (null(), 0);
+        unsafe {
+            check((api.Session_GetEpGraphAssignmentInfo)(self.opened.ptr(), &raw mut parts, &raw mut count))?;
+            for i in 0..count {
+                let part = *parts.add(i);
+                let (mut name, mut nodes, mut size) = (null(), null(), 0);
+                check((api.EpAssignedSubgraph_GetEpName)(part, &raw mut name))?;
+                check((api.EpAssignedSubgraph_GetNodes)(part, &raw mut nodes, &raw mut size))?;
+                let name = CStr::from_ptr(name).to_string_lossy().into_owned();
+                match found.iter_mut().find(|(known, _)| *known == name) {
+                    Some((_, total)) => *total += size,
+                    None => found.push((name, size)),
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// What runs the graph.
+    #[must_use]
+    pub fn device(&self) -> Device {
+        self.device
+    }
+
+    /// The id that pads a batch.
+    #[must_use]
+    pub fn pad_id(&self) -> u32 {
+        self.pad_id
+    }
+
+    /// Calls that run at once; more wait.
+    #[must_use]
+    pub fn concurrency(&self) -> usize {
+        if let Device::Cpu { threads } = self.device { threads } else { 1 }
+    }
+
+    fn takes(&self, wanted: Input) -> bool {
+        self.inputs.iter().any(|(_, input)| *input == wanted)
+    }
+
+    fn check_process(&self) -> Result<()> {
+        if std::process::id() == self.process { Ok(()) } else { Err(Error::ForkedProcess) }
+    }
+
+    /// `Run` from `&self`. The safe method of `ort` takes `&mut self` for execution providers that do not allow concurrent
+    /// runs; the CPU provider does, and the gate lets one caller at a time into the others.
+    #[expect(unsafe_code, reason = "the C API's Run, with pointers that outlive the call")]
+    fn run_shared(&self, inputs: &[*const OrtValue]) -> Result<DynValue> {
+        let names: Vec<_> = self.inputs.iter().map(|(name, _)| name.as_ptr()).collect();
+        let output_name = self.output.as_ptr();
+        let mut output: *mut OrtValue = std::ptr::null_mut();
+        unsafe {
+            check((ort::api().Run)(
+                self.opened.ptr().cast_mut(),
+                null(),
+                names.as_ptr(),
+                inputs.as_ptr(),
+                inputs.len(),
+                &raw const output_name,
+                1,
+                &raw mut output,
+            ))?;
+            let output = NonNull::new(output).ok_or_else(|| Error::Internal("the run gave no output".into()))?;
+            Ok(DynValue::from_ptr(output, Some(self.opened.allocator())))
+        }
+    }
+}
+
+impl Drop for Session {
+    #[expect(unsafe_code, reason = "dropped once, here, and only by the process that opened it")]
+    fn drop(&mut self) {
+        if std::process::id() == self.process {
+            unsafe { ManuallyDrop::drop(&mut self.opened) };
+        }
+    }
+}
+
+fn options(runtime: &Runtime, device: Device) -> Result<SessionBuilder> {
+    let build = || -> ort::Result<SessionBuilder> {
+        let builder = OrtSession::builder(&runtime.environment)?
+            .with_optimization_level(GraphOptimizationLevel::All)?
+            .with_inter_threads(1)?
+            // Shapes change with every call.
+            .with_memory_pattern(false)?
+            .with_config_entry("session.record_ep_graph_assignment_info", "1")?;
+        match device {
+            Device::Cpu { threads } => Ok(builder
+                .with_intra_threads(threads)?
+                .with_config_entry("session.intra_op.spin_duration_us", SPIN_MICROSECONDS)?
+                .with_execution_providers([ep::CPU::default().build()])?),
+            Device::Cuda { index } => Ok(builder
+                .with_intra_threads(1)?
+                .with_intra_op_spinning(false)?
+                .with_execution_providers([ep::CUDA::default()
+                    .with_device_id(index)
+                    .with_arbitrary_config("arena_extend_strategy", "kSameAsRequested")
+                    .build()
+                    .error_on_failure()])?),
+        }
+    };
+    build().map_err(|error| match device {
+        Device::Cpu { .. } => Error::Internal(format!("ONNX Runtime refuses the session options: {error}")),
+        Device::Cuda { index } => Error::Device(format!("cuda:{index} cannot be used: {error}")),
+    })
+}
+
+fn known_input(name: &str) -> Result<(CString, Input)> {
+    let input = Input::named(name).ok_or_else(|| {
+        Error::ModelFormat(format!(
+            "the graph asks for an input {name:?}; known are input_ids, attention_mask, token_type_ids and position_ids"
+        ))
+    })?;
+    Ok((c_name(name)?, input))
+}
+
+fn hidden_states_output(session: &OrtSession) -> Result<CString> {
+    let names: Vec<&str> = session.outputs().iter().map(Outlet::name).collect();
+    let Some(name) = HIDDEN_STATES.iter().find(|name| names.contains(name)) else {
+        let hint = if names.contains(&"logits") { ". A graph with logits is a reranker, not an embedder" } else { "" };
+        return Err(Error::ModelFormat(format!("the graph has no output \"last_hidden_state\", only {names:?}{hint}")));
+    };
+    c_name(name)
+}
+
+fn c_name(name: &str) -> Result<CString> {
+    CString::new(name).map_err(|_| Error::ModelFormat(format!("the name {name:?} holds a NUL")))
+}
+
+#[expect(unsafe_code, reason = "takes over a status that the C API just returned")]
+fn check(status: ort::sys::OrtStatusPtr) -> Result<()> {
+    unsafe { ort::Error::result_from_status(status) }.map_err(failed)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the shape of map_err")]
+fn failed(error: ort::Error) -> Error {
+    Error::Internal(format!("ONNX Runtime failed: {error}"))
+}
+
+/// Lets a fixed number of callers in.
+struct Gate {
+    free: Mutex<usize>,
+    freed: Condvar,
+}
+
+impl Gate {
+    fn enter(&self) -> Permit<'_> {
+        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut free = self.freed.wait_while(free, |free| *free == 0).unwrap_or_else(PoisonError::into_inner);
+        *free -= 1;
+        Permit(self)
+    }
+}
+
+struct Permit<'a>(&'a Gate);
+
+impl Drop for Permit<'_> {
+    fn drop(&mut self) {
+        *self.0.free.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        self.0.freed.notify_one();
+    }
+}

@@ -1,0 +1,1 @@
+//! The tokenizer on the repository's tiny checkpoints.

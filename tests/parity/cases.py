@@ -1,0 +1,84 @@
+"""The calls whose vectors are recorded: constructor options, method, arguments, and on which texts."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+RETRIEVAL = "Represent this sentence for searching relevant passages: "
+LENGTHS = (0, 1, 2, 3, 8, 64)
+SOME_LABELS = frozenset(
+    [
+        *("empty", "space", "nul", "one-ideograph", "both-ends", "many-spaces", "newlines"),
+        *("typed-sep", "typed-pad-angle", "typed-mask-spaces", "braces-and-percent", "backslash-n"),
+        *("emoji-joined", "decomposed", "letter-10000", "mask-600", "near-limit-511", "near-limit-513"),
+    ]
+)
+SOME_EVERY = 9
+LEFT_OUT_EVERY = 5
+
+
+class CaseCall(NamedTuple):
+    """One call of FlagModel; `texts` names a selection."""
+
+    name: str
+    options: dict[str, Any]
+    call: str = "encode"
+    arguments: dict[str, Any] = {}  # noqa: RUF012 - read only
+    texts: str = "some"
+
+
+def query(name: str, instruction: str, template: str = "{}{}", **options: Any) -> CaseCall:
+    """A call of encode_queries with an instruction."""
+    instructed = {"query_instruction_for_retrieval": instruction, "query_instruction_format": template}
+    return CaseCall(name, {**instructed, **options}, "encode_queries")
+
+
+TINY_CASES = (
+    CaseCall("cls", {}, texts="all"),
+    CaseCall("mean", {"pooling_method": "mean"}, texts="all"),
+    CaseCall("cls-raw", {"normalize_embeddings": False}),
+    CaseCall("mean-raw", {"pooling_method": "mean", "normalize_embeddings": False}),
+    CaseCall("cls-8", {"truncate_dim": 8}),
+    CaseCall("cls-8-raw", {"truncate_dim": 8, "normalize_embeddings": False}),
+    CaseCall("mean-8", {"pooling_method": "mean", "truncate_dim": 8}),
+    CaseCall("cls-9999", {"truncate_dim": 9999}),
+    CaseCall("cls-length-16", {}, arguments={"max_length": 16}),
+    CaseCall("cls-length-2", {}, arguments={"max_length": 2}),
+    CaseCall("passage-length-20", {"passage_max_length": 20}, "encode_corpus"),
+    query("query", RETRIEVAL),
+    query("query-mean", RETRIEVAL, pooling_method="mean"),
+    query("query-newline", "Find the passage", "Instruct: {}\\nQuery: {}"),
+    query("query-empty", "", "[{}] {}"),
+    query("query-length-12", RETRIEVAL, query_max_length=12),
+    CaseCall(
+        "passage-instruction",
+        {"passage_instruction_for_retrieval": "passage", "passage_instruction_format": "{}: {}"},
+        "encode_corpus",
+    ),
+    CaseCall("plain-despite-instruction", {"query_instruction_for_retrieval": RETRIEVAL}),
+)
+CLS_CASES = (CaseCall("cls", {}, texts="most"), query("query", RETRIEVAL))
+CHINESE_CASES = (CaseCall("cls", {}, texts="most"), query("query", "为这个句子生成表示以用于检索相关文章："))
+MEAN_CASES = (CaseCall("mean", {"pooling_method": "mean"}, texts="most"),)
+
+CASES: dict[str, tuple[CaseCall, ...]] = {
+    "tiny-bert": TINY_CASES,
+    "tiny-xlmr": TINY_CASES,
+    "bge-small-en-v1.5": CLS_CASES,
+    "bge-small-zh-v1.5": CHINESE_CASES,
+    "all-MiniLM-L6-v2": MEAN_CASES,
+}
+
+
+def select_texts(labels: list[str]) -> dict[str, list[str]]:
+    """The selections of texts.
+
+    `some` holds every ninth and those that a short length or an instruction may trip over.
+    `most` leaves out every fifth other text, which keeps the files of the larger models small.
+    """
+    chosen = [index % SOME_EVERY == 0 or label in SOME_LABELS for index, label in enumerate(labels)]
+    return {
+        "all": labels,
+        "most": [label for i, label in enumerate(labels) if chosen[i] or i % LEFT_OUT_EVERY != 0],
+        "some": [label for i, label in enumerate(labels) if chosen[i]],
+    }

@@ -1,0 +1,157 @@
+"""Record golden values from FlagEmbedding: `python tests/parity/record.py [model …]`.
+
+Models that are absent are reported and left as they are; exemptions are rewritten for those recorded.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import inspect
+import json
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from cases import CASES, LENGTHS, CaseCall, select_texts
+from checkpoints import find_checkpoint
+from FlagEmbedding import FlagModel
+from golden import DATA, FOLDER, FULL_LENGTH, Ids, cut, load_texts, pack_ids, pack_vectors
+from stored import REASONS, StoredTokenizer
+
+BATCH_SIZE = 16
+PACKAGES = ("FlagEmbedding", "transformers", "tokenizers", "torch", "sentencepiece", "safetensors", "numpy")
+SIGNATURES = (
+    "__init__",
+    "encode",
+    "encode_queries",
+    "encode_corpus",
+    "encode_single_device",
+    "get_target_devices",
+    "get_detailed_instruct",
+    "stop_self_pool",
+)
+
+
+def main(wanted: list[str]) -> None:
+    """Record the models named, or all."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for name in wanted or list(CASES):
+        folder = find_checkpoint(name)
+        if folder is None:
+            print(f"{name}: absent, not recorded")
+            continue
+        record_model(name, folder)
+        print(f"{name}: {(FOLDER / f'{name}.npz').stat().st_size} bytes", flush=True)
+    write_json(DATA / "flagmodel_signatures.json", record_signatures())
+    versions = {package: importlib.metadata.version(package) for package in PACKAGES}
+    write_json(FOLDER / "versions.json", {"python": platform.python_version(), **versions})
+
+
+def record_model(name: str, folder: Path) -> None:
+    """Write `<name>.npz`, `<name>.json` and the model's part of `exemptions.json`."""
+    texts = load_texts()
+    labels = select_texts(list(texts))
+    tokenizer = open_model(folder, {}).tokenizer
+    stored = StoredTokenizer(folder)
+    full = {label: tokenize(tokenizer, text) for label, text in texts.items()}
+    exempt = find_exempt(stored, {label: (texts[label], full[label]) for label in texts})
+    arrays = pack_ids("ids", list(full.values()))
+    arrays |= pack_ids("ids-stored", [stored.ids(texts[label]) for label in exempt])
+    for length in LENGTHS:
+        arrays |= pack_ids(f"ids-{length}", [tokenize(tokenizer, texts[label], length) for label in labels["some"]])
+    check_cut(tokenizer, texts, full)
+    case_exempt = {}
+    for case in CASES[name]:
+        chosen = labels[case.texts]
+        vectors, inputs = run_case(folder, case, [texts[label] for label in chosen])
+        arrays[f"vectors-{case.name}"] = pack_vectors(vectors)
+        read = {label: (text, tokenize(tokenizer, text)) for label, text in zip(chosen, inputs, strict=True)}
+        found = find_exempt(stored, read)
+        if found != {label: reason for label, reason in exempt.items() if label in read}:
+            case_exempt[case.name] = found
+    np.savez_compressed(FOLDER / f"{name}.npz", **arrays)
+    cases = [case._asdict() for case in CASES[name]]
+    meta = {"lengths": LENGTHS, "cases": cases, "labels": labels}
+    write_json(FOLDER / f"{name}.json", meta)
+    write_exemptions(name, exempt, case_exempt)
+
+
+def open_model(folder: Path, options: dict[str, Any]) -> FlagModel:
+    """FlagEmbedding's own model in true fp32 on the CPU."""
+    return FlagModel(str(folder), use_fp16=False, devices="cpu", batch_size=BATCH_SIZE, **options)
+
+
+def tokenize(tokenizer: Any, text: str, max_length: int | None = None) -> Ids:
+    """The ids FlagEmbedding would feed; uncut without a length."""
+    if max_length is None:
+        return list(tokenizer(text, verbose=False)["input_ids"])
+    return list(tokenizer(text, truncation=True, max_length=max_length)["input_ids"])
+
+
+def check_cut(tokenizer: Any, texts: dict[str, str], full: dict[str, Ids]) -> None:
+    """Only uncut ids are stored: make sure that cutting them gives what the tokenizer gives."""
+    for label, text in texts.items():
+        for length in (3, FULL_LENGTH):
+            if cut(full[label], length) != tokenize(tokenizer, text, length):
+                raise ValueError(f"{label}: truncation to {length} is not a plain cut")
+
+
+def run_case(folder: Path, case: CaseCall, texts: list[str]) -> tuple[np.ndarray, list[str]]:
+    """The vectors of one call, and the texts as the tokenizer saw them."""
+    model = open_model(folder, case.options)
+    inputs: list[str] = []
+    encode_single_device = model.encode_single_device
+
+    def listen(sentences: list[str], **arguments: Any) -> np.ndarray:
+        inputs.extend(sentences)
+        return encode_single_device(sentences, **arguments)
+
+    model.encode_single_device = listen
+    vectors = getattr(model, case.call)(texts, **case.arguments)
+    if vectors.dtype != np.float32 or not np.isfinite(vectors).all():
+        raise ValueError(f"{case.name}: expected finite fp32 vectors")
+    return vectors, inputs
+
+
+def find_exempt(stored: StoredTokenizer, read: dict[str, tuple[str, Ids]]) -> dict[str, str]:
+    """Labels of the texts whose ids are no reference, with the reason."""
+    reasons = {label: stored.reason_to_exempt(text, ids) for label, (text, ids) in read.items()}
+    return {label: reason for label, reason in reasons.items() if reason}
+
+
+def write_exemptions(name: str, exempt: dict[str, str], case_exempt: dict[str, dict[str, str]]) -> None:
+    """Replace the model's part; a case is listed only where an instruction makes it differ from the texts."""
+    path = FOLDER / "exemptions.json"
+    known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"texts": {}, "cases": {}}
+    known["texts"][name] = exempt
+    known["cases"][name] = case_exempt
+    lengths = {str(length): "length-below-specials" for length in LENGTHS if length < 2}
+    write_json(path, {"reasons": REASONS, "lengths": lengths, "texts": known["texts"], "cases": known["cases"]})
+
+
+def record_signatures() -> dict[str, list[dict[str, Any]]]:
+    """Names, kinds and defaults of every parameter, in order."""
+    signatures = {}
+    for method in SIGNATURES:
+        parameters = inspect.signature(getattr(FlagModel, method)).parameters.values()
+        signatures[method] = [describe(parameter) for parameter in parameters]
+    return signatures
+
+
+def describe(parameter: inspect.Parameter) -> dict[str, Any]:
+    """One parameter; without a default the key is absent."""
+    described: dict[str, Any] = {"name": parameter.name, "kind": parameter.kind.name}
+    if parameter.default is not inspect.Parameter.empty:
+        described["default"] = parameter.default
+    return described
+
+
+def write_json(path: Path, value: object) -> None:
+    """Indented JSON with a final newline."""
+    path.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
