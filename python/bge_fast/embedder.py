@@ -1,12 +1,12 @@
 """The dense embedders: FlagEmbedding's ``FlagModel``."""
 
-import warnings
 from typing import Any
 
 import numpy as np
 
 from bge_fast.devices import parse_devices
 from bge_fast.engine import EngineOptions
+from bge_fast.errors import warn
 from bge_fast.inputs import one_of, to_texts, whole_number, with_instruction
 from bge_fast.model import Model
 from bge_fast.progress import progress_bar
@@ -228,9 +228,7 @@ class FlagModel(AbsEmbedder):
                 progress=progress,
             )
         if truncated and self.on_truncate == "warn":
-            warnings.warn(
-                f"{truncated} of {len(texts)} texts had more than {length} tokens and were cut", UserWarning, 4
-            )
+            warn(f"{truncated} of {len(texts)} texts had more than {length} tokens and were cut", UserWarning, 4)
         return matrix
 
     def info(self) -> dict[str, Any]:
@@ -255,20 +253,16 @@ class FlagModel(AbsEmbedder):
         # Everybody's default may well be more than a small model takes; only a length that was chosen is worth a warning.
         if length != _DEFAULT_LENGTH and not self._warned_length:
             self._warned_length = True
-            warnings.warn(
-                f"{name}={length} is lowered to {limit}, the limit of {self.model_name_or_path}", UserWarning, 5
-            )
+            warn(f"{name}={length} is lowered to {limit}, the limit of {self.model_name_or_path}", UserWarning, 5)
         return limit
 
     def _warn_about_pooling(self) -> None:
         declared = self._open().source.declared_pooling
         if declared and declared != self.pooling_method and self.pooling_method == self.DEFAULT_POOLING_METHOD:
-            warnings.warn(
+            warn(
                 f"{self.model_name_or_path} was trained with {declared} pooling (1_Pooling/config.json), but "
                 f"pooling_method={self.pooling_method!r} is used, as FlagEmbedding does. "
-                f"Pass pooling_method={declared!r}",
-                UserWarning,
-                3,
+                f"Pass pooling_method={declared!r}"
             )
 
 

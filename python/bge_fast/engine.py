@@ -1,16 +1,15 @@
 """An opened model: files found, library loaded, graph on its device. What the public classes stand on."""
 
 import os
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
 from bge_fast import _core
 from bge_fast.devices import CPU, Device
-from bge_fast.errors import DeviceError, ForkedProcessError
+from bge_fast.errors import DeviceError, ForkedProcessError, warn
 from bge_fast.files import find_model
 from bge_fast.inputs import one_of, whole_number
-from bge_fast.runtime import choose_device, load_runtime
+from bge_fast.runtime import check_cuda, default_device, load_runtime
 from bge_fast.source import Source, read_json
 from bge_fast.tokenizer import Tokenizer
 
@@ -53,7 +52,7 @@ class Engine:
         self._process = os.getpid()
         self.runtime = load_runtime()
         self.device, self.source, self.core = _open(options)
-        self.threads = _threads(options, self.device)
+        self.threads = _threads(options)
         self.tokenizer = Tokenizer(self.core, _special_tokens(self.source), self.source.max_length)
 
     def check_process(self) -> None:
@@ -90,17 +89,19 @@ class Engine:
 
 
 def _open(options: EngineOptions) -> tuple[Device, Source, _core.Embedder]:
-    device = choose_device(options.device)
+    device = options.device or default_device()
     try:
         return device, *_open_on(options, device)
     except DeviceError as error:
         if options.device is not None:
             raise
-        warnings.warn(f"onnxruntime-gpu is installed but not usable, so the CPU is used: {error}", RuntimeWarning, 4)
+        warn(f"onnxruntime-gpu is installed but cannot be used, so the CPU is: {error}", RuntimeWarning)
         return CPU, *_open_on(options, CPU)
 
 
 def _open_on(options: EngineOptions, device: Device) -> tuple[Source, _core.Embedder]:
+    if device.cuda is not None:
+        check_cuda(device.cuda)
     if options.precision is not None:
         precisions: tuple[str, ...] = (options.precision,)
     elif device.cuda is not None and options.prefer_fp16:
@@ -112,7 +113,7 @@ def _open_on(options: EngineOptions, device: Device) -> tuple[Source, _core.Embe
         str(source.folder),
         str(source.graph),
         cuda=device.cuda,
-        threads=_threads(options, device),
+        threads=_threads(options),
         architecture=source.architecture,
         pad_id=source.pad_id,
         dimension=source.dimension,
@@ -120,7 +121,7 @@ def _open_on(options: EngineOptions, device: Device) -> tuple[Source, _core.Embe
     return source, core
 
 
-def _threads(options: EngineOptions, device: Device) -> int:
+def _threads(options: EngineOptions) -> int:
     return options.threads or _core.available_threads()
 
 

@@ -1,4 +1,8 @@
-"""Exceptions of bge-fast. Each is also the builtin that a careful caller would expect."""
+"""Exceptions of bge-fast, each also the builtin that a careful caller would expect; and warnings that point to the caller."""
+
+import os
+import sys
+import warnings
 
 
 class BGEFastError(Exception):
@@ -39,3 +43,14 @@ class ForkedProcessError(BGEFastError, RuntimeError):
 
 class InternalError(BGEFastError, RuntimeError):
     """A fault of ONNX Runtime or of this package; please report it."""
+
+
+def warn(message: str, category: type[Warning] = UserWarning) -> None:
+    """Warn at the line of the user's program that called into this package."""
+    level, frame = 1, sys._getframe()
+    while frame and frame.f_code.co_filename.startswith(_PACKAGE):
+        level, frame = level + 1, frame.f_back  # type: ignore[assignment]
+    warnings.warn(message, category, stacklevel=level)
+
+
+_PACKAGE = os.path.dirname(__file__)

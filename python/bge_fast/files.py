@@ -8,17 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from bge_fast.errors import ModelFormatError, ModelNotFoundError
-from bge_fast.source import MANIFEST, Source, read_json, source_from_folder
+from bge_fast.source import MANIFEST, SIDE_FILES, Source, read_json, source_from_folder
 
-# Everything a model needs but its graph: fetched first, and small.
-_SIDE_FILES = [
-    MANIFEST,
-    "config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "1_Pooling/config.json",
-]
 _PLAIN_GRAPH = ["onnx/model.onnx", "onnx/model.onnx_data"]
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
@@ -37,12 +28,12 @@ def find_model(name: str, precisions: Sequence[str], cache_dir: str | None = Non
         ModelFormatError: the files contradict each other.
     """
     folder = Path(name).expanduser()
-    if folder.is_dir():
+    if name and folder.is_dir():
         return source_from_folder(name, folder, precisions)
-    if folder.exists():
+    if name and folder.exists():
         raise ModelNotFoundError(f"{name} is a file; pass the folder it lies in")
     if not _REPOSITORY.fullmatch(name) or ".." in name or name.startswith("models/"):
-        raise ModelNotFoundError(f"there is no folder {name}, and it is not a hub id such as BAAI/bge-small-en-v1.5")
+        raise ModelNotFoundError(f"there is no folder {name!r}, and it is not a hub id such as BAAI/bge-small-en-v1.5")
     return _find_in_hub(name, precisions, cache_dir, download)
 
 
@@ -56,7 +47,7 @@ def _find_in_hub(name: str, precisions: Sequence[str], cache_dir: str | None, do
             f"{name} is not complete in the cache (missing {missing}) and offline mode is on. "
             f"Once, with network: bge-fast info {name} --download"
         )
-    folder = _snapshot(name, cache_dir, _SIDE_FILES, local=False)
+    folder = _snapshot(name, cache_dir, list(SIDE_FILES), local=False)
     graphs = _graph_files(folder, precisions) if folder else []
     folder = _snapshot(name, cache_dir, graphs, local=False)
     if folder is None:
@@ -68,7 +59,7 @@ def missing_files(folder: Path, precisions: Sequence[str]) -> list[str]:
     """Files that a download of this model would bring and that are not in ``folder``."""
     needed = ["config.json", "tokenizer.json"]
     if (folder / MANIFEST).is_file():
-        needed += [file for file in read_json(folder / MANIFEST).get("files", {}) if not file.startswith("onnx/")]
+        needed += [file for file in read_json(folder / MANIFEST).get("files", {}) if file in SIDE_FILES]
     return [file for file in needed + _graph_files(folder, precisions) if not _present(folder, file)]
 
 

@@ -1,7 +1,7 @@
 """What callers may pass in, and the errors for what they may not."""
 
 import operator
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeGuard
 
 
@@ -14,7 +14,7 @@ def to_texts(sentences: Any) -> tuple[list[str], bool]:
     """
     if isinstance(sentences, str):
         return [sentences], True
-    if isinstance(sentences, bytes | bytearray | Mapping | Set) or not isinstance(sentences, Iterable):
+    if isinstance(sentences, bytes | bytearray | Mapping | set | frozenset) or not isinstance(sentences, Iterable):
         raise TypeError(f"expected a str or a list of str, got {type(sentences).__name__}")
     shape = getattr(sentences, "shape", None)
     if isinstance(shape, tuple) and len(shape) != 1:

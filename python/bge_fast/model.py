@@ -1,12 +1,12 @@
 """What every model object has: it opens once, tells about itself, closes, pickles, and knows a forked child."""
 
 import threading
-import warnings
 from types import SimpleNamespace
 from typing import Any, Self
 
 from bge_fast.devices import parse_devices
 from bge_fast.engine import Engine, EngineOptions
+from bge_fast.errors import warn
 
 _warned_keywords: set[str] = set()
 
@@ -97,6 +97,4 @@ class Model:
                 setattr(self, name, value)
         if new := [name for name in kwargs if name not in self._known_keywords | _warned_keywords]:
             _warned_keywords.update(new)
-            warnings.warn(
-                f"{type(self).__name__} does not know {', '.join(new)}: accepted without effect", UserWarning, 4
-            )
+            warn(f"{type(self).__name__} does not know {', '.join(new)}: accepted without effect", UserWarning, 4)

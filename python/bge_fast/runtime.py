@@ -74,17 +74,10 @@ def load_runtime() -> _core.Runtime:
     return _core.load_runtime(str(best.path), [str(path) for path in dependencies])
 
 
-def choose_device(asked: Device | None) -> Device:
-    """Return the device to use: the one asked for, else the first CUDA device where the GPU library is installed, else CPU.
-
-    Raises:
-        DeviceError: a CUDA device was asked for and cannot be used; says why.
-    """
-    if asked is not None:
-        if asked.cuda is not None:
-            check_cuda(asked.cuda)
-        return asked
-    return Device(0) if find_libraries()[:1] and find_libraries()[0].cuda_provider else CPU
+def default_device() -> Device:
+    """Return the first CUDA device where the GPU library is installed, whether usable or not; else the CPU."""
+    best = next(iter(find_libraries()), None)
+    return Device(0) if best and best.cuda_provider else CPU
 
 
 def check_cuda(index: int) -> None:
@@ -93,7 +86,7 @@ def check_cuda(index: int) -> None:
     Raises:
         DeviceError: the library has no CUDA provider, a library it needs is missing, no driver, or no such device.
     """
-    where = f'devices="cuda:{index}"'
+    where = f"cuda:{index}"
     runtime = load_runtime()
     provider = runtime.path.with_name(cuda.PROVIDER)
     if "CUDAExecutionProvider" not in runtime.providers or not provider.is_file():

@@ -56,6 +56,8 @@ impl Runtime {
         if !path.is_absolute() {
             return Err(Error::RuntimeNotFound(format!("{} is not an absolute path", path.display())));
         }
+        // First, since `ort` tells only that a library could not be opened, and not why.
+        let version = version(path)?;
         let builder = ort::init_from(path).map_err(|error| Error::RuntimeNotFound(explain(path, &error)))?;
         // Failures come back as errors; the same lines on stderr would only be noise in somebody's program.
         let environment = builder
@@ -63,7 +65,7 @@ impl Runtime {
             .with_logger(Arc::new(|_, _, _, _, _| {}))
             .build()
             .map_err(|error| Error::RuntimeNotFound(format!("{} does not start: {error}", path.display())))?;
-        Ok(Self { path: path.to_owned(), version: version(path)?, providers: providers()?, environment })
+        Ok(Self { path: path.to_owned(), version, providers: providers()?, environment })
     }
 }
 
@@ -77,11 +79,10 @@ fn explain(path: &Path, error: &dyn std::error::Error) -> String {
     format!("the ONNX Runtime library {} cannot be used: {reason}", path.display())
 }
 
-/// `ort` knows the version but does not tell it; the library is already open, so this opens no second one.
-#[expect(unsafe_code, reason = "one call of a documented C function of a library that is loaded for good")]
+#[expect(unsafe_code, reason = "one call of a documented C function of a library that is kept open for good")]
 fn version(path: &Path) -> Result<String> {
     let read = || unsafe {
-        let library = libloading::Library::new(path)?;
+        let library = std::mem::ManuallyDrop::new(libloading::Library::new(path)?);
         let base = library.get::<unsafe extern "C" fn() -> *const ort::sys::OrtApiBase>(b"OrtGetApiBase")?();
         let version = CStr::from_ptr(((*base).GetVersionString)());
         Ok(version.to_string_lossy().into_owned())

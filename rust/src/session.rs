@@ -274,6 +274,8 @@ fn options(runtime: &Runtime, device: Device) -> Result<SessionBuilder> {
                 .with_intra_op_spinning(false)?
                 .with_execution_providers([ep::CUDA::default()
                     .with_device_id(index)
+                    // TF32 rounds inputs to 10 bits: fp32 would not be fp32.
+                    .with_tf32(false)
                     .with_arbitrary_config("arena_extend_strategy", "kSameAsRequested")
                     .build()
                     .error_on_failure()])?),

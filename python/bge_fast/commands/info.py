@@ -1,0 +1,71 @@
+"""``bge-fast info``: what is known about a model without opening it."""
+
+from argparse import Namespace
+from typing import Any
+
+from bge_fast.commands import output
+from bge_fast.commands.opening import defaults, locate
+from bge_fast.files import verify_files
+from bge_fast.runtime import find_libraries
+from bge_fast.source import Source
+
+
+def run(args: Namespace) -> int:
+    """Show the facts; the network is used for ``--download`` alone."""
+    source = locate(args.model, args.device, args.precision, download=args.download)
+    facts = describe(source)
+    if args.verify:
+        facts["verified_files"] = verify_files(source)
+    if args.json:
+        output.result(output.to_json(facts))
+        return 0
+    rows = [row for name, value in facts.items() for row in _rows(name, value)]
+    for line in output.aligned(rows):
+        output.result(line)
+    return 0
+
+
+def describe(source: Source) -> dict[str, Any]:
+    """Facts from a model's files, under the names that ``model.info()`` has for them."""
+    known = defaults(source)
+    libraries = find_libraries()
+    return {
+        "checkpoint": source.name,
+        "exported_from": source.manifest.get("source", {}).get("checkpoint"),
+        "kind": source.manifest.get("kind", "embedder"),
+        "architecture": source.architecture,
+        "source": source.origin,
+        "folder": str(source.folder),
+        "commit": source.commit,
+        "graph": str(source.graph),
+        "precision": source.precision,
+        "dimension": source.dimension,
+        "max_length": source.max_length,
+        "declared_pooling": source.declared_pooling,
+        "pooling_method": known.pooling,
+        "query_instruction": known.query_instruction or None,
+        "graphs": source.manifest.get("graphs"),
+        "tools": source.manifest.get("tools"),
+        "runtime_library": str(libraries[0].path) if libraries else None,
+    }
+
+
+def _rows(name: str, value: Any) -> list[tuple[str, str]]:
+    if value is None:
+        return []
+    if name == "graphs":
+        return [("graph of the folder", _graph(file, facts)) for file, facts in value.items()]
+    if name == "verified_files":
+        return [("verified", f"{len(value)} files have the sha256 of the manifest" if value else _NOTHING_TO_VERIFY)]
+    if isinstance(value, dict):
+        value = ", ".join(f"{key} {one}" for key, one in value.items())
+    return [(name.replace("_", " "), repr(value) if name == "query_instruction" else str(value))]
+
+
+_NOTHING_TO_VERIFY = "nothing: there is no manifest with hashes"
+
+
+def _graph(file: str, facts: dict[str, Any]) -> str:
+    parity = facts.get("parity") or {}
+    measured = f", differs from torch by at most {parity['max_abs']:.1e}" if "max_abs" in parity else ""
+    return f"{file} ({facts.get('precision')}, opset {facts.get('opset')}{measured})"

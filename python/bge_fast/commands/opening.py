@@ -1,0 +1,46 @@
+"""From the model that was named to the object that is run, with the command line's defaults.
+
+Unlike the Python API, which keeps FlagEmbedding's defaults, the command line pools as the checkpoint was trained.
+"""
+
+from argparse import Namespace
+
+from bge_fast.devices import parse_devices
+from bge_fast.embedder import FlagModel
+from bge_fast.files import find_model
+from bge_fast.models import KnownModel, known_model
+from bge_fast.runtime import choose_device
+from bge_fast.source import Source
+
+
+def locate(name: str, device: str | None = None, precision: str | None = None, download: bool = True) -> Source:
+    """Find the files that a run with these options would open; without ``download`` the network is not used."""
+    if precision is not None:
+        return find_model(name, (precision,), download=download)
+    on_cuda = choose_device(parse_devices(device)).cuda is not None
+    return find_model(name, ("fp16", "fp32") if on_cuda else ("fp32",), download=download)
+
+
+def defaults(source: Source) -> KnownModel:
+    """Return pooling and query instruction: by the name, by the name it was exported from, or by its files."""
+    exported_from = str(source.manifest.get("source", {}).get("checkpoint") or "")
+    known = known_model(source.name) or known_model(exported_from)
+    return known or KnownModel(source.declared_pooling or "cls")
+
+
+def open_model(args: Namespace) -> FlagModel:
+    """Open the model that the arguments describe; its query instruction is theirs, or the recommended one."""
+    known = defaults(locate(args.model, args.device, args.precision))
+    recommended = known.query_instruction if args.instruction is None else args.instruction
+    return FlagModel(
+        args.model,
+        query_instruction_for_retrieval=recommended or None,
+        devices=args.device,
+        pooling_method=args.pooling or known.pooling,
+        batch_size=args.batch_size,
+        query_max_length=args.max_length,
+        passage_max_length=args.max_length,
+        truncate_dim=args.truncate_dim,
+        precision=args.precision,
+        threads=args.threads,
+    )

@@ -1,0 +1,86 @@
+"""Where commands write: results to stdout, everything else to stderr, both as UTF-8."""
+
+import contextlib
+import io
+import json
+import os
+import re
+import sys
+import traceback
+import unicodedata
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+PROGRAM = "bge-fast"
+
+
+def use_utf8() -> None:
+    """Write UTF-8 whatever the locale says."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+
+
+def result(line: str) -> None:
+    """Write one line of the result."""
+    sys.stdout.write(line + "\n")
+
+
+def flush() -> None:
+    """Hand what was written so far to the reader of the result."""
+    sys.stdout.flush()
+
+
+def note(text: str) -> None:
+    """Write one line for the person at the terminal."""
+    with contextlib.suppress(BrokenPipeError):
+        sys.stderr.write(f"{PROGRAM}: {' '.join(text.split())}\n")
+
+
+def show_traceback() -> None:
+    """Write the traceback of the exception that is being handled."""
+    sys.stderr.write(traceback.format_exc())
+
+
+def discard_results() -> None:
+    """Nobody reads the result any more: keep the interpreter from complaining about it when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def to_json(value: Any) -> str:
+    """Write a value as one line of JSON."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def aligned(rows: Iterable[tuple[str, str]]) -> list[str]:
+    """Lines of two columns, the second beginning at one place."""
+    rows = list(rows)
+    width = max((len(name) for name, _ in rows), default=0)
+    return [f"{name:<{width}}  {value}".rstrip() for name, value in rows]
+
+
+def fit(text: str, width: int) -> str:
+    """One line of ``text`` that takes at most ``width`` columns of a terminal; what a terminal would obey is left out."""
+    line = "".join(char if char.isprintable() else " " for char in " ".join(text.split()))
+    if sum(map(_columns, line)) <= width:
+        return line
+    kept, used = [], 1
+    for char in line:
+        used += _columns(char)
+        if used > width:
+            break
+        kept.append(char)
+    return "".join(kept).rstrip() + "…"
+
+
+def _columns(char: str) -> int:
+    if unicodedata.combining(char):
+        return 0
+    return 2 if unicodedata.east_asian_width(char) in "WF" else 1
+
+
+def shorten_home(text: str) -> str:
+    """Write paths under the home folder with ``~``, so that the text can be shown to others."""
+    home = str(Path.home()).rstrip("/")
+    return re.sub(rf"(?<![\w./~-]){re.escape(home)}(?![\w.-])", "~", text) if home else text

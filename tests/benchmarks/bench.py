@@ -1,0 +1,76 @@
+"""Times bge-fast beside what people use instead: `bench.py [measure …] [--quick] [--json FILE]`.
+
+Competitors run in processes of their own and take turns within one run, so that load from elsewhere hits all alike:
+trust the ratios more than the absolute figures. Standard output is Markdown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import cranfield
+import machine
+from fleet import ROOT, Fleet
+from measures import Plan, bulk, corpus, imports, query, threads
+from report import Result, show, show_targets, table
+
+MEASURES = {
+    "imports": imports.measure,
+    "query": query.measure,
+    "threads": threads.measure,
+    "corpus": corpus.measure,
+    "bulk": bulk.measure,
+}
+_MODEL = "bge-small-en-v1.5"
+_FULL = {"query_rounds": 60, "bulk_rounds": 3, "bulk_texts": 256, "import_rounds": 9, "thread_rounds": 3}
+_QUICK = {"query_rounds": 6, "bulk_rounds": 1, "bulk_texts": 48, "import_rounds": 3, "thread_rounds": 1}
+
+
+def main() -> None:
+    options = parse()
+    plan = make_plan(options)
+    facts = machine.describe()
+    results: list[Result] = []
+    with Fleet(options.model, options.ours or options.model, options.checkpoint, ROOT / "build" / "bench") as fleet:
+        for name in options.measures or list(MEASURES):
+            print(f"{name} …", file=sys.stderr, flush=True)
+            results.append(MEASURES[name](fleet, plan))
+            print(show(results[-1]), end="\n\n", flush=True)
+        facts["load average at the end"] = machine.load_average()
+        for label, worker in fleet.workers.items():
+            facts[label] = ", ".join(f"{key} {value}" for key, value in worker.facts.items())
+    print(show_targets(results), end="\n\n")
+    print("### Measured on\n\n" + table(("", ""), facts.items()))
+    if options.json:
+        content = {"machine": facts, "results": [result.as_json() for result in results]}
+        options.json.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("measures", nargs="*", choices=[*MEASURES, []], metavar="measure", help=", ".join(MEASURES))
+    parser.add_argument("--quick", action="store_true", help="fewer rounds and texts: to see that all runs")
+    parser.add_argument("--rounds", type=int, help="rounds of query, bulk, imports and threads alike")
+    parser.add_argument("--json", type=Path, help="also write the results to this file")
+    parser.add_argument("--model", type=Path, default=ROOT / "build" / "models" / _MODEL, help="exported model folder")
+    parser.add_argument("--ours", type=Path, help="what bge-fast opens, if not the model folder")
+    parser.add_argument("--checkpoint", type=Path, default=ROOT.parent / "shared" / "data" / "models" / _MODEL)
+    parser.add_argument("--cranfield", type=Path, default=cranfield.FOLDER)
+    options = parser.parse_args()
+    if not (options.model / "onnx" / "model.onnx").is_file():
+        parser.error(f"{options.model} has no onnx/model.onnx; export one with: make demo MODEL=BAAI/{_MODEL}")
+    return options
+
+
+def make_plan(options: argparse.Namespace) -> Plan:
+    amounts = dict(_QUICK if options.quick else _FULL)
+    if options.rounds:
+        amounts |= {name: options.rounds for name in amounts if name.endswith("_rounds")}
+    return Plan(**amounts, calls_per_thread=10 if options.quick else 50, cranfield=options.cranfield)
+
+
+if __name__ == "__main__":
+    main()

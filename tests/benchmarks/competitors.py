@@ -1,0 +1,213 @@
+"""What is compared. Each competitor runs in a process and an environment of its own, with the settings a user gets.
+
+A competitor turns texts into jobs. Making a job is not timed; running it is.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Matrix = NDArray[np.float32]
+_TOKEN_BUDGET = 512
+CALLERS = 32
+
+
+@dataclass(frozen=True)
+class Job:
+    """Work to time, and facts about it that the tables need."""
+
+    run: Callable[[], Any]
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+class Competitor:
+    """A library with an open model."""
+
+    packages: tuple[str, ...] = ()
+
+    def encode(self, texts: str | list[str]) -> Matrix:
+        """Unit vectors, as the library's own method gives them."""
+        raise NotImplementedError
+
+    def query(self, texts: list[str]) -> Job:
+        """One text, passed as a `str`."""
+        return Job(lambda: self.encode(texts[0]))
+
+    def bulk(self, texts: list[str]) -> Job:
+        """All texts in one call."""
+        return Job(lambda: self.encode(texts))
+
+    def facts(self) -> dict[str, str]:
+        """Versions of what does the work."""
+        return {name: version(name) for name in self.packages if _is_installed(name)}
+
+
+class Ours(Competitor):
+    """bge-fast."""
+
+    packages = ("bge-fast", "numpy")
+
+    def __init__(self, model: Path, checkpoint: Path) -> None:
+        from bge_fast import FlagModel
+
+        self.model = FlagModel(str(model), devices="cpu")
+
+    def encode(self, texts: str | list[str]) -> Matrix:
+        return self.model.encode(texts)
+
+    def queries(self, texts: list[str]) -> Job:
+        """Texts with the instruction that the checkpoint's authors recommend for queries."""
+        instruction = "Represent this sentence for searching relevant passages: "
+        return Job(lambda: self.model.encode(texts, instruction=instruction))
+
+    def threads(self, texts: list[str]) -> Job:
+        """Many threads, each with single calls, one after the other."""
+        return Job(lambda: call_from_threads(self.encode, texts))
+
+    def threads_locked(self, texts: list[str]) -> Job:
+        """The same with a lock around each call."""
+        lock = threading.Lock()
+
+        def encode(text: str) -> Matrix:
+            with lock:
+                return self.encode(text)
+
+        return Job(lambda: call_from_threads(encode, texts))
+
+    def facts(self) -> dict[str, str]:
+        info = self.model.info()
+        ran = {"ONNX Runtime": info["runtime_version"], "opened": info["source"], "graph": Path(info["graph"]).name}
+        return {**super().facts(), **ran, "threads": str(info["threads"])}
+
+
+class Raw(Competitor):
+    """A bare `InferenceSession` with token ids made beforehand: what the graph costs with nothing around it."""
+
+    packages = ("onnxruntime", "numpy")
+
+    def __init__(self, model: Path, checkpoint: Path) -> None:
+        import onnxruntime
+        from tokenizers import Tokenizer
+
+        self.session = onnxruntime.InferenceSession(model / "onnx" / "model.onnx", providers=["CPUExecutionProvider"])
+        self.tokenizer = Tokenizer.from_file(str(model / "tokenizer.json"))
+        self.tokenizer.enable_truncation(512)
+        self.tokenizer.no_padding()
+
+    def query(self, texts: list[str]) -> Job:
+        feeds = self._feeds([self.tokenizer.encode(texts[0]).ids])
+        # Only `run`: neither the first row nor its norm is taken here.
+        return Job(lambda: self.session.run(None, feeds), {"tokens": [feeds["input_ids"].size]})
+
+    def bulk(self, texts: list[str]) -> Job:
+        ids = [encoding.ids for encoding in self.tokenizer.encode_batch(texts)]
+        batches = [(rows, self._feeds([ids[row] for row in rows])) for rows in batches_by_length(ids)]
+
+        def run() -> Matrix:
+            vectors = np.empty((len(ids), self.session.get_outputs()[0].shape[-1]), np.float32)
+            for rows, feeds in batches:
+                first = self.session.run(None, feeds)[0][:, 0]
+                vectors[rows] = first / np.linalg.norm(first, axis=1, keepdims=True)
+            return vectors
+
+        return Job(run, {"tokens": [len(row) for row in ids]})
+
+    def gemm_numpy(self, texts: list[str]) -> Job:
+        """The encoder's matrix products, in numpy."""
+        import gemm
+
+        return gemm.numpy_job()
+
+    def gemm_onnxruntime(self, texts: list[str]) -> Job:
+        """The encoder's matrix products, as a graph of nothing else."""
+        import gemm
+
+        return gemm.onnxruntime_job()
+
+    def _feeds(self, ids: list[list[int]]) -> dict[str, NDArray[np.int64]]:
+        width = max(map(len, ids))
+        input_ids = np.array([row + [0] * (width - len(row)) for row in ids], np.int64)
+        mask = np.array([[1] * len(row) + [0] * (width - len(row)) for row in ids], np.int64)
+        feeds = {"input_ids": input_ids, "attention_mask": mask, "token_type_ids": np.zeros_like(input_ids)}
+        return {given.name: feeds[given.name] for given in self.session.get_inputs()}
+
+
+class SentenceTransformers(Competitor):
+    """sentence-transformers, ONNX back end."""
+
+    packages = ("sentence-transformers", "transformers", "onnxruntime", "optimum-onnx", "torch")
+    backend = "onnx"
+
+    def __init__(self, model: Path, checkpoint: Path) -> None:
+        from sentence_transformers import SentenceTransformer
+
+        keywords = {"file_name": "onnx/model.onnx"} if self.backend == "onnx" else {}
+        folder = model if self.backend == "onnx" else checkpoint
+        self.model = SentenceTransformer(str(folder), backend=self.backend, device="cpu", model_kwargs=keywords)
+
+    def encode(self, texts: str | list[str]) -> Matrix:
+        return self.model.encode(texts)
+
+
+class SentenceTransformersTorch(SentenceTransformers):
+    """sentence-transformers, torch."""
+
+    packages = ("sentence-transformers", "transformers", "torch")
+    backend = "torch"
+
+
+class FlagEmbedding(Competitor):
+    """FlagEmbedding."""
+
+    packages = ("FlagEmbedding", "transformers", "torch")
+
+    def __init__(self, model: Path, checkpoint: Path) -> None:
+        from FlagEmbedding import FlagModel
+
+        self.model = FlagModel(str(checkpoint), use_fp16=False, devices="cpu")
+
+    def encode(self, texts: str | list[str]) -> Matrix:
+        return self.model.encode(texts)
+
+
+def batches_by_length(ids: list[list[int]]) -> list[list[int]]:
+    """Rows in order of length, cut where a padded batch would pass the token budget."""
+    batches: list[list[int]] = []
+    for row in sorted(range(len(ids)), key=lambda row: len(ids[row])):
+        if batches and (len(batches[-1]) + 1) * len(ids[row]) <= _TOKEN_BUDGET:
+            batches[-1].append(row)
+        else:
+            batches.append([row])
+    return batches
+
+
+def call_from_threads(encode: Callable[[str], Matrix], texts: list[str]) -> None:
+    """Share the texts out among threads that start together."""
+    start = threading.Barrier(CALLERS)
+
+    def work(own: list[str]) -> None:
+        start.wait()
+        for text in own:
+            encode(text)
+
+    workers = [threading.Thread(target=work, args=(texts[index::CALLERS],)) for index in range(CALLERS)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        version(name)
+    except PackageNotFoundError:
+        return False
+    return True

@@ -1,0 +1,68 @@
+"""The best fp32 matrix-product rate of this machine at the encoder's shapes: the ceiling for bulk encoding."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from competitors import Job
+
+_TOKENS = 512
+_HIDDEN = 384
+_INNER = 1536
+_REPEATS = 10
+# One layer of bge-small: query, key, value, output, up, down.
+_WIDTHS = (_HIDDEN, _HIDDEN, _HIDDEN, _HIDDEN, _HIDDEN, _INNER, _HIDDEN)
+_GIGAFLOPS = _REPEATS * sum(2e-9 * _TOKENS * rows * columns for rows, columns in pairwise(_WIDTHS))
+
+
+def numpy_job() -> Job:
+    """The products through numpy's BLAS."""
+    source = np.random.default_rng(0)
+    weights = [source.random(shape, np.float32) - 0.5 for shape in pairwise(_WIDTHS)]
+    inputs = [source.random((_TOKENS, weight.shape[0]), np.float32) for weight in weights]
+    outputs = [np.empty((_TOKENS, weight.shape[1]), np.float32) for weight in weights]
+
+    def run() -> None:
+        for _ in range(_REPEATS):
+            for left, right, out in zip(inputs, weights, outputs, strict=True):
+                np.matmul(left, right, out=out)
+
+    return Job(run, {"gigaflops": _GIGAFLOPS})
+
+
+def onnxruntime_job() -> Job:
+    """The products as a chain in ONNX Runtime, with weights that it may pack beforehand."""
+    import onnxruntime
+    from onnx import TensorProto, helper, numpy_helper
+
+    source = np.random.default_rng(0)
+    nodes, weights = [], []
+    for index, shape in enumerate(pairwise(_WIDTHS)):
+        weights.append(numpy_helper.from_array((source.random(shape, np.float32) - 0.5) / shape[0], f"w{index}"))
+        nodes.append(helper.make_node("MatMul", [f"x{index}", f"w{index}"], [f"x{index + 1}"]))
+    ends = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, [_TOKENS, _HIDDEN]) for name in ("x0", f"x{len(nodes)}")
+    ]
+    graph = helper.make_graph(nodes, "products", ends[:1], ends[1:], weights)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    feeds = {"x0": source.random((_TOKENS, _HIDDEN), np.float32)}
+
+    def run() -> None:
+        for _ in range(_REPEATS):
+            session.run(None, feeds)
+
+    return Job(run, {"gigaflops": _GIGAFLOPS})
+
+
+def encoder_gigaflops(tokens: list[int], folder: Path) -> float:
+    """Arithmetic of the whole graph for texts of these lengths: products with weights, and attention; no padding."""
+    config: dict[str, Any] = json.loads((folder / "config.json").read_text())
+    hidden, inner = config["hidden_size"], config["intermediate_size"]
+    per_token = 2 * (4 * hidden * hidden + 2 * hidden * inner)
+    work = sum(length * per_token + 4 * length * length * hidden for length in tokens)
+    return config["num_hidden_layers"] * work / 1e9

@@ -1,0 +1,25 @@
+"""One module a measure. Each has `measure(fleet, plan)` and gives one `Result`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much is measured."""
+
+    query_rounds: int
+    bulk_rounds: int
+    bulk_texts: int
+    import_rounds: int
+    thread_rounds: int
+    calls_per_thread: int
+    cranfield: Path
+
+
+def paired_ratio(numerators: list[float], denominators: list[float]) -> float:
+    """Median of the ratios of the same round: load that comes and goes hits both sides of each."""
+    return median(top / bottom for top, bottom in zip(numerators, denominators, strict=True))

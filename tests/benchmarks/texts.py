@@ -1,0 +1,42 @@
+"""The texts that are timed: Cranfield's where they are, else generated ones of the same lengths."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from pathlib import Path
+
+import cranfield
+
+# 12 tokens with [CLS] and [SEP] in BERT's English vocabulary.
+QUERY = "how does heat flow through a very thin metal plate"
+# Mostly one token each, so that a generated text has about as many tokens as words.
+_WORDS = """
+    the of a in and is for to by with on at an are from as be which that flow pressure boundary layer surface theory
+    method heat wing speed number plate body shock velocity temperature results case stress solution high low wave
+    supersonic equation experimental distribution ratio effect large small given found between edge field point line
+"""
+_MEAN_WORDS = 228
+_SPREAD = 0.5
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Passages to encode in bulk, and what they are."""
+
+    passages: list[str]
+    origin: str
+
+
+def load(folder: Path, count: int) -> Texts:
+    """The first `count` passages of Cranfield, or generated ones if it is not in `folder`."""
+    if cranfield.is_there(folder):
+        return Texts(cranfield.load(folder).passages[:count], f"first {count} Cranfield abstracts, title and text")
+    return Texts(generate(count), f"{count} generated texts (Cranfield is not on this machine)")
+
+
+def generate(count: int) -> list[str]:
+    """Texts of common words whose lengths spread like those of abstracts; the same every time."""
+    source = random.Random(1400)
+    lengths = [round(min(_MEAN_WORDS * source.lognormvariate(-(_SPREAD**2) / 2, _SPREAD), 600)) for _ in range(count)]
+    return [" ".join(source.choices(_WORDS.split(), k=max(length, 5))) for length in lengths]

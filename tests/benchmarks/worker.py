@@ -1,0 +1,58 @@
+"""Runs one competitor: `worker.py <competitor> <model folder> <checkpoint folder>`.
+
+Answers each JSON line on standard input with one on standard output: the first with facts, then jobs that are prepared
+and run as the lines say. Whatever the libraries print goes to standard error.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import competitors
+import numpy as np
+
+
+def main() -> None:
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+    name, *folders = sys.argv[1:]
+    competitor = getattr(competitors, name)(*map(Path, folders))
+    print(json.dumps({"facts": competitor.facts()}), file=answers)
+    jobs: dict[str, competitors.Job] = {}
+    for line in sys.stdin:
+        print(json.dumps(answer(competitor, jobs, json.loads(line))), file=answers)
+
+
+def answer(competitor: Any, jobs: dict[str, competitors.Job], asked: dict[str, Any]) -> dict[str, Any]:
+    """Prepare and warm up a job, or run one some times."""
+    name = asked["job"]
+    if "texts" in asked:
+        job = jobs[name] = getattr(competitor, name)(asked["texts"])
+        return {"facts": job.facts}
+    seconds = []
+    result = None
+    for _ in range(asked["repeats"]):
+        start = time.perf_counter()
+        result = jobs[name].run()
+        seconds.append(time.perf_counter() - start)
+    # Read before the answer is made, which takes memory too.
+    peak = peak_megabytes()
+    vectors = np.asarray(result)[: asked["rows"]].tolist() if asked["rows"] else None
+    return {"seconds": seconds, "peak": peak, "vectors": vectors}
+
+
+def peak_megabytes() -> float:
+    """Most resident memory so far. `ru_maxrss` would count what the parent had before this program was started."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024 / 1e6
+    raise RuntimeError("/proc/self/status has no VmHWM")
+
+
+if __name__ == "__main__":
+    main()

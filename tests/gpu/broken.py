@@ -1,0 +1,118 @@
+"""Installations that do not work, each in a process of its own: all must end with the error that names their fault."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bge_fast.runtime import find_libraries
+
+_OPEN = "import sys; from bge_fast import FlagModel; FlagModel(sys.argv[1], devices={devices}).encode('one')"
+_CPU_FP16 = "import sys; from bge_fast import FlagModel; FlagModel(sys.argv[1], devices='cpu', precision='fp16')"
+_CORE_FILES = "libonnxruntime.so.1.*", "libonnxruntime_providers_shared.so"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A program, the change to its environment, and the error it must end with; no error where `expected` is empty."""
+
+    situation: str
+    program: str
+    expected: str = ""
+    says: str = ""
+    environment: dict[str, str] = field(default_factory=dict)
+    may_work: str = ""
+    """Why the program may well run here, if it may."""
+
+
+def cases(device: str, folder: Path) -> list[Case]:
+    """What can be provoked on this machine."""
+    on_device = _OPEN.format(devices=repr(device))
+    hidden = {"CUDA_VISIBLE_DEVICES": ""}
+    found = [
+        Case("fp16 on the CPU", _CPU_FP16, "ValueError", 'precision="fp16" is for CUDA'),
+        Case("only the CPU library", on_device, "DeviceError", "has no CUDA provider", without_onnxruntime(folder)),
+    ]
+    if device == "cpu":
+        return found[:1]
+    return [
+        *found,
+        Case("no visible device", on_device, "DeviceError", "shows no CUDA device", hidden),
+        Case("device out of range", _OPEN.format(devices="'cuda:99'"), "DeviceError", "no CUDA device 99"),
+        Case(
+            "no visible device, none asked for",
+            "import warnings; warnings.simplefilter('error'); " + _OPEN.format(devices=None),
+            "RuntimeWarning",
+            "the CPU is used",
+            hidden,
+        ),
+        Case(
+            "CUDA libraries not found",
+            on_device,
+            "DeviceError",
+            "the CUDA provider needs",
+            {"LD_LIBRARY_PATH": ""},
+            may_work="they are also installed elsewhere",
+        ),
+        Case("damaged CUDA provider", on_device, "DeviceError", "cannot be used", with_damaged_provider(folder)),
+        Case("onnxruntime imported before", "import onnxruntime; " + on_device),
+        Case("torch imported before", "import torch; " + on_device),
+    ]
+
+
+def show(model: Path, device: str) -> bool:
+    """Run the cases and print what each ended with."""
+    good = True
+    print("\n| situation | ended with | |\n| --- | --- | --- |")
+    with tempfile.TemporaryDirectory() as folder:
+        for case in cases(device, Path(folder)):
+            ended, verdict = run(case, model)
+            good &= verdict != "**no**"
+            print(f"| {case.situation} | {ended} | {verdict} |", flush=True)
+    return good
+
+
+def run(case: Case, model: Path) -> tuple[str, str]:
+    """The last line of a case's errors, and the verdict."""
+    command = [sys.executable, "-c", case.program, str(model)]
+    environment = {**os.environ, **case.environment}
+    process = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    last = (process.stderr.strip().splitlines() or [""])[-1].replace("|", "\\|")
+    if process.returncode == 0:
+        return "worked", "ok" if not case.expected else case.may_work or "**no**"
+    if "ModuleNotFoundError" in last:
+        return last, "not installed"
+    named = bool(case.expected) and f"{case.expected}:" in last and case.says in last
+    # A death by signal is never the named error.
+    return last or f"status {process.returncode}", "ok" if named and process.returncode == 1 else "**no**"
+
+
+def without_onnxruntime(folder: Path) -> dict[str, str]:
+    """An environment in which the package `onnxruntime` is empty."""
+    return _shadowing(folder / "empty")
+
+
+def with_damaged_provider(folder: Path) -> dict[str, str]:
+    """An environment in which the CUDA provider's file is not a library."""
+    installed = [library for library in find_libraries() if library.cuda_provider]
+    environment = _shadowing(folder / "damaged")
+    capi = folder / "damaged" / "onnxruntime" / "capi"
+    capi.mkdir()
+    for library in installed[:1]:
+        for pattern in _CORE_FILES:
+            for file in library.path.parent.glob(pattern):
+                shutil.copy(file, capi)
+        (capi / "libonnxruntime_providers_cuda.so").write_bytes(b"damaged")
+    return environment
+
+
+def _shadowing(folder: Path) -> dict[str, str]:
+    (folder / "onnxruntime").mkdir(parents=True)
+    (folder / "onnxruntime" / "__init__.py").touch()
+    path = os.environ.get("PYTHONPATH", "")
+    return {"PYTHONPATH": f"{folder}{os.pathsep}{path}" if path else str(folder)}

@@ -1,0 +1,176 @@
+"""Threads, processes, signals: one model, many callers, always the serial numbers."""
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from bge_fast import FlagModel, _core
+from bge_fast.errors import ForkedProcessError, InternalError
+
+THREADS, CALLS = 32, 50
+WORDS = "wing flow heat layer shock 机翼 Flügel données тело".split()
+
+
+def some_texts(seed: int) -> list[str]:
+    random = np.random.default_rng(seed)
+    return [" ".join(random.choice(WORDS, int(random.integers(1, 40)))) for _ in range(int(random.integers(1, 4)))]
+
+
+@pytest.mark.parametrize("model_name", ["bert", "xlmr"])
+def test_32_threads_times_50_calls_with_mixed_texts_and_lengths_give_the_serial_numbers(model_name, request):
+    model = request.getfixturevalue(model_name)
+    calls = [(some_texts(seed), (4, 8, 16, 64, 512)[seed % 5]) for seed in range(THREADS * CALLS)]
+    serial = [model.encode(texts, max_length=length) for texts, length in calls]
+
+    def work(thread: int) -> float:
+        mine = range(thread * CALLS, (thread + 1) * CALLS)
+        return max(np.abs(model.encode(calls[i][0], max_length=calls[i][1]) - serial[i]).max() for i in mine)
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        assert max(pool.map(work, range(THREADS))) <= 1e-6
+
+
+def test_bulk_and_single_calls_at_once(bert):
+    texts = [text for seed in range(400) for text in some_texts(seed)]
+    bulk, single = bert.encode(texts), bert.encode(texts[0])
+    with ThreadPoolExecutor(6) as pool:
+        bulks = [pool.submit(bert.encode, texts) for _ in range(3)]
+        singles = [pool.submit(bert.encode, texts[0]) for _ in range(60)]
+        assert max(np.abs(done.result() - bulk).max() for done in bulks) <= 1e-6
+        assert max(np.abs(done.result() - single).max() for done in singles) <= 1e-6
+
+
+def test_other_python_threads_run_while_texts_are_encoded(bert):
+    ticks = []
+    ended = threading.Event()
+
+    def tick() -> None:
+        while not ended.wait(0.002):
+            ticks.append(time.perf_counter())
+
+    ticker = threading.Thread(target=tick)
+    ticker.start()
+    start = time.perf_counter()
+    bert.encode(["boundary layer flow " * 100] * 300)
+    end = time.perf_counter()
+    ended.set()
+    ticker.join()
+    assert sum(start < at < end for at in ticks) >= 3
+
+
+def test_closing_while_others_encode(tiny_bert):
+    model = FlagModel(str(tiny_bert))
+    texts = ["boundary layer flow " * 60] * 500
+    with ThreadPoolExecutor(2) as pool:
+        running = [pool.submit(model.encode, texts) for _ in range(2)]
+        time.sleep(0.05)
+        model.close()
+        for done in running:
+            assert done.exception() is None or "closed" in str(done.exception())
+
+
+def in_fork(work) -> int:
+    """Run `work` in a forked child; its exit status is what `work` returns, 99 after ten seconds."""
+    child = os.fork()
+    if child == 0:
+        signal.alarm(10)
+        status = 98
+        try:
+            status = work()
+        finally:
+            os._exit(status)
+    _, status = os.waitpid(child, 0)
+    return os.waitstatus_to_exitcode(status)
+
+
+@pytest.mark.filterwarnings("ignore:This process")
+def test_a_forked_child_gets_an_error_and_leaves_the_parent_alone(tiny_bert):
+    model = FlagModel(str(tiny_bert))
+    before = model.encode("text")
+
+    def child() -> int:
+        refused = 0
+        for call in (lambda: model.encode("text"), lambda: model.encode(["text"] * 300), model.info):
+            try:
+                call()
+            except ForkedProcessError as error:
+                refused += "spawn" in str(error)
+        model.close()
+        return refused
+
+    assert in_fork(child) == 3
+    assert np.array_equal(model.encode("text"), before)
+
+
+@pytest.mark.filterwarnings("ignore:This process")
+def test_the_core_itself_refuses_in_a_forked_child(bert, tiny_bert):
+    core = bert._open().core
+
+    def child() -> int:
+        try:
+            core.providers()
+        except ForkedProcessError:
+            return 7
+        return 1
+
+    assert in_fork(child) == 7
+
+
+def encode_elsewhere(model: FlagModel) -> np.ndarray:
+    return model.encode(["text", "another"])
+
+
+def test_a_model_travels_to_spawned_processes(bert):
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        assert np.array_equal(pool.apply(encode_elsewhere, (bert,)), bert.encode(["text", "another"]))
+
+
+def test_ctrl_c_stops_a_long_call_and_the_model_stays_usable(tiny_bert):
+    code = f"""
+import os, signal, threading, time
+from bge_fast import FlagModel
+model = FlagModel({str(tiny_bert)!r})
+before = model.encode("text")
+texts = ["boundary layer flow " * 400] * 20000
+threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT)).start()
+start = time.perf_counter()
+try:
+    model.encode(texts)
+except KeyboardInterrupt:
+    print(time.perf_counter() - start, (model.encode("text") == before).all())
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    seconds, usable = done.stdout.split()
+    assert float(seconds) < 3
+    assert usable == "True"
+
+
+def test_a_panic_is_an_ordinary_exception(capfd):
+    with pytest.raises(InternalError, match="on purpose.*report"):
+        _core.panic_on_purpose()
+    capfd.readouterr()
+
+
+def test_memory_is_flat_over_many_calls_of_varying_length(bert):
+    def resident() -> int:
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    random = np.random.default_rng(7)
+
+    def some_calls(count: int) -> None:
+        for _ in range(count):
+            bert.encode(["wing " * int(length) for length in random.integers(1, 400, 3)])
+
+    some_calls(100)
+    before = resident()
+    some_calls(400)
+    assert resident() - before <= 8 << 20
