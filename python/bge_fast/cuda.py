@@ -68,7 +68,7 @@ def problem(provider: Path, index: int) -> str | None:
     if missing := missing_libraries(provider):
         packages = " ".join(sorted({pip_package(name) for name in missing}))
         return (
-            f"the CUDA provider needs {', '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed. "
+            f"the CUDA provider needs libraries that are not installed: {', '.join(missing)}. "
             f'Install with: pip install "bge-fast[gpu]"   (or: pip install {packages})'
         )
     count = device_count()

@@ -51,8 +51,8 @@ class FlagModel(AbsEmbedder):
         truncate_dim: keep this many leading components, before normalization.
         precision: ``"fp32"`` or ``"fp16"``; wins over ``use_fp16``.
         threads: CPU threads; by default all that affinity and cgroup allow.
-        on_truncate: what happens to texts over the length limit: ``"ignore"`` cuts them, ``"warn"`` also warns once a call,
-            ``"error"`` refuses them.
+        on_truncate: what happens to texts over the length limit: ``"ignore"`` cuts them, ``"warn"`` also warns once
+            a call, ``"error"`` refuses them.
 
     Raises:
         ModelNotFoundError, ModelFormatError, UnsupportedModelError, RuntimeNotFoundError, DeviceError: see
@@ -144,7 +144,7 @@ class FlagModel(AbsEmbedder):
         convert_to_numpy: bool | None = None,
         **kwargs: Any,
     ) -> Any:
-        """Encode passages, with ``passage_instruction_for_retrieval`` if the constructor got it. Otherwise as `encode`."""
+        """Encode passages, with ``passage_instruction_for_retrieval`` if the constructor got it; else as `encode`."""
         return self.encode(
             corpus,
             batch_size,
@@ -228,7 +228,7 @@ class FlagModel(AbsEmbedder):
                 progress=progress,
             )
         if truncated and self.on_truncate == "warn":
-            warn(f"{truncated} of {len(texts)} texts had more than {length} tokens and were cut", UserWarning, 4)
+            warn(f"{truncated} of {len(texts)} texts had more than {length} tokens and were cut")
         return matrix
 
     def info(self) -> dict[str, Any]:
@@ -250,10 +250,10 @@ class FlagModel(AbsEmbedder):
             return limit
         if whole_number(name, length, 0) <= limit:
             return length
-        # Everybody's default may well be more than a small model takes; only a length that was chosen is worth a warning.
+        # The default may well be more than a small model takes; only a length that was chosen is worth a warning.
         if length != _DEFAULT_LENGTH and not self._warned_length:
             self._warned_length = True
-            warn(f"{name}={length} is lowered to {limit}, the limit of {self.model_name_or_path}", UserWarning, 5)
+            warn(f"{name}={length} is lowered to {limit}, the limit of {self.model_name_or_path}")
         return limit
 
     def _warn_about_pooling(self) -> None:

@@ -59,8 +59,8 @@ class Engine:
         """Raise ``ForkedProcessError`` in a forked child of the process that opened the model."""
         if os.getpid() != self._process:
             raise ForkedProcessError(
-                f"{self.source.name} was opened before this process was forked, and ONNX Runtime's threads do not survive a "
-                'fork. Open the model after the fork, or start workers with the "spawn" or "forkserver" method'
+                f"{self.source.name} was opened before this process was forked, and ONNX Runtime's threads do not "
+                'survive a fork. Open the model after it, or start workers with the "spawn" or "forkserver" method'
             )
 
     def info(self) -> dict[str, Any]:

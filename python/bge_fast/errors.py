@@ -1,8 +1,10 @@
-"""Exceptions of bge-fast, each also the builtin that a careful caller would expect; and warnings that point to the caller."""
+"""Exceptions of bge-fast, each also the builtin that a careful caller would expect; and its warnings."""
 
 import os
 import sys
 import warnings
+
+_PACKAGE = os.path.dirname(__file__)
 
 
 class BGEFastError(Exception):
@@ -47,10 +49,8 @@ class InternalError(BGEFastError, RuntimeError):
 
 def warn(message: str, category: type[Warning] = UserWarning) -> None:
     """Warn at the line of the user's program that called into this package."""
-    level, frame = 1, sys._getframe()
-    while frame and frame.f_code.co_filename.startswith(_PACKAGE):
-        level, frame = level + 1, frame.f_back  # type: ignore[assignment]
-    warnings.warn(message, category, stacklevel=level)
-
-
-_PACKAGE = os.path.dirname(__file__)
+    level = 1
+    while sys._getframe(level).f_code.co_filename.startswith(_PACKAGE):
+        level += 1
+    # What calls this function is level 1 to `_getframe` and 2 to `warn`, which counts from its own caller.
+    warnings.warn(message, category, stacklevel=level + 1)

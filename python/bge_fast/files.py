@@ -97,7 +97,7 @@ _OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 
 
 def _snapshot(name: str, cache_dir: str | None, patterns: list[str], local: bool) -> Path | None:
-    """The repository's folder in the cache, after fetching ``patterns`` unless ``local``; ``None`` if it is not there."""
+    """The repository's folder in the cache, after fetching ``patterns`` unless ``local``; ``None`` without one."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,

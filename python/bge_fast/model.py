@@ -90,11 +90,11 @@ class Model:
         self._opening = threading.Lock()
 
     def _set_keywords(self, kwargs: dict[str, Any]) -> None:
-        """Keep constructor keywords of FlagEmbedding's other classes as attributes; name each unknown one once a process."""
+        """Keep keywords of FlagEmbedding's other classes as attributes; name each unknown one once a process."""
         self.kwargs = kwargs
         for name, value in kwargs.items():
             if not hasattr(type(self), name):
                 setattr(self, name, value)
         if new := [name for name in kwargs if name not in self._known_keywords | _warned_keywords]:
             _warned_keywords.update(new)
-            warn(f"{type(self).__name__} does not know {', '.join(new)}: accepted without effect", UserWarning, 4)
+            warn(f"{type(self).__name__} does not know {', '.join(new)}: accepted without effect")

@@ -1,6 +1,6 @@
 """Finds ONNX Runtime's library and loads it, once a process.
 
-The wheel carries a CPU library of its own. When ``onnxruntime-gpu`` is installed, its library serves CPU and CUDA instead.
+The wheel carries a CPU library of its own. Where ``onnxruntime-gpu`` is installed, its library serves CPU and CUDA.
 """
 
 import importlib.util

@@ -11,8 +11,8 @@ _ROLES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_
 class Tokenizer:
     """Token ids of texts, and back.
 
-    ``len(tokenizer)`` is the number of ids. The special tokens are attributes: ``cls_token``, ``cls_token_id`` and so on;
-    one that the checkpoint does not have is ``None``.
+    ``len(tokenizer)`` is the number of ids. The special tokens are attributes: ``cls_token``, ``cls_token_id`` and so
+    on; one that the checkpoint does not have is ``None``.
     """
 
     def __init__(self, core: _core.Embedder, special_tokens: dict[str, str], model_max_length: int) -> None:

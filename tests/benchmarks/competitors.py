@@ -6,26 +6,12 @@ A competitor turns texts into jobs. Making a job is not timed; running it is.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from jobs import Job, Matrix, batches_by_length, call_from_threads
 from numpy.typing import NDArray
-
-Matrix = NDArray[np.float32]
-_TOKEN_BUDGET = 512
-CALLERS = 32
-
-
-@dataclass(frozen=True)
-class Job:
-    """Work to time, and facts about it that the tables need."""
-
-    run: Callable[[], Any]
-    facts: dict[str, Any] = field(default_factory=dict)
 
 
 class Competitor:
@@ -176,33 +162,6 @@ class FlagEmbedding(Competitor):
 
     def encode(self, texts: str | list[str]) -> Matrix:
         return self.model.encode(texts)
-
-
-def batches_by_length(ids: list[list[int]]) -> list[list[int]]:
-    """Rows in order of length, cut where a padded batch would pass the token budget."""
-    batches: list[list[int]] = []
-    for row in sorted(range(len(ids)), key=lambda row: len(ids[row])):
-        if batches and (len(batches[-1]) + 1) * len(ids[row]) <= _TOKEN_BUDGET:
-            batches[-1].append(row)
-        else:
-            batches.append([row])
-    return batches
-
-
-def call_from_threads(encode: Callable[[str], Matrix], texts: list[str]) -> None:
-    """Share the texts out among threads that start together."""
-    start = threading.Barrier(CALLERS)
-
-    def work(own: list[str]) -> None:
-        start.wait()
-        for text in own:
-            encode(text)
-
-    workers = [threading.Thread(target=work, args=(texts[index::CALLERS],)) for index in range(CALLERS)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
 
 
 def _is_installed(name: str) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from competitors import Job
+from jobs import Job
 
 _TOKENS = 512
 _HIDDEN = 384

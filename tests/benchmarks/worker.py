@@ -15,6 +15,7 @@ from typing import Any
 
 import competitors
 import numpy as np
+from jobs import Job
 
 
 def main() -> None:
@@ -23,12 +24,12 @@ def main() -> None:
     name, *folders = sys.argv[1:]
     competitor = getattr(competitors, name)(*map(Path, folders))
     print(json.dumps({"facts": competitor.facts()}), file=answers)
-    jobs: dict[str, competitors.Job] = {}
+    jobs: dict[str, Job] = {}
     for line in sys.stdin:
         print(json.dumps(answer(competitor, jobs, json.loads(line))), file=answers)
 
 
-def answer(competitor: Any, jobs: dict[str, competitors.Job], asked: dict[str, Any]) -> dict[str, Any]:
+def answer(competitor: Any, jobs: dict[str, Job], asked: dict[str, Any]) -> dict[str, Any]:
     """Prepare and warm up a job, or run one some times."""
     name = asked["job"]
     if "texts" in asked:

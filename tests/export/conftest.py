@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from bge_fast_export.__main__ import main
 from running import MODELS, TINY, Command, Run
+
+from bge_fast_export.__main__ import main
 
 sys.path.append(str(Path(__file__).resolve().parent.parent))  # hub_double serves the package's tests too.
 

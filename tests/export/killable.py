@@ -16,6 +16,7 @@ from typing import Any
 
 import onnxruntime.transformers.optimizer  # noqa: F401  (imported before the fork, for speed)
 import optimum.exporters.onnx  # noqa: F401
+
 from bge_fast_export import export, folder
 from bge_fast_export.__main__ import main
 

@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 
 import pytest
+
 from bge_fast_export.errors import OutputError
 from bge_fast_export.folder import replacing
 

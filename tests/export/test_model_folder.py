@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from bge_fast_export import precision
 from graphs import graph_rows, min_cosine, padded_batch, torch_rows
 from running import MODELS, REAL_MODELS, TINY, Command
+
+from bge_fast_export import precision
 
 INPUTS = {
     "tiny-bert": ["input_ids", "attention_mask", "token_type_ids"],

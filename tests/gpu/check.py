@@ -14,8 +14,9 @@ from statistics import median
 
 import broken
 import numpy as np
-from bge_fast import BGEFastError, FlagModel
 from numpy.typing import NDArray
+
+from bge_fast import BGEFastError, FlagModel
 
 Matrix = NDArray[np.float32]
 _WORDS = (

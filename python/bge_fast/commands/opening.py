@@ -9,7 +9,7 @@ from bge_fast.devices import parse_devices
 from bge_fast.embedder import FlagModel
 from bge_fast.files import find_model
 from bge_fast.models import KnownModel, known_model
-from bge_fast.runtime import choose_device
+from bge_fast.runtime import default_device
 from bge_fast.source import Source
 
 
@@ -17,7 +17,7 @@ def locate(name: str, device: str | None = None, precision: str | None = None, d
     """Find the files that a run with these options would open; without ``download`` the network is not used."""
     if precision is not None:
         return find_model(name, (precision,), download=download)
-    on_cuda = choose_device(parse_devices(device)).cuda is not None
+    on_cuda = (parse_devices(device) or default_device()).cuda is not None
     return find_model(name, ("fp16", "fp32") if on_cuda else ("fp32",), download=download)
 
 

@@ -55,16 +55,16 @@ def _how_it_ended(status: int, stderr: str) -> str:
 
 
 def _runtime() -> Facts:
-    from bge_fast import _core
     from bge_fast.runtime import load_runtime
 
     runtime = load_runtime()
-    return {
-        "path": str(runtime.path),
-        "version": runtime.version,
-        "providers": runtime.providers,
-        "threads": _core.available_threads(),
-    }
+    return {"path": str(runtime.path), "version": runtime.version, "providers": runtime.providers}
+
+
+def _threads() -> Facts:
+    from bge_fast import _core
+
+    return {"threads": _core.available_threads()}
 
 
 def _cuda_libraries(provider: str) -> Facts:
@@ -121,6 +121,7 @@ def _run(device: str, model: str = "") -> Facts:
 _TOLERANCE = 1e-5
 _QUESTIONS: dict[str, Callable[..., Facts]] = {
     "runtime": _runtime,
+    "threads": _threads,
     "cuda-libraries": _cuda_libraries,
     "driver": _driver,
     "run": _run,

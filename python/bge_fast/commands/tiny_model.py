@@ -46,7 +46,11 @@ def _tokenizer() -> dict[str, object]:
             "lowercase": True,
         },
         "pre_tokenizer": {"type": "BertPreTokenizer"},
-        "post_processor": {"type": "BertProcessing", "cls": ["[CLS]", special["CLS"]], "sep": ["[SEP]", special["SEP"]]},
+        "post_processor": {
+            "type": "BertProcessing",
+            "cls": ["[CLS]", special["CLS"]],
+            "sep": ["[SEP]", special["SEP"]],
+        },
         "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": True},
         "model": {
             "type": "WordPiece",

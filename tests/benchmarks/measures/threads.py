@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from competitors import CALLERS
 from fleet import OURS, Fleet
+from jobs import CALLERS
 from report import Result
 from texts import QUERY
 
