@@ -6,6 +6,7 @@ from typing import Any
 from bge_fast import _core
 
 _ROLES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+_UNLIMITED = 2**31 - 1
 
 
 class Tokenizer:
@@ -24,11 +25,15 @@ class Tokenizer:
         return self._core.vocabulary_size
 
     def __call__(
-        self, text: str | Iterable[str], *, truncation: bool = True, max_length: int | None = None
+        self, text: str | Iterable[str], *, truncation: bool | None = None, max_length: int | None = None
     ) -> dict[str, Any]:
-        """Return ``input_ids`` and ``attention_mask`` as lists, or lists of lists for many texts; never padded."""
+        """Return ``input_ids`` and ``attention_mask`` as lists, or lists of lists for many texts; never padded.
+
+        Texts are cut where ``max_length`` is given, or with ``truncation=True`` at the model's limit.
+        """
+        cut = max_length is not None if truncation is None else truncation
         limit = self.model_max_length if max_length is None else max_length
-        length = limit if truncation else 2**31 - 1
+        length = limit if cut else _UNLIMITED
         if isinstance(text, str):
             ids: Any = self._core.tokenize(text, length)
             return {"input_ids": ids, "attention_mask": [1] * len(ids)}
@@ -36,8 +41,8 @@ class Tokenizer:
         return {"input_ids": ids, "attention_mask": [[1] * len(row) for row in ids]}
 
     def encode(self, text: str) -> list[int]:
-        """Return the ids of one text, special tokens included, cut at the model's own limit."""
-        return self._core.tokenize(text, self.model_max_length)
+        """Return all ids of one text, special tokens included."""
+        return self._core.tokenize(text, _UNLIMITED)
 
     def decode(self, token_ids: int | Iterable[int], skip_special_tokens: bool = False) -> str:
         """Return the text of ids."""

@@ -1,0 +1,158 @@
+"""What `config.json` says about the encoder, checked before anything heavy is loaded."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bge_fast_export.errors import CheckpointError, UnsupportedCheckpointError
+
+CONFIG_SIZE_LIMIT = 1 << 20
+
+MAX_EPSILON = 1e-2
+
+# A text of one token between the two special ones.
+MIN_LENGTH = 3
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """One row of the table of architectures: how transformers names it and where its positions start."""
+
+    name: str
+    model_class: str
+    config_class: str
+    class_prefix: str
+    positions_after_pad: bool
+
+
+ARCHITECTURES: Mapping[str, Architecture] = {
+    row.name: row
+    for row in (
+        Architecture("bert", "BertModel", "BertConfig", "Bert", positions_after_pad=False),
+        Architecture("xlm-roberta", "XLMRobertaModel", "XLMRobertaConfig", "XLMRoberta", positions_after_pad=True),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """Architecture and sizes of one checkpoint's encoder."""
+
+    architecture: Architecture
+    class_names: tuple[str, ...]
+    vocab_size: int
+    hidden_size: int
+    intermediate_size: int
+    layers: int
+    heads: int
+    positions: int
+    token_types: int
+    pad_token_id: int
+    layer_norm_eps: float
+
+    @property
+    def max_length(self) -> int:
+        """Most tokens of one text, special tokens included."""
+        if self.architecture.positions_after_pad:
+            return self.positions - self.pad_token_id - 1
+        return self.positions
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights, without a pooler."""
+        h, i = self.hidden_size, self.intermediate_size
+        embeddings = (self.vocab_size + self.positions + self.token_types + 2) * h
+        layer = 4 * (h * h + h) + (h * i + i) + (i * h + h) + 4 * h
+        return embeddings + self.layers * layer
+
+
+def read_encoder(config_path: Path) -> Encoder:
+    """Read and check `config.json`."""
+    config = _read_object(config_path)
+    architecture = _architecture(config)
+    positions = str(config.get("position_embedding_type", "absolute"))
+    if positions != "absolute":
+        raise UnsupportedCheckpointError(
+            f'config.json: position_embedding_type is "{positions}"; only "absolute" is supported.'
+        )
+    activation = config.get("hidden_act", "gelu")
+    if activation != "gelu":
+        raise UnsupportedCheckpointError(f'config.json: hidden_act is "{activation}"; only "gelu" is supported.')
+    encoder = Encoder(
+        architecture=architecture,
+        class_names=_class_names(config, architecture),
+        vocab_size=_integer(config, "vocab_size", 1, 4_000_000),
+        hidden_size=_integer(config, "hidden_size", 1, 16_384),
+        intermediate_size=_integer(config, "intermediate_size", 1, 131_072),
+        layers=_integer(config, "num_hidden_layers", 1, 256),
+        heads=_integer(config, "num_attention_heads", 1, 256),
+        positions=_integer(config, "max_position_embeddings", 4, 1_000_000),
+        token_types=_integer(config, "type_vocab_size", 1, 1_000),
+        pad_token_id=_integer(config, "pad_token_id", 0, 4_000_000, default=int(architecture.positions_after_pad)),
+        layer_norm_eps=_epsilon(config),
+    )
+    if encoder.hidden_size % encoder.heads:
+        raise CheckpointError(
+            f"config.json: hidden_size {encoder.hidden_size} is not a multiple of num_attention_heads {encoder.heads}."
+        )
+    if encoder.max_length < MIN_LENGTH:
+        raise CheckpointError("config.json: max_position_embeddings leaves no room for a text.")
+    return encoder
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    if path.stat().st_size > CONFIG_SIZE_LIMIT:
+        raise CheckpointError(f"{path.name} is larger than a configuration can be.")
+    try:
+        config = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path.name} is not valid JSON: {error}.") from error
+    if not isinstance(config, dict):
+        raise CheckpointError(f"{path.name} does not hold a JSON object.")
+    return config
+
+
+def _architecture(config: dict[str, Any]) -> Architecture:
+    works = " and ".join(f'"{name}"' for name in ARCHITECTURES)
+    name = config.get("model_type")
+    if not isinstance(name, str):
+        raise CheckpointError(f"config.json has no model_type; these work: {works}.")
+    if name not in ARCHITECTURES:
+        raise UnsupportedCheckpointError(f'Architecture "{name}" is not supported; these work: {works}.')
+    if config.get("is_decoder") is True:
+        raise UnsupportedCheckpointError(f"config.json declares a decoder; encoders work: {works}.")
+    return ARCHITECTURES[name]
+
+
+def _class_names(config: dict[str, Any], architecture: Architecture) -> tuple[str, ...]:
+    names = config.get("architectures") or []
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise CheckpointError("config.json: architectures is not a list of names.")
+    for name in names:
+        if not re.match(rf"{architecture.class_prefix}(Model|For)", name):
+            raise UnsupportedCheckpointError(
+                f'config.json: class "{name}" is not one of transformers\' {architecture.name} classes; '
+                "code from the checkpoint's repository is never run."
+            )
+    return tuple(names)
+
+
+def _epsilon(config: dict[str, Any]) -> float:
+    value = config.get("layer_norm_eps", 1e-12)
+    if not isinstance(value, float) or not 0 < value < MAX_EPSILON:
+        raise CheckpointError(f"config.json: layer_norm_eps is {value!r}, not a number between 0 and {MAX_EPSILON}.")
+    return value
+
+
+def _integer(config: dict[str, Any], key: str, low: int, high: int, default: int | None = None) -> int:
+    value = config.get(key, default)
+    if value is None and default is not None:
+        value = default
+    if value is None:
+        raise CheckpointError(f"config.json has no {key}.")
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise CheckpointError(f"config.json: {key} is {value!r}, not a whole number from {low} to {high}.")
+    return value
