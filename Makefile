@@ -4,6 +4,8 @@ PYTHON ?= python3
 UV = .venv/bin/uv
 SHARED_MODELS = $(wildcard ../shared/data/models/bge-*)
 export PYTHONDONTWRITEBYTECODE = 1
+# For the packages that the benchmarks compare with; bge-fast switches it off by itself.
+export ORT_DISABLE_TELEMETRY = 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-export demo test test-rust test-python test-export test-dist lint format models fixtures golden parity bench bench-peers dist clean

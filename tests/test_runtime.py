@@ -10,8 +10,8 @@ from bge_fast.runtime import find_libraries
 BUNDLED = Path(bge_fast.__file__).parent / "_ort" / "libonnxruntime_bge_fast.so"
 
 
-def run(code: str) -> str:
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+def run(code: str, **options) -> str:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, **options)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -81,3 +81,16 @@ def test_python_onnxruntime_in_the_same_process_in_both_orders(tiny_bert):
     use = "import onnxruntime; onnxruntime.get_available_providers()"
     alone, before, after = run(encode), run(f"{use}; {encode}"), run(f"{encode}; {use}")
     assert alone == before == after
+
+
+def test_the_library_starts_without_telemetry(tiny_bert, tmp_path):
+    """Its telemetry leaves a device id and a database in the cache folder, unless it sees a CI system's variables."""
+    code = f"""
+import os
+from bge_fast import FlagModel
+FlagModel({str(tiny_bert)!r}).encode("text")
+print([name for name in os.environ if "TELEMETRY" in name])
+"""
+    out = run(code, env={"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path), "PATH": "/usr/bin"})
+    assert out.strip() == "[]"
+    assert list(tmp_path.iterdir()) == []

@@ -6,6 +6,9 @@ The wheel carries a CPU library of its own. Where ``onnxruntime-gpu`` is install
 import importlib.util
 import os
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +18,8 @@ from bge_fast.errors import DeviceError, RuntimeNotFoundError
 
 _BUNDLED = Path(__file__).parent / "_ort" / "libonnxruntime_bge_fast.so"
 _OLDEST = 24
+_NO_TELEMETRY = "ORT_DISABLE_TELEMETRY"
+_environment = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,27 @@ def load_runtime() -> _core.Runtime:
         )
     best = libraries[0]
     dependencies = cuda.dependencies(best.cuda_provider) if best.cuda_provider else []
-    return _core.load_runtime(str(best.path), [str(path) for path in dependencies])
+    with _without_telemetry():
+        return _core.load_runtime(str(best.path), [str(path) for path in dependencies])
+
+
+@contextmanager
+def _without_telemetry() -> Iterator[None]:
+    """Let ONNX Runtime start without its telemetry.
+
+    Since 1.31 the published libraries for Linux upload usage data and keep a device id and a database in the user's
+    cache folder. The one switch is this variable, read once when the library starts; the C API's comes too late. It is
+    taken back at once, and left alone where the user has set it.
+    """
+    if _NO_TELEMETRY in os.environ:
+        yield
+        return
+    with _environment:
+        os.environ[_NO_TELEMETRY] = "1"
+        try:
+            yield
+        finally:
+            os.environ.pop(_NO_TELEMETRY, None)
 
 
 def default_device() -> Device:

@@ -1,6 +1,7 @@
 """The command `bge-fast-export`, also `python -m bge_fast_export`."""
 
 import argparse
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -22,6 +23,8 @@ EXIT_INTERRUPTED = 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one export: the folder's path goes to stdout, all else to stderr; returns the exit status."""
     parsed = _parser().parse_args(arguments)
+    # ONNX Runtime's published builds upload usage data unless this is set before they start.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     options = Options(
         checkpoint=parsed.checkpoint,
         output=parsed.output,
