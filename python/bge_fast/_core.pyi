@@ -4,6 +4,16 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
+__all__ = [
+    "Embedder",
+    "Progress",
+    "Runtime",
+    "available_threads",
+    "load_runtime",
+    "loaded_runtime",
+    "panic_on_purpose",
+]
+
 @final
 class Runtime:
     @property

@@ -1,6 +1,6 @@
 """``bge-fast doctor``: whether embedding works on this machine, where it does not, and the command that repairs it.
 
-Nothing is downloaded and no model is needed. Native code runs in processes of its own, so a crash is one line of the report.
+Nothing is downloaded and no model is needed. Native code runs in processes of its own: a crash is one line.
 """
 
 import time
@@ -129,7 +129,7 @@ class Examination:
         try:
             facts = self._ask("run", device, model)
         except ProbeError as error:
-            reason = str(error).removesuffix(" Details: bge-fast doctor")
+            reason = str(error).removeprefix(f"{device}: ").removesuffix(" Details: bge-fast doctor")
             fatal = device == "cpu" or self._wants_cuda()
             fact = f"{what} does not run on {device}: {reason}"
             return Check(name, "error" if fatal else "warn", fact, REINSTALL if device == "cpu" else INSTALL_GPU)

@@ -29,6 +29,12 @@ class EngineOptions:
     threads: int | None = None
     cache_dir: str | None = None
 
+    def precisions(self, device: Device) -> tuple[str, ...]:
+        """Precisions of graphs that will do on ``device``, best first."""
+        if self.precision is not None:
+            return (self.precision,)
+        return ("fp16", "fp32") if device.cuda is not None and self.prefer_fp16 else ("fp32",)
+
     def check(self) -> None:
         """See that the options fit each other.
 
@@ -102,13 +108,7 @@ def _open(options: EngineOptions) -> tuple[Device, Source, _core.Embedder]:
 def _open_on(options: EngineOptions, device: Device) -> tuple[Source, _core.Embedder]:
     if device.cuda is not None:
         check_cuda(device.cuda)
-    if options.precision is not None:
-        precisions: tuple[str, ...] = (options.precision,)
-    elif device.cuda is not None and options.prefer_fp16:
-        precisions = ("fp16", "fp32")
-    else:
-        precisions = ("fp32",)
-    source = find_model(options.name, precisions, options.cache_dir)
+    source = find_model(options.name, options.precisions(device), options.cache_dir)
     core = _core.Embedder(
         str(source.folder),
         str(source.graph),

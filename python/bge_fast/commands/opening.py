@@ -7,6 +7,7 @@ from argparse import Namespace
 
 from bge_fast.devices import parse_devices
 from bge_fast.embedder import FlagModel
+from bge_fast.engine import EngineOptions
 from bge_fast.files import find_model
 from bge_fast.models import KnownModel, known_model
 from bge_fast.runtime import default_device
@@ -15,10 +16,8 @@ from bge_fast.source import Source
 
 def locate(name: str, device: str | None = None, precision: str | None = None, download: bool = True) -> Source:
     """Find the files that a run with these options would open; without ``download`` the network is not used."""
-    if precision is not None:
-        return find_model(name, (precision,), download=download)
-    on_cuda = (parse_devices(device) or default_device()).cuda is not None
-    return find_model(name, ("fp16", "fp32") if on_cuda else ("fp32",), download=download)
+    options = EngineOptions(name, parse_devices(device), precision, prefer_fp16=True)
+    return find_model(name, options.precisions(options.device or default_device()), download=download)
 
 
 def defaults(source: Source) -> KnownModel:

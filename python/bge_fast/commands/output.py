@@ -61,7 +61,7 @@ def aligned(rows: Iterable[tuple[str, str]]) -> list[str]:
 
 
 def fit(text: str, width: int) -> str:
-    """One line of ``text`` that takes at most ``width`` columns of a terminal; what a terminal would obey is left out."""
+    """One line of ``text``, at most ``width`` columns of a terminal wide, without what a terminal would obey."""
     line = "".join(char if char.isprintable() else " " for char in " ".join(text.split()))
     if sum(map(_columns, line)) <= width:
         return line

@@ -67,7 +67,7 @@ def check_driver(device: str | None, libraries: Facts | None, facts: Facts) -> C
     if libraries is None:
         return Check("driver", "warn", f"{fact}; not used, for want of a CUDA provider", INSTALL_GPU)
     if (built_for := _cuda_major(libraries)) > driver_cuda:
-        return Check("driver", "error", f"{fact}; the CUDA provider is built for CUDA {built_for}", f"{_CUDA_DOCS}")
+        return Check("driver", "error", f"{fact}; the CUDA provider is built for CUDA {built_for}", _CUDA_DOCS)
     if asked is not None and asked.cuda is not None and asked.cuda >= count:
         return Check("driver", "error", f"{fact}; there is no cuda:{asked.cuda}", f"--device cuda:{count - 1}")
     return Check("driver", "ok", fact)

@@ -32,8 +32,8 @@ def check_package() -> Check:
         return Check("package", "error", "bge-fast runs, but is not installed as a package", REINSTALL)
     threading = "free-threaded" if sysconfig.get_config_var("Py_GIL_DISABLED") else "with GIL"
     found = [f"{name} {installed}" for name in _NEIGHBOURS if (installed := _version(name))]
-    fact = f"bge-fast {own}, Python {platform.python_version()} {threading}, {sysconfig.get_platform()}; {', '.join(found)}"
-    return Check("package", "ok", fact)
+    python = f"Python {platform.python_version()} {threading}, {sysconfig.get_platform()}"
+    return Check("package", "ok", f"bge-fast {own}, {python}; {', '.join(found)}")
 
 
 def check_ownership() -> Check:
