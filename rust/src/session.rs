@@ -268,7 +268,7 @@ fn options(runtime: &Runtime, device: Device) -> Result<SessionBuilder> {
             Device::Cpu { threads } => Ok(builder
                 .with_intra_threads(threads)?
                 .with_config_entry("session.intra_op.spin_duration_us", SPIN_MICROSECONDS)?
-                .with_execution_providers([ep::CPU::default().build()])?),
+                .with_execution_providers([ep::CPU::default().with_arena_allocator(true).build()])?),
             Device::Cuda { index } => Ok(builder
                 .with_intra_threads(1)?
                 .with_intra_op_spinning(false)?

@@ -7,6 +7,7 @@ trust the ratios more than the absolute figures. Standard output is Markdown.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -33,6 +34,7 @@ def main() -> None:
     options = parse()
     plan = make_plan(options)
     facts = machine.describe()
+    build = build_of_ours()
     results: list[Result] = []
     with Fleet(options.model, options.ours or options.model, options.checkpoint, ROOT / "build" / "bench") as fleet:
         for name in options.measures or list(MEASURES):
@@ -40,6 +42,7 @@ def main() -> None:
             results.append(MEASURES[name](fleet, plan))
             print(show(results[-1]), end="\n\n", flush=True)
         facts["load average at the end"] = machine.load_average()
+        facts["bge-fast's core"] = build if build == build_of_ours() else "**rebuilt during the run: do not use**"
         for label, worker in fleet.workers.items():
             facts[label] = ", ".join(f"{key} {value}" for key, value in worker.facts.items())
     print(show_targets(results), end="\n\n")
@@ -63,6 +66,12 @@ def parse() -> argparse.Namespace:
     if not (options.model / "onnx" / "model.onnx").is_file():
         parser.error(f"{options.model} has no onnx/model.onnx; export one with: make demo MODEL=BAAI/{_MODEL}")
     return options
+
+
+def build_of_ours() -> str:
+    """Start of the sha256 of the compiled core in this checkout, which somebody may rebuild while this runs."""
+    files = sorted((ROOT / "python" / "bge_fast").glob("_core*.so"))
+    return ", ".join(f"sha256 {hashlib.sha256(file.read_bytes()).hexdigest()[:12]}" for file in files)
 
 
 def make_plan(options: argparse.Namespace) -> Plan:

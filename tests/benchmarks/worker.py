@@ -30,7 +30,7 @@ def main() -> None:
 
 
 def answer(competitor: Any, jobs: dict[str, Job], asked: dict[str, Any]) -> dict[str, Any]:
-    """Prepare and warm up a job, or run one some times."""
+    """Prepare a job, or run one some times."""
     name = asked["job"]
     if "texts" in asked:
         job = jobs[name] = getattr(competitor, name)(asked["texts"])

@@ -48,6 +48,8 @@ def measure(fleet: Fleet, plan: Plan) -> Result:
             result.targets.append(Target(f"bulk: {label}", f"≥ {goal} ×", f"{faster:.2f} ×", faster >= goal))
     result.add_absent(fleet.absent, (entry.label for entry in ENTRIES))
     result.notes = _notes(plan, tokens, peaks, work_per_text)
+    each = (f"{label} {', '.join(f'{one:.1f}' for one in rate)}" for label, rate in rates.items())
+    result.notes.append(f"Texts/s of each round: {'; '.join(each)}.")
     return result
 
 
