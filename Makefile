@@ -98,6 +98,13 @@ parity: .venv-parity/.installed models ## against FlagEmbedding itself, live
 golden: .venv-parity/.installed ## record FlagEmbedding's numbers again, for the tests
 	.venv-parity/bin/python tests/parity/record.py
 
+bench-peers: .venv-parity/.installed ## install the packages that `make bench` compares with
+	$(UV) venv --quiet --allow-existing --python .venv/bin/python .venv-peers
+	$(UV) pip install --quiet --python .venv-peers -r tests/benchmarks/peers.txt
+
+bench: .venv/.installed models ## the benchmarks, beside other packages where they are installed; about 15 minutes
+	.venv/bin/python tests/benchmarks/bench.py $(BENCH)
+
 dist: .venv/bin/uv ## wheel and sdist, in dist
 	$(UV) build --quiet --out-dir dist .
 

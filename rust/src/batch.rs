@@ -43,6 +43,15 @@ pub enum Architecture {
     XlmRoberta,
 }
 
+/// How ids become a graph's inputs.
+#[derive(Debug, Clone, Copy)]
+pub struct Encoding {
+    /// How positions are numbered, where a graph asks for them.
+    pub architecture: Architecture,
+    /// The id that pads a batch.
+    pub pad_id: u32,
+}
+
 /// The graph's inputs for one batch, each `[rows, length]`, padded on the right.
 #[derive(Debug)]
 pub struct Inputs {
@@ -80,7 +89,7 @@ impl Inputs {
 
     /// Position ids `[rows, length]` by the architecture's rule.
     #[must_use]
-    pub fn position_ids(&self, architecture: Architecture, pad_id: u32) -> Vec<i64> {
+    pub fn position_ids(&self, Encoding { architecture, pad_id }: Encoding) -> Vec<i64> {
         let pad = i64::from(pad_id);
         let mut positions = Vec::with_capacity(self.input_ids.len());
         for row in self.input_ids.chunks(self.length.max(1)) {
@@ -145,7 +154,9 @@ mod tests {
     fn positions_follow_the_architecture() {
         let texts = [tokens(&[0, 5, 1, 6, 2])];
         let inputs = Inputs::new(&Batch { rows: vec![0], length: 5 }, &texts, 1);
-        assert_eq!(inputs.position_ids(Architecture::XlmRoberta, 1), [2, 3, 1, 4, 5]);
-        assert_eq!(inputs.position_ids(Architecture::Bert, 0), [0, 1, 2, 3, 4]);
+        let xlm_roberta = Encoding { architecture: Architecture::XlmRoberta, pad_id: 1 };
+        assert_eq!(inputs.position_ids(xlm_roberta), [2, 3, 1, 4, 5]);
+        let bert = Encoding { architecture: Architecture::Bert, pad_id: 0 };
+        assert_eq!(inputs.position_ids(bert), [0, 1, 2, 3, 4]);
     }
 }

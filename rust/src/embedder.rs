@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crate::batch::{Batch, Inputs, TOKEN_BUDGET, plan};
 use crate::pooling::{Finish, HiddenStates, Pooling};
 use crate::session::Session;
+use crate::sessions::Sessions;
 use crate::tokenizer::{Tokenizer, Tokens};
 use crate::{Error, Result};
 
@@ -41,18 +42,18 @@ pub struct Embeddings {
     pub truncated: usize,
 }
 
-/// A tokenizer and a session that belong together. Any number of threads may share one.
+/// A tokenizer and a graph that belong together. Any number of threads may share one.
 pub struct Embedder {
     tokenizer: Tokenizer,
-    session: Session,
+    sessions: Sessions,
     dimension: usize,
 }
 
 impl Embedder {
     /// `dimension` is the length of a vector as `config.json` gives it.
     #[must_use]
-    pub fn new(tokenizer: Tokenizer, session: Session, dimension: usize) -> Self {
-        Self { tokenizer, session, dimension }
+    pub fn new(tokenizer: Tokenizer, sessions: Sessions, dimension: usize) -> Self {
+        Self { tokenizer, sessions, dimension }
     }
 
     /// The tokenizer.
@@ -61,10 +62,10 @@ impl Embedder {
         &self.tokenizer
     }
 
-    /// The session.
+    /// The opened graph.
     #[must_use]
-    pub fn session(&self) -> &Session {
-        &self.session
+    pub fn sessions(&self) -> &Sessions {
+        &self.sessions
     }
 
     /// Encodes `texts`. While it waits, `watch` is told about every 50 ms how many texts are done, and stops the call by
@@ -82,7 +83,7 @@ impl Embedder {
         let mut all = Embeddings { values: vec![0.0; texts.len() * dimension], dimension, truncated: 0 };
         for (number, window) in texts.chunks(WINDOW).enumerate() {
             let first = number * WINDOW;
-            let tokens = self.tokenizer.encode_many(window, options.max_length, self.session.concurrency())?;
+            let tokens = self.tokenizer.encode_many(window, options.max_length, self.sessions.threads())?;
             all.truncated += count_truncated(&tokens, options, first)?;
             let rows = &mut all.values[first * dimension..(first + window.len()) * dimension];
             self.encode_window(&tokens, options, rows, &mut |done| watch(first + done))
@@ -106,40 +107,79 @@ impl Embedder {
                 rows[row * dimension..][..dimension].copy_from_slice(vector);
             }
         };
-        // A single batch runs in the caller's thread: handing it to another one costs a quarter of a query's time.
-        if let [batch] = batches.as_slice() {
-            place(batch, &self.run(batch, tokens, options)?);
-            return Ok(());
+        let session = self.sessions.for_batches(batches.len())?;
+        let work = Work {
+            session,
+            dimension: self.dimension,
+            batches: &batches,
+            tokens,
+            options,
+            next: AtomicUsize::new(0),
+            stop: AtomicBool::new(false),
+        };
+        let workers = session.runs().min(batches.len());
+        // In the caller's thread where one run is all there is: handing over costs a quarter of a query's time.
+        if workers < 2 {
+            work.here(&mut place, Watcher::new(watch))
+        } else {
+            work.on_threads(workers, &mut place, Watcher::new(watch))
         }
-        let next = AtomicUsize::new(0);
-        let stop = AtomicBool::new(false);
+    }
+}
+
+type BatchResult<'a> = (&'a Batch, std::result::Result<Vec<f32>, RunError>);
+type Place<'a> = dyn FnMut(&Batch, &[f32]) + 'a;
+
+/// The batches of one window, to be run by one thread or several.
+struct Work<'a> {
+    session: &'a Session,
+    dimension: usize,
+    batches: &'a [Batch],
+    tokens: &'a [Tokens],
+    options: &'a EncodeOptions,
+    next: AtomicUsize,
+    stop: AtomicBool,
+}
+
+impl<'a> Work<'a> {
+    fn here(&self, place: &mut Place, mut watcher: Watcher) -> std::result::Result<(), RunError> {
+        while let Some((batch, vectors)) = self.run_next() {
+            place(batch, &vectors?);
+            watcher.saw(batch)?;
+        }
+        Ok(())
+    }
+
+    fn on_threads(&self, workers: usize, place: &mut Place, watcher: Watcher) -> std::result::Result<(), RunError> {
         let (sender, results) = channel();
         std::thread::scope(|scope| {
-            for _ in 0..self.session.concurrency().min(batches.len()) {
+            for _ in 0..workers {
                 let sender = sender.clone();
-                let (next, stop, batches) = (&next, &stop, &batches);
                 scope.spawn(move || {
-                    while !stop.load(Ordering::Relaxed)
-                        && let Some(batch) = batches.get(next.fetch_add(1, Ordering::Relaxed))
-                        && sender.send((batch, self.run(batch, tokens, options))).is_ok()
+                    while let Some(result) = self.run_next()
+                        && sender.send(result).is_ok()
                     {}
                 });
             }
             drop(sender);
-            let outcome = collect(&results, &mut place, watch);
-            stop.store(true, Ordering::Relaxed);
+            let outcome = collect(&results, place, watcher);
+            self.stop.store(true, Ordering::Relaxed);
             outcome
         })
     }
 
+    /// Runs the next batch that nobody took; `None` when there is none or the call ended.
+    fn run_next(&self) -> Option<BatchResult<'a>> {
+        if self.stop.load(Ordering::Relaxed) {
+            return None;
+        }
+        let batch = self.batches.get(self.next.fetch_add(1, Ordering::Relaxed))?;
+        Some((batch, self.run(batch)))
+    }
+
     /// One batch's finished rows.
-    fn run(
-        &self,
-        batch: &Batch,
-        tokens: &[Tokens],
-        options: &EncodeOptions,
-    ) -> std::result::Result<Vec<f32>, RunError> {
-        let inputs = Inputs::new(batch, tokens, self.session.pad_id());
+    fn run(&self, batch: &Batch) -> std::result::Result<Vec<f32>, RunError> {
+        let inputs = Inputs::new(batch, self.tokens, self.session.encoding().pad_id);
         let pooled = self.session.run(&inputs, |shape, values| {
             let states = HiddenStates::new(shape, values, inputs.rows, inputs.length)?;
             if states.hidden != self.dimension {
@@ -148,7 +188,7 @@ impl Embedder {
                     states.hidden, self.dimension
                 )));
             }
-            Ok(states.pool(options.pooling, options.finish, &inputs.lengths))
+            Ok(states.pool(self.options.pooling, self.options.finish, &inputs.lengths))
         })?;
         pooled.map_err(|row| RunError::NotFinite { row: batch.rows[row] })
     }
@@ -177,30 +217,46 @@ impl RunError {
     }
 }
 
-type BatchResult<'a> = (&'a Batch, std::result::Result<Vec<f32>, RunError>);
-
 fn collect(
     results: &Receiver<BatchResult>,
-    place: &mut dyn FnMut(&Batch, &[f32]),
-    watch: &mut dyn FnMut(usize) -> bool,
+    place: &mut Place,
+    mut watcher: Watcher,
 ) -> std::result::Result<(), RunError> {
-    let mut done = 0;
-    let mut watched = Instant::now();
     loop {
         match results.recv_timeout(WATCH_INTERVAL) {
             Ok((batch, vectors)) => {
                 place(batch, &vectors?);
-                done += batch.rows.len();
+                watcher.saw(batch)?;
             }
-            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Timeout) => watcher.look()?,
             Err(RecvTimeoutError::Disconnected) => return Ok(()),
         }
-        if watched.elapsed() >= WATCH_INTERVAL {
-            watched = Instant::now();
-            if !watch(done) {
-                return Err(Error::Stopped.into());
-            }
+    }
+}
+
+/// Tells the caller how far the call is, now and then, and asks whether to go on.
+struct Watcher<'a> {
+    tell: &'a mut dyn FnMut(usize) -> bool,
+    done: usize,
+    told: Instant,
+}
+
+impl<'a> Watcher<'a> {
+    fn new(tell: &'a mut dyn FnMut(usize) -> bool) -> Self {
+        Self { tell, done: 0, told: Instant::now() }
+    }
+
+    fn saw(&mut self, batch: &Batch) -> Result<()> {
+        self.done += batch.rows.len();
+        self.look()
+    }
+
+    fn look(&mut self) -> Result<()> {
+        if self.told.elapsed() < WATCH_INTERVAL {
+            return Ok(());
         }
+        self.told = Instant::now();
+        if (self.tell)(self.done) { Ok(()) } else { Err(Error::Stopped) }
     }
 }
 

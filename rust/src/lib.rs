@@ -1,7 +1,7 @@
 //! The core of bge-fast: texts in, vectors out, on ONNX Runtime.
 //!
 //! Data flows one way: [`tokenizer`] turns texts into ids, [`batch`] groups ids by length under a token budget,
-//! [`session`] runs the graph, [`pooling`] takes one row a text, and [`embedder`] puts the rows back in input order.
+//! [`session`] runs the graph ([`sessions`] holds one for queries and one for bulk work), [`pooling`] takes one row a text, and [`embedder`] puts the rows back in input order.
 //! [`runtime`] owns the ONNX Runtime library. `python` (feature `python`) is the only room that knows Python.
 
 pub mod batch;
@@ -12,6 +12,7 @@ pub mod pooling;
 mod python;
 pub mod runtime;
 pub mod session;
+pub mod sessions;
 pub mod tokenizer;
 
 pub use embedder::{Embedder, Embeddings, EncodeOptions};

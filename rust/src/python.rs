@@ -11,9 +11,10 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
 use pyo3::types::{PyList, PyString};
 
-use crate::batch::Architecture;
+use crate::batch::{Architecture, Encoding};
 use crate::pooling::Finish;
-use crate::session::{Device, Graph, Session};
+use crate::session::Graph;
+use crate::sessions::{Device, Sessions};
 use crate::{Error, Result};
 
 /// The ONNX Runtime library in use.
@@ -89,8 +90,9 @@ impl Embedder {
             let runtime = crate::runtime::Runtime::loaded()
                 .ok_or_else(|| Error::RuntimeNotFound("no ONNX Runtime library was loaded".into()))?;
             let tokenizer = crate::tokenizer::Tokenizer::open(&folder)?;
-            let session = Session::open(runtime, &Graph::File(&graph), device, architecture, pad_id)?;
-            Ok(Self(crate::Embedder::new(tokenizer, session, dimension)))
+            let encoding = Encoding { architecture, pad_id };
+            let sessions = Sessions::open(runtime, Graph::File(graph), device, encoding)?;
+            Ok(Self(crate::Embedder::new(tokenizer, sessions, dimension)))
         })
     }
 
@@ -140,7 +142,7 @@ impl Embedder {
 
     /// Execution providers of the live session, each with the number of its nodes.
     fn providers(&self, py: Python<'_>) -> PyResult<Vec<(String, usize)>> {
-        detached(py, || self.0.session().providers())
+        detached(py, || self.0.sessions().queries().providers())
     }
 
     /// Ids of one text with special tokens, at most `max_length`.
@@ -174,7 +176,7 @@ impl Embedder {
 /// Threads this process may use at once, by affinity and cgroup quota.
 #[pyfunction]
 fn available_threads() -> usize {
-    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+    crate::sessions::available_threads()
 }
 
 /// Panics, so that a test can see that a panic becomes an ordinary exception.

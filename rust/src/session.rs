@@ -2,7 +2,7 @@
 
 use std::ffi::{CStr, CString};
 use std::mem::ManuallyDrop;
-use std::path::Path;
+use std::path::PathBuf;
 use std::ptr::{NonNull, null};
 use std::sync::{Condvar, Mutex, PoisonError};
 
@@ -13,7 +13,7 @@ use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::sys::OrtValue;
 use ort::value::{DynValue, Outlet, TensorRef};
 
-use crate::batch::{Architecture, Inputs};
+use crate::batch::{Encoding, Inputs};
 use crate::runtime::Runtime;
 use crate::{Error, Result};
 
@@ -24,41 +24,35 @@ const HIDDEN_STATES: [&str; 2] = ["last_hidden_state", "token_embeddings"];
 const SPIN_MICROSECONDS: &str = "500";
 
 /// Where a graph lies.
-pub enum Graph<'a> {
+pub enum Graph {
     /// An `.onnx` file; external data lies in its folder.
-    File(&'a Path),
+    File(PathBuf),
     /// A graph in memory, whose external data lies in `folder`.
     Bytes {
         /// A serialized `ModelProto`.
-        graph: &'a [u8],
+        graph: Vec<u8>,
         /// The folder its external data is relative to.
-        folder: &'a Path,
+        folder: PathBuf,
     },
 }
 
-/// What runs the graph.
+/// What runs a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Device {
-    /// The CPU, on this many threads.
+pub enum Placement {
+    /// The CPU.
     Cpu {
-        /// At least 1.
+        /// Threads of one run.
         threads: usize,
+        /// Runs at a time; more callers wait.
+        runs: usize,
     },
-    /// A CUDA device, by index.
-    Cuda {
-        /// As CUDA counts the visible devices.
-        index: i32,
-    },
+    /// A CUDA device, by index as CUDA counts the visible ones; one run at a time.
+    Cuda(i32),
 }
 
-impl Device {
-    /// ONNX Runtime's name of the execution provider that serves this device.
-    #[must_use]
-    pub fn provider(self) -> &'static str {
-        match self {
-            Self::Cpu { .. } => "CPUExecutionProvider",
-            Self::Cuda { .. } => "CUDAExecutionProvider",
-        }
+impl Placement {
+    fn runs(self) -> usize {
+        if let Self::Cpu { runs, .. } = self { runs } else { 1 }
     }
 }
 
@@ -90,25 +84,18 @@ pub struct Session {
     inputs: Vec<(CString, Input)>,
     output: CString,
     gate: Gate,
-    device: Device,
-    architecture: Architecture,
-    pad_id: u32,
+    runs: usize,
+    encoding: Encoding,
 }
 
 impl Session {
-    /// Opens a graph that puts out hidden states, on `device`.
+    /// Opens a graph that puts out hidden states.
     ///
     /// # Errors
     /// [`Error::ModelFormat`] for a graph with other inputs or outputs, or one that ONNX Runtime refuses; [`Error::Device`] where
     /// the device cannot be used.
-    pub fn open(
-        runtime: &Runtime,
-        graph: &Graph,
-        device: Device,
-        architecture: Architecture,
-        pad_id: u32,
-    ) -> Result<Self> {
-        let mut builder = options(runtime, device)?;
+    pub fn open(runtime: &Runtime, graph: &Graph, placement: Placement, encoding: Encoding) -> Result<Self> {
+        let mut builder = options(runtime, placement)?;
         let session = match graph {
             Graph::File(path) => builder.commit_from_file(path),
             Graph::Bytes { graph, folder } => {
@@ -118,29 +105,26 @@ impl Session {
                 builder.commit_from_memory(graph)
             }
         };
-        let session = session.map_err(|error| match device {
-            Device::Cpu { .. } => Error::ModelFormat(format!("ONNX Runtime cannot open the graph: {error}")),
-            Device::Cuda { index } => Error::Device(format!("cuda:{index} cannot run this graph: {error}")),
+        let session = session.map_err(|error| match placement {
+            Placement::Cpu { .. } => Error::ModelFormat(format!("ONNX Runtime cannot open the graph: {error}")),
+            Placement::Cuda(index) => Error::Device(format!("cuda:{index} cannot run this graph: {error}")),
         })?;
         let inputs = session.inputs().iter().map(|input| known_input(input.name())).collect::<Result<_>>()?;
         let output = hidden_states_output(&session)?;
-        // CUDA sessions are not safe to run concurrently.
-        let permits = if let Device::Cpu { threads } = device { threads } else { 1 };
         Ok(Self {
             opened: ManuallyDrop::new(session),
             process: std::process::id(),
             inputs,
             output,
-            gate: Gate { free: Mutex::new(permits), freed: Condvar::new() },
-            device,
-            architecture,
-            pad_id,
+            gate: Gate { free: Mutex::new(placement.runs()), freed: Condvar::new() },
+            runs: placement.runs(),
+            encoding,
         })
     }
 
     /// Runs the graph and lets `read` see the hidden states' shape and numbers.
     ///
-    /// At most as many threads as the device has are inside at a time; more wait.
+    /// At most [`Self::runs`] callers are inside at a time; more wait.
     ///
     /// # Errors
     /// [`Error::ForkedProcess`] in a child of the process that opened the session; [`Error::Internal`] where the run fails.
@@ -148,7 +132,7 @@ impl Session {
         self.check_process()?;
         let shape = [inputs.rows, inputs.length];
         let types = self.takes(Input::Types).then(|| vec![0; inputs.input_ids.len()]);
-        let positions = self.takes(Input::Positions).then(|| inputs.position_ids(self.architecture, self.pad_id));
+        let positions = self.takes(Input::Positions).then(|| inputs.position_ids(self.encoding));
         let mut tensors = Vec::with_capacity(self.inputs.len());
         for (_, input) in &self.inputs {
             let values = match input {
@@ -197,29 +181,27 @@ impl Session {
         Ok(found)
     }
 
-    /// What runs the graph.
+    /// How ids become inputs.
     #[must_use]
-    pub fn device(&self) -> Device {
-        self.device
+    pub fn encoding(&self) -> Encoding {
+        self.encoding
     }
 
-    /// The id that pads a batch.
+    /// Calls that run at once.
     #[must_use]
-    pub fn pad_id(&self) -> u32 {
-        self.pad_id
-    }
-
-    /// Calls that run at once; more wait.
-    #[must_use]
-    pub fn concurrency(&self) -> usize {
-        if let Device::Cpu { threads } = self.device { threads } else { 1 }
+    pub fn runs(&self) -> usize {
+        self.runs
     }
 
     fn takes(&self, wanted: Input) -> bool {
         self.inputs.iter().any(|(_, input)| *input == wanted)
     }
 
-    fn check_process(&self) -> Result<()> {
+    /// Refuses a child of the process that opened the session.
+    ///
+    /// # Errors
+    /// [`Error::ForkedProcess`].
+    pub fn check_process(&self) -> Result<()> {
         if std::process::id() == self.process { Ok(()) } else { Err(Error::ForkedProcess) }
     }
 
@@ -256,7 +238,7 @@ impl Drop for Session {
     }
 }
 
-fn options(runtime: &Runtime, device: Device) -> Result<SessionBuilder> {
+fn options(runtime: &Runtime, placement: Placement) -> Result<SessionBuilder> {
     let build = || -> ort::Result<SessionBuilder> {
         let builder = OrtSession::builder(&runtime.environment)?
             .with_optimization_level(GraphOptimizationLevel::All)?
@@ -264,12 +246,15 @@ fn options(runtime: &Runtime, device: Device) -> Result<SessionBuilder> {
             // Shapes change with every call.
             .with_memory_pattern(false)?
             .with_config_entry("session.record_ep_graph_assignment_info", "1")?;
-        match device {
-            Device::Cpu { threads } => Ok(builder
+        match placement {
+            Placement::Cpu { threads, runs } => Ok(builder
                 .with_intra_threads(threads)?
+                // Spinning threads of one run would take the cores of another: bulk at 0.7 ×.
+                .with_intra_op_spinning(runs == 1)?
                 .with_config_entry("session.intra_op.spin_duration_us", SPIN_MICROSECONDS)?
+                // `ort` switches the arena off by default; without it bulk needs 1.7 × the memory.
                 .with_execution_providers([ep::CPU::default().with_arena_allocator(true).build()])?),
-            Device::Cuda { index } => Ok(builder
+            Placement::Cuda(index) => Ok(builder
                 .with_intra_threads(1)?
                 .with_intra_op_spinning(false)?
                 .with_execution_providers([ep::CUDA::default()
@@ -281,9 +266,9 @@ fn options(runtime: &Runtime, device: Device) -> Result<SessionBuilder> {
                     .error_on_failure()])?),
         }
     };
-    build().map_err(|error| match device {
-        Device::Cpu { .. } => Error::Internal(format!("ONNX Runtime refuses the session options: {error}")),
-        Device::Cuda { index } => Error::Device(format!("cuda:{index} cannot be used: {error}")),
+    build().map_err(|error| match placement {
+        Placement::Cpu { .. } => Error::Internal(format!("ONNX Runtime refuses the session options: {error}")),
+        Placement::Cuda(index) => Error::Device(format!("cuda:{index} cannot be used: {error}")),
     })
 }
 
