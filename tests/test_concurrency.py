@@ -174,3 +174,17 @@ def test_memory_is_flat_over_many_calls_of_varying_length(bert):
     before = resident()
     some_calls(400)
     assert resident() - before <= 8 << 20
+
+
+def test_a_model_that_was_replaced_on_disk_is_never_mixed_with_the_new_one(own_folder):
+    """Bulk work opens a second session, maybe long after the first."""
+    model = FlagModel(str(own_folder))
+    texts = ["boundary layer flow " * 100] * 60
+    before = model.encode(texts[:1])
+    graph = own_folder / "onnx" / "model.onnx"
+    other = own_folder / "onnx" / "other.onnx"
+    other.write_bytes(graph.read_bytes().replace(b"last_hidden_state", b"lost_hidden_state"))
+    other.replace(graph)
+    assert np.abs(model.encode(texts) - before).max() <= 1e-6
+    graph.unlink()
+    assert np.abs(model.encode(texts) - before).max() <= 1e-6

@@ -116,10 +116,14 @@ def test_bad_call_arguments_are_named(bert, arguments, error, said):
         ({"batch_size": 0}, ValueError, "batch_size"),
         ({"truncate_dim": 0}, ValueError, "truncate_dim"),
         ({"query_max_length": -5}, ValueError, "query_max_length"),
+        ({"query_instruction_format": "{}"}, ValueError, "leaves the text out"),
+        ({"query_instruction_format": None}, ValueError, "None"),
+        ({"passage_instruction_format": "{}{"}, ValueError, "not valid"),
         ({"passage_max_length": "8"}, TypeError, "passage_max_length"),
         ({"threads": 0}, ValueError, "threads"),
         ({"precision": "int3"}, ValueError, "fp32.*fp16"),
         ({"precision": "fp16", "devices": "cpu"}, ValueError, "CUDA"),
+        ({"precision": "fp16"}, ValueError, "CUDA"),
         ({"on_truncate": "shout"}, ValueError, "ignore"),
         ({"devices": "tpu"}, ValueError, "tpu.*cuda:0"),
         ({"devices": []}, ValueError, "no device"),
@@ -303,6 +307,17 @@ def test_pooling_that_the_checkpoint_did_not_mean_is_warned_about(own_folder):
     FlagModel(str(own_folder), pooling_method="mean")
 
 
+@pytest.mark.parametrize(
+    ("declared", "advice"),
+    [({"pooling_mode": "mean"}, "Pass pooling_method='mean'"), ({"pooling_mode_max_tokens": True}, "not supported")],
+)
+def test_what_the_pooling_warning_advises(own_folder, declared, advice):
+    (own_folder / "bge_fast.json").unlink()
+    (own_folder / "1_Pooling" / "config.json").write_text(json.dumps(declared))
+    with pytest.warns(UserWarning, match=advice):
+        FlagModel(str(own_folder))
+
+
 def test_close_and_with(tiny_bert):
     with FlagModel(str(tiny_bert)) as model:
         model.encode("text")
@@ -370,6 +385,17 @@ def test_nothing_is_printed(tiny_bert):
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
     assert (done.stdout, done.stderr) == (b"", b"")
+
+
+@pytest.mark.parametrize("broken", [None, object()])
+def test_a_stderr_that_is_no_terminal_is_no_matter(bert, monkeypatch, broken):
+    monkeypatch.setattr(sys, "stderr", broken)
+    assert bert.encode(["text"] * 40).shape == (40, 32)
+
+
+def test_numbers_beyond_all_limits_mean_no_limit(tiny_bert, bert):
+    model = FlagModel(str(tiny_bert), truncate_dim=10**20, batch_size=10**20)
+    assert np.array_equal(model.encode("text"), bert.encode("text"))
 
 
 def test_progress_bar_when_asked(bert, capfd):

@@ -29,6 +29,15 @@ def test_a_folder_with_a_plain_graph_opens_like_an_exported_one(own_folder, bert
     assert model.info()["source"] == "onnx"
 
 
+def test_special_tokens_are_found_in_tokenizer_config_too(own_folder):
+    (own_folder / MANIFEST).unlink()
+    (own_folder / "special_tokens_map.json").unlink()
+    content = {"content": "[SEP]", "special": True}
+    extras = {"added_tokens_decoder": {"0": content}, "extra_special_tokens": {}, "sep_token": content}
+    edit_json(own_folder / "tokenizer_config.json", **extras)
+    assert FlagModel(str(own_folder)).tokenizer.sep_token == "[SEP]"
+
+
 def test_a_relative_path_and_a_trailing_slash(own_folder, monkeypatch, bert):
     monkeypatch.chdir(own_folder.parent)
     for name in ("tiny-bert", "tiny-bert/", "./tiny-bert"):
@@ -57,6 +66,8 @@ def test_a_checkpoint_without_a_graph_prints_the_export_command():
         ("no such model", "no folder"),
         ("", "no folder"),
         (__file__, "is a file"),
+        ("~nosuchuser/model", "no folder"),
+        ("x" * 5000 + "/y", "no folder"),
     ],
 )
 def test_names_that_are_nothing(name, said):
@@ -88,6 +99,7 @@ def test_a_folder_that_is_no_model(tmp_path):
             ModelFormatError,
             "max_position_embeddings",
         ),
+        (lambda f: edit_json(f / "config.json", architectures=5), ModelFormatError, "architectures"),
         (lambda f: (f / "config.json").write_text("{"), ModelFormatError, r"config\.json"),
         (lambda f: (f / "config.json").write_text("[]"), ModelFormatError, "no JSON object"),
         (lambda f: (f / "tokenizer.json").unlink(), ModelNotFoundError, r"tokenizer\.json"),
@@ -113,6 +125,7 @@ def test_a_spoiled_folder_is_named(own_folder, spoil, error, said):
         ({"files": []}, "'files'"),
         ({"graphs": {"onnx/other.onnx": {"precision": "fp32"}}}, r"onnx/other\.onnx"),
         ({"max_length": 0}, "max_length"),
+        ({"source": None}, "'source'"),
     ],
 )
 def test_a_manifest_that_is_not_understood_is_refused(own_folder, changes, said):
@@ -189,6 +202,7 @@ def open_elsewhere(name: str, home: Path, endpoint: str = "http://127.0.0.1:9", 
         check=True,
         timeout=120,
     )
+    assert done.stderr == ""
     return json.loads(done.stdout)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from bge_fast.devices import parse_devices
 from bge_fast.engine import EngineOptions
 from bge_fast.errors import warn
-from bge_fast.inputs import one_of, to_texts, whole_number, with_instruction
+from bge_fast.inputs import instruction_template, one_of, to_texts, whole_number, with_instruction
 from bge_fast.model import Model
 from bge_fast.progress import progress_bar
 
@@ -220,10 +220,10 @@ class FlagModel(AbsEmbedder):
             matrix, truncated = engine.core.encode(
                 texts,
                 max_length=length,
-                batch_size=self.batch_size if batch_size is None else whole_number("batch_size", batch_size, 1),
+                batch_size=whole_number("batch_size", self.batch_size if batch_size is None else batch_size, 1),
                 pooling=self.pooling_method,
                 normalize=bool(self.normalize_embeddings),
-                truncate_dim=self.truncate_dim,
+                truncate_dim=None if self.truncate_dim is None else whole_number("truncate_dim", self.truncate_dim, 1),
                 refuse_long=self.on_truncate == "error",
                 progress=progress,
             )
@@ -243,6 +243,8 @@ class FlagModel(AbsEmbedder):
         whole_number("batch_size", self.batch_size, 1)
         if self.truncate_dim is not None:
             whole_number("truncate_dim", self.truncate_dim, 1)
+        instruction_template(self.query_instruction_format)
+        instruction_template(self.kwargs.get("passage_instruction_format", "{}{}"))
 
     def _usable_length(self, name: str, length: int | None) -> int:
         limit = self._open().source.max_length
@@ -259,10 +261,11 @@ class FlagModel(AbsEmbedder):
     def _warn_about_pooling(self) -> None:
         declared = self._open().source.declared_pooling
         if declared and declared != self.pooling_method and self.pooling_method == self.DEFAULT_POOLING_METHOD:
+            known = declared in _POOLING_METHODS
             warn(
                 f"{self.model_name_or_path} was trained with {declared} pooling (1_Pooling/config.json), but "
                 f"pooling_method={self.pooling_method!r} is used, as FlagEmbedding does. "
-                f"Pass pooling_method={declared!r}"
+                + (f"Pass pooling_method={declared!r}" if known else "That pooling is not supported here")
             )
 
 

@@ -30,13 +30,19 @@ class EngineOptions:
     cache_dir: str | None = None
 
     def precisions(self, device: Device) -> tuple[str, ...]:
-        """Precisions of graphs that will do on ``device``, best first."""
+        """Precisions of graphs that will do on ``device``, best first.
+
+        Raises:
+            ValueError: fp16 on the CPU.
+        """
+        if self.precision == "fp16" and device == CPU:
+            raise ValueError('precision="fp16" is for CUDA devices; on the CPU leave precision out (fp32)')
         if self.precision is not None:
             return (self.precision,)
         return ("fp16", "fp32") if device.cuda is not None and self.prefer_fp16 else ("fp32",)
 
     def check(self) -> None:
-        """See that the options fit each other.
+        """See that each option is one that can be used.
 
         Raises:
             TypeError, ValueError: names the option and what it may be.
@@ -45,8 +51,6 @@ class EngineOptions:
             one_of("precision", self.precision, PRECISIONS)
         if self.threads is not None:
             whole_number("threads", self.threads, at_least=1)
-        if self.precision == "fp16" and self.device == CPU:
-            raise ValueError('precision="fp16" is for CUDA devices; on the CPU leave precision out (fp32)')
 
 
 class Engine:
@@ -126,19 +130,17 @@ def _threads(options: EngineOptions) -> int:
 
 
 def _special_tokens(source: Source) -> dict[str, str]:
-    """Role → token, as ``special_tokens_map.json`` or ``tokenizer_config.json`` says."""
-    for name in ("special_tokens_map.json", "tokenizer_config.json"):
-        if (source.folder / name).is_file():
-            stored = read_json(source.folder / name)
-            tokens = {role: value["content"] if isinstance(value, dict) else value for role, value in stored.items()}
-            roles = {
-                role: token for role, token in tokens.items() if role.endswith("_token") and isinstance(token, str)
-            }
-            if roles:
-                return roles
-    return {}
+    """Role → token, as ``tokenizer_config.json`` says, and before it ``special_tokens_map.json``."""
+    tokens = {}
+    for name in ("tokenizer_config.json", "special_tokens_map.json"):
+        stored = read_json(source.folder / name) if (source.folder / name).is_file() else {}
+        for role, value in stored.items():
+            token = value.get("content") if isinstance(value, dict) else value
+            if role.endswith("_token") and isinstance(token, str):
+                tokens[role] = token
+    return tokens
 
 
 def _parity(source: Source) -> dict[str, Any] | None:
-    graph = source.manifest.get("graphs", {}).get(f"onnx/{source.graph.name}")
-    return graph.get("parity") if graph else None
+    graphs = source.manifest.get("graphs", {}).values()
+    return next((graph.get("parity") for graph in graphs if graph.get("precision") == source.precision), None)

@@ -4,7 +4,7 @@ import os
 import sys
 import warnings
 
-_PACKAGE = os.path.dirname(__file__)
+_PACKAGE = os.path.dirname(__file__) + os.sep
 
 
 class BGEFastError(Exception):
@@ -49,8 +49,7 @@ class InternalError(BGEFastError, RuntimeError):
 
 def warn(message: str, category: type[Warning] = UserWarning) -> None:
     """Warn at the line of the user's program that called into this package."""
-    level = 1
-    while sys._getframe(level).f_code.co_filename.startswith(_PACKAGE):
-        level += 1
-    # What calls this function is level 1 to `_getframe` and 2 to `warn`, which counts from its own caller.
-    warnings.warn(message, category, stacklevel=level + 1)
+    level, frame = 1, sys._getframe()
+    while frame.f_back and frame.f_code.co_filename.startswith(_PACKAGE):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level)

@@ -27,10 +27,14 @@ def find_model(name: str, precisions: Sequence[str], cache_dir: str | None = Non
         ModelNotFoundError: no such folder or repository, not complete while offline, or no graph of these precisions.
         ModelFormatError: the files contradict each other.
     """
-    folder = Path(name).expanduser()
-    if name and folder.is_dir():
+    try:
+        folder = Path(name).expanduser()
+        is_folder, is_there = bool(name) and folder.is_dir(), bool(name) and folder.exists()
+    except (RuntimeError, OSError, ValueError) as error:  # no such user, a name too long, a NUL
+        raise ModelNotFoundError(f"there is no folder {name[:80]!r}: {error}") from error
+    if is_folder:
         return source_from_folder(name, folder, precisions)
-    if name and folder.exists():
+    if is_there:
         raise ModelNotFoundError(f"{name} is a file; pass the folder it lies in")
     if not _REPOSITORY.fullmatch(name) or ".." in name or name.startswith("models/"):
         raise ModelNotFoundError(f"there is no folder {name!r}, and it is not a hub id such as BAAI/bge-small-en-v1.5")
@@ -50,9 +54,14 @@ def _find_in_hub(name: str, precisions: Sequence[str], cache_dir: str | None, do
         )
     folder = _snapshot(name, cache_dir, list(SIDE_FILES), local=False)
     graphs = _graph_files(folder, precisions) if folder else []
-    folder = _snapshot(name, cache_dir, graphs, local=False)
-    if folder is None:
-        raise ModelNotFoundError(f"{name} could not be downloaded")
+    # Asked for with the side files, since the client logs a warning where nothing at all matches.
+    folder = _snapshot(name, cache_dir, [*SIDE_FILES, *graphs], local=False)
+    absent = [file for file in missing_files(folder, precisions) if file in SIDE_FILES] if folder else ["everything"]
+    if folder is None or absent:
+        raise ModelNotFoundError(
+            f"{name} is not complete in the cache (missing {', '.join(absent)}), and the hub cannot be reached or does "
+            "not have it"
+        )
     return source_from_folder(name, folder, precisions, commit=folder.name)
 
 
@@ -67,7 +76,7 @@ def missing_files(folder: Path, precisions: Sequence[str]) -> list[str]:
 def _graph_files(folder: Path, precisions: Sequence[str]) -> list[str]:
     """Names of the graph of the first precision there is, and of its external data."""
     if not (folder / MANIFEST).is_file():
-        return _PLAIN_GRAPH
+        return _PLAIN_GRAPH if "fp32" in precisions else []
     manifest = read_json(folder / MANIFEST)
     graphs: dict[str, Any] = manifest.get("graphs", {})
     for precision in precisions:
@@ -106,9 +115,19 @@ def _snapshot(name: str, cache_dir: str | None, patterns: list[str], local: bool
         LocalEntryNotFoundError,
         RepositoryNotFoundError,
     )
+    from tqdm.auto import tqdm
+
+    class TerminalBar(tqdm):  # type: ignore[type-arg]
+        """Shown on a terminal only, as tqdm has it for ``disable=None``."""
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **{**kwargs, "disable": kwargs.get("disable") or None})
 
     try:
-        return Path(snapshot_download(name, cache_dir=cache_dir, local_files_only=local, allow_patterns=patterns))
+        found = snapshot_download(
+            name, cache_dir=cache_dir, local_files_only=local, allow_patterns=patterns, tqdm_class=TerminalBar
+        )
+        return Path(found)
     except GatedRepoError as error:
         raise ModelNotFoundError(f"{name} is gated: accept its terms on the hub and set HF_TOKEN") from error
     except RepositoryNotFoundError as error:
@@ -138,9 +157,9 @@ def verify_files(source: Source) -> list[str]:
             continue
         with (source.folder / file).open("rb") as opened:
             digest = hashlib.file_digest(opened, "sha256").hexdigest()
-        if digest != facts["sha256"]:
+        if digest != facts.get("sha256"):
             raise ModelFormatError(
-                f"{file}: sha256 differs from {MANIFEST} (got {digest[:4]}…, want {facts['sha256'][:4]}…). "
+                f"{file}: sha256 differs from {MANIFEST} (got {digest[:4]}…, want {str(facts.get('sha256'))[:4]}…). "
                 "The folder was changed after it was made; delete it and export or download again"
             )
         checked.append(file)

@@ -4,6 +4,8 @@ import operator
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeGuard
 
+_LARGEST = 2**31 - 1
+
 
 def to_texts(sentences: Any) -> tuple[list[str], bool]:
     """Return the texts as a list, and whether one bare ``str`` came in.
@@ -35,6 +37,18 @@ def with_instruction(texts: list[str], instruction: str | None, instruction_form
     """
     if instruction is None:
         return texts
+    template = instruction_template(instruction_format)
+    return [template.format(instruction, text) for text in texts]
+
+
+def instruction_template(instruction_format: Any) -> str:
+    """Return the format as ``str.format`` takes it.
+
+    Raises:
+        ValueError: a format that ``str.format`` rejects or that leaves the text out.
+    """
+    if not isinstance(instruction_format, str):
+        raise ValueError(f"instruction format {instruction_format!r} is not a str")
     # Formats often come from a command line, where a newline is typed as backslash and n.
     template = instruction_format.replace("\\n", "\n")
     try:
@@ -43,11 +57,11 @@ def with_instruction(texts: list[str], instruction: str | None, instruction_form
         raise ValueError(f"instruction format {instruction_format!r} is not valid: {error}") from error
     if not keeps_text:
         raise ValueError(f'instruction format {instruction_format!r} leaves the text out; "{{}}{{}}" keeps both')
-    return [template.format(instruction, text) for text in texts]
+    return template
 
 
 def whole_number(name: str, value: Any, at_least: int) -> int:
-    """Return ``value`` as an ``int``.
+    """Return ``value`` as an ``int`` that the core takes; a larger one is as good as no limit all the same.
 
     Raises:
         TypeError: not an integer.
@@ -58,7 +72,7 @@ def whole_number(name: str, value: Any, at_least: int) -> int:
     number = operator.index(value)
     if number < at_least:
         raise ValueError(f"{name} must be at least {at_least}, got {number}")
-    return number
+    return min(number, _LARGEST)
 
 
 def _is_integer(value: Any) -> TypeGuard[int]:

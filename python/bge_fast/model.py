@@ -1,5 +1,6 @@
 """What every model object has: it opens once, tells about itself, closes, pickles, and knows a forked child."""
 
+import os
 import threading
 from types import SimpleNamespace
 from typing import Any, Self
@@ -24,18 +25,24 @@ class Model:
         self._engine_options = options
         self._closed = False
         self._opened: Engine | None = None
-        self._opening = threading.Lock()
+        self._process, self._opening = os.getpid(), threading.Lock()
         self._open()
 
     def _open(self) -> Engine:
         opened = self._opened
         if opened is None:
-            if self._closed:
-                raise ValueError(f"{self!r} was closed")
-            with self._opening:
+            with self._lock_of_this_process():
+                if self._closed:
+                    raise ValueError(f"{self!r} was closed")
                 opened = self._opened = self._opened or Engine(self._engine_options)
         opened.check_process()
         return opened
+
+    def _lock_of_this_process(self) -> threading.Lock:
+        # A child may have been forked while another thread of its parent was opening: nobody will ever unlock that one.
+        if self._process != os.getpid():
+            self._process, self._opening = os.getpid(), threading.Lock()
+        return self._opening
 
     def info(self) -> dict[str, Any]:
         """Facts about the opened model: files, device, execution provider of the live session, library, limits."""
@@ -43,8 +50,9 @@ class Model:
 
     def close(self) -> None:
         """Release graph and weights. Calls that are running finish; later ones raise ``ValueError``."""
-        self._closed = True
-        self._opened = None
+        with self._lock_of_this_process():
+            self._closed = True
+            self._opened = None
 
     def __enter__(self) -> Self:
         return self
@@ -87,7 +95,7 @@ class Model:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._opened = None
-        self._opening = threading.Lock()
+        self._process, self._opening = os.getpid(), threading.Lock()
 
     def _set_keywords(self, kwargs: dict[str, Any]) -> None:
         """Keep keywords of FlagEmbedding's other classes as attributes; name each unknown one once a process."""

@@ -20,7 +20,7 @@ def progress_bar(total: int, show: bool | None) -> Iterator[_core.Progress]:
     ``True`` shows a bar at once, ``False`` none, ``None`` one only on a terminal and only after two seconds.
     """
     progress = _core.Progress()
-    wanted = total > _FEW_TEXTS and sys.stderr is not None and sys.stderr.isatty() if show is None else show
+    wanted = total > _FEW_TEXTS and _on_terminal() if show is None else show
     if not wanted:
         yield progress
         return
@@ -32,6 +32,13 @@ def progress_bar(total: int, show: bool | None) -> Iterator[_core.Progress]:
     finally:
         ended.set()
         thread.join()
+
+
+def _on_terminal() -> bool:
+    try:
+        return sys.stderr.isatty()
+    except (AttributeError, ValueError):  # None, a closed file, or somebody's object with `write` alone
+        return False
 
 
 def _draw(progress: _core.Progress, total: int, delay: float, ended: threading.Event) -> None:

@@ -19,6 +19,8 @@ SIDE_FILES = (
     "special_tokens_map.json",
     "1_Pooling/config.json",
 )
+# Where Optimum and sentence-transformers put a graph: in a folder of its own, or beside the other files.
+_PLAIN_GRAPHS = ("onnx/model.onnx", "model.onnx")
 _FORMAT = 1
 _ARCHITECTURES = ("bert", "xlm-roberta")
 _PAD_IDS = {"bert": 0, "xlm-roberta": 1}
@@ -74,7 +76,7 @@ def source_from_folder(name: str, folder: Path, precisions: Sequence[str], commi
         name=name,
         origin="model folder" if manifest else "onnx",
         folder=folder,
-        graph=graph.resolve(),
+        graph=_real_graph(name, graph),
         precision=precision,
         architecture=architecture,
         dimension=_number(config, "hidden_size", 0, at_least=1),
@@ -115,6 +117,8 @@ def _architecture(name: str, config: dict[str, Any]) -> str:
             f"{name} has the architecture {architecture!r}; supported are {' and '.join(_ARCHITECTURES)}"
         )
     classes = config.get("architectures") or []
+    if not isinstance(classes, list):
+        raise ModelFormatError(f"{name}: architectures of config.json is not a list")
     if any("ForSequenceClassification" in str(one) for one in classes):
         raise ModelFormatError(
             f"{name} is a reranker ({classes[0]}): it scores pairs and has no vectors; see FlagReranker"
@@ -132,6 +136,8 @@ def _read_manifest(name: str, folder: Path) -> dict[str, Any]:
     if manifest.get("kind") == "reranker":
         raise ModelFormatError(f"{name} is a reranker: it scores pairs and has no vectors; see FlagReranker")
     files, graphs = _table(name, manifest, "files"), _table(name, manifest, "graphs")
+    if not isinstance(manifest.get("source"), dict):
+        raise ModelFormatError(f"{name}: 'source' of {MANIFEST} is not an object")
     if len(files) > _MAX_FILES or not all(map(_FILE_NAME.fullmatch, files)):
         raise ModelFormatError(f"{name}: {MANIFEST} lists files that no model folder has")
     if unlisted := graphs.keys() - files.keys():
@@ -164,28 +170,43 @@ def _check_size(name: str, path: Path, file: str, facts: dict[str, Any]) -> None
 
 def _choose_graph(name: str, folder: Path, manifest: dict[str, Any], precisions: Sequence[str]) -> tuple[Path, str]:
     if manifest:
-        graphs = {facts.get("precision"): folder / file for file, facts in manifest.get("graphs", {}).items()}
+        graphs = {facts.get("precision"): folder / file for file, facts in manifest["graphs"].items()}
     else:
-        graphs = {"fp32": folder / "onnx/model.onnx", "fp16": folder / "onnx/model_fp16.onnx"}
+        graphs = {"fp32": next((folder / file for file in _PLAIN_GRAPHS if (folder / file).is_file()), folder)}
     for precision in precisions:
         if precision in graphs and graphs[precision].is_file():
             return graphs[precision], precision
-    wanted = " or ".join(precisions)
-    if manifest:
-        again = manifest.get("source", {}).get("checkpoint") or name
-        command = export_command(str(again), "--precision", ",".join(sorted({*precisions, "fp32"})))
-        raise ModelNotFoundError(f"{name} has no {wanted} graph. Export one from its checkpoint with: {command}")
+    if manifest or graphs["fp32"].is_file():
+        checkpoint = str(manifest.get("source", {}).get("checkpoint") or name)
+        command = export_command(checkpoint, "--precision", ",".join(sorted({*precisions, "fp32"})))
+        raise ModelNotFoundError(
+            f"{name} has no {' or '.join(precisions)} graph. Export one from its checkpoint with: {command}"
+        )
     raise ModelNotFoundError(
         f"{name} has no graph (onnx/model.onnx). If it is a checkpoint, export it once with: {export_command(name)}   "
         "(pip install bge-fast-export, in an environment of its own)"
     )
 
 
+def _real_graph(name: str, graph: Path) -> Path:
+    """The graph's real path: ONNX Runtime refuses weights that are reached through a link."""
+    real, data = graph.resolve(), graph.with_name(f"{graph.name}_data")
+    if real.name != graph.name and data.exists():
+        raise ModelFormatError(
+            f"{name} keeps its weights beside the graph ({data.name}), which ONNX Runtime does not read through the hub "
+            f"cache's links. Open it as a folder: hf download {name} --local-dir {Path(name).name}"
+        )
+    return real
+
+
 def _declared_pooling(folder: Path) -> str | None:
     path = folder / "1_Pooling" / "config.json"
     if not path.is_file():
         return None
-    modes = [key for key, on in read_json(path).items() if key.startswith("pooling_mode_") and on is True]
+    stored = read_json(path)
+    if isinstance(mode := stored.get("pooling_mode"), str):  # as sentence-transformers writes it from 5.7 on
+        return mode
+    modes = [key for key, on in stored.items() if key.startswith("pooling_mode_") and on is True]
     names = {"pooling_mode_cls_token": "cls", "pooling_mode_mean_tokens": "mean"}
     return "+".join(names.get(mode, mode.removeprefix("pooling_mode_")) for mode in modes) or None
 

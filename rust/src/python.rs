@@ -147,7 +147,7 @@ impl Embedder {
 
     /// Ids of one text with special tokens, at most `max_length`.
     fn tokenize(&self, py: Python<'_>, text: &Bound<'_, PyString>, max_length: usize) -> PyResult<Vec<u32>> {
-        let text = borrow_text(text, 0)?;
+        let text = borrow_text(text, "the text")?;
         detached(py, || self.0.tokenizer().encode(&text, max_length)).map(|tokens| tokens.ids)
     }
 
@@ -191,13 +191,13 @@ fn borrow_texts(texts: &Bound<'_, PyList>) -> PyResult<Vec<PyBackedStr>> {
         .iter()
         .enumerate()
         .map(|(place, text)| match text.cast::<PyString>() {
-            Ok(text) => borrow_text(text, place),
+            Ok(text) => borrow_text(text, &format!("texts[{place}]")),
             Err(_) => Err(PyTypeError::new_err(format!("texts[{place}] is {}, not str", text.get_type().name()?))),
         })
         .collect()
 }
 
-fn borrow_text(text: &Bound<'_, PyString>, place: usize) -> PyResult<PyBackedStr> {
+fn borrow_text(text: &Bound<'_, PyString>, which: &str) -> PyResult<PyBackedStr> {
     PyBackedStr::try_from(text.clone()).map_err(|error| {
         let py = text.py();
         if !error.is_instance_of::<PyUnicodeEncodeError>(py) {
@@ -205,7 +205,7 @@ fn borrow_text(text: &Bound<'_, PyString>, place: usize) -> PyResult<PyBackedStr
         }
         let position = error.value(py).getattr("start").map_or_else(|_| "?".into(), |start| start.to_string());
         PyValueError::new_err(format!(
-            "texts[{place}] is not valid Unicode: lone surrogate at character {position}. \
+            "{which} is not valid Unicode: lone surrogate at character {position}. \
              Clean it with s.encode(\"utf-8\", \"replace\").decode()."
         ))
     })

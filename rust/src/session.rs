@@ -19,8 +19,8 @@ use crate::{Error, Result};
 
 /// Outputs that hold hidden states: transformers' name, then sentence-transformers'.
 const HIDDEN_STATES: [&str; 2] = ["last_hidden_state", "token_embeddings"];
-/// How long an idle thread of ONNX Runtime waits for work before it sleeps, in microseconds. Its own default takes cores from
-/// the rest of the process; without any a single query is 1.2 × slower.
+/// How long an idle thread of a session for queries waits for work before it sleeps, in microseconds. ONNX Runtime's own default
+/// takes cores from the rest of the process; without any a single query is 1.2 × slower.
 const SPIN_MICROSECONDS: &str = "500";
 
 /// Where a graph lies.

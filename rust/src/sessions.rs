@@ -1,5 +1,6 @@
 //! A model's graph, opened for one query at a time and, once there is bulk work, for many runs at a time.
 
+use std::os::unix::fs::MetadataExt;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use crate::Result;
@@ -41,8 +42,8 @@ impl Device {
     fn for_bulk(self) -> Option<Placement> {
         match self {
             Self::Cpu { threads } if threads > 1 => {
-                let runs = threads.min(MOST_RUNS);
-                Some(Placement::Cpu { threads: threads / runs, runs })
+                let each = threads.div_ceil(MOST_RUNS);
+                Some(Placement::Cpu { threads: each, runs: threads / each })
             }
             _ => None,
         }
@@ -58,7 +59,11 @@ pub struct Sessions {
     queries: Session,
     bulk: OnceLock<Session>,
     opening: Mutex<()>,
+    stamp: Option<Stamp>,
 }
+
+/// What a file is known by, as long as nobody replaces it: device, inode, size, and time of the last change.
+type Stamp = (u64, u64, u64, i64);
 
 impl Sessions {
     /// Opens the session for queries.
@@ -66,8 +71,9 @@ impl Sessions {
     /// # Errors
     /// Those of [`Session::open`].
     pub fn open(runtime: &'static Runtime, graph: Graph, device: Device, encoding: Encoding) -> Result<Self> {
+        let stamp = stamp(&graph);
         let queries = Session::open(runtime, &graph, device.for_queries(), encoding)?;
-        Ok(Self { runtime, graph, device, encoding, queries, bulk: OnceLock::new(), opening: Mutex::new(()) })
+        Ok(Self { runtime, graph, device, encoding, queries, bulk: OnceLock::new(), opening: Mutex::new(()), stamp })
     }
 
     /// The session for queries.
@@ -100,13 +106,42 @@ impl Sessions {
         if let Some(bulk) = self.bulk.get() {
             return Ok(bulk);
         }
+        // A model that was replaced or deleted since goes on with what is open: one object never mixes two models.
+        if stamp(&self.graph) != self.stamp {
+            return Ok(&self.queries);
+        }
         let bulk = Session::open(self.runtime, &self.graph, placement, self.encoding)?;
+        if stamp(&self.graph) != self.stamp {
+            return Ok(&self.queries);
+        }
         Ok(self.bulk.get_or_init(|| bulk))
     }
+}
+
+fn stamp(graph: &Graph) -> Option<Stamp> {
+    let Graph::File(path) = graph else { return None };
+    let file = std::fs::metadata(path).ok()?;
+    Some((file.dev(), file.ino(), file.size(), file.mtime_nsec() + file.mtime() * 1_000_000_000))
 }
 
 /// Threads this process may use at once, by affinity and cgroup quota.
 #[must_use]
 pub fn available_threads() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bulk_work_uses_the_threads_that_queries_use() {
+        let bulk = |threads| Device::Cpu { threads }.for_bulk();
+        assert_eq!(bulk(1), None);
+        assert_eq!(bulk(2), Some(Placement::Cpu { threads: 1, runs: 2 }));
+        assert_eq!(bulk(8), Some(Placement::Cpu { threads: 1, runs: 8 }));
+        assert_eq!(bulk(12), Some(Placement::Cpu { threads: 2, runs: 6 }));
+        assert_eq!(bulk(64), Some(Placement::Cpu { threads: 8, runs: 8 }));
+        assert_eq!(Device::Cuda { index: 1 }.for_bulk(), None);
+    }
 }
