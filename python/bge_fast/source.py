@@ -193,8 +193,8 @@ def _real_graph(name: str, graph: Path) -> Path:
     real, data = graph.resolve(), graph.with_name(f"{graph.name}_data")
     if real.name != graph.name and data.exists():
         raise ModelFormatError(
-            f"{name} keeps its weights beside the graph ({data.name}), which ONNX Runtime does not read through the hub "
-            f"cache's links. Open it as a folder: hf download {name} --local-dir {Path(name).name}"
+            f"{name} keeps its weights beside the graph ({data.name}), which ONNX Runtime does not read through the "
+            f"hub cache's links. Open it as a folder: hf download {name} --local-dir {Path(name).name}"
         )
     return real
 
