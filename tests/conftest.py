@@ -1,6 +1,7 @@
 """Model folders for the tests: exported by `make models` from the tiny checkpoints, and from real ones where they are."""
 
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -12,6 +13,9 @@ ROOT = Path(__file__).resolve().parent.parent
 MODELS = ROOT / "build" / "models"
 SHARED = ROOT.parent / "shared" / "data"
 sys.path[:0] = [str(ROOT / "tests" / "parity"), str(ROOT / "tests" / "benchmarks")]
+
+# Where the tests run in the background, Ctrl-C is ignored, also in the processes that tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def exported(name: str) -> Path:
