@@ -136,7 +136,7 @@ def _snapshot(name: str, cache_dir: str | None, patterns: list[str], local: bool
         if local:
             return None
         raise ModelNotFoundError(
-            f"{name} is not in the cache and the hub cannot be reached. "
+            f"there is no folder {name}, it is not in the hub's cache, and the hub cannot be reached. "
             "Pass a folder, or fetch it where there is network and set HF_HOME or cache_dir"
         ) from error
     except HfHubHTTPError as error:
