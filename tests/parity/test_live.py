@@ -64,6 +64,7 @@ def test_vectors(name: str, case: CaseCall, source: str, differences: Rows) -> N
     assert [label for label in wrong if label not in recorded.exempt] == []
 
 
+@pytest.mark.filterwarnings("ignore:.*was trained with mean pooling")
 @pytest.mark.parametrize("source", SOURCES)
 @pytest.mark.parametrize("name", CASES)
 def test_token_ids(name: str, source: str) -> None:
