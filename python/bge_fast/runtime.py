@@ -88,10 +88,10 @@ def _without_telemetry() -> Iterator[None]:
     cache folder. The one switch is this variable, read once when the library starts; the C API's comes too late. It is
     taken back at once, and left alone where the user has set it.
     """
-    if _NO_TELEMETRY in os.environ:
-        yield
-        return
     with _environment:
+        if _NO_TELEMETRY in os.environ:
+            yield
+            return
         os.environ[_NO_TELEMETRY] = "1"
         try:
             yield

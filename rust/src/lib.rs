@@ -7,6 +7,7 @@
 pub mod batch;
 pub mod embedder;
 pub mod error;
+mod gate;
 pub mod pooling;
 #[cfg(feature = "python")]
 mod python;

@@ -4,7 +4,6 @@ use std::ffi::{CStr, CString};
 use std::mem::ManuallyDrop;
 use std::path::PathBuf;
 use std::ptr::{NonNull, null};
-use std::sync::{Condvar, Mutex, PoisonError};
 
 use ort::AsPointer;
 use ort::ep::{self, ArbitrarilyConfigurableExecutionProvider};
@@ -14,6 +13,7 @@ use ort::sys::OrtValue;
 use ort::value::{DynValue, Outlet, TensorRef};
 
 use crate::batch::{Encoding, Inputs};
+use crate::gate::Gate;
 use crate::runtime::Runtime;
 use crate::{Error, Result};
 
@@ -116,7 +116,7 @@ impl Session {
             process: std::process::id(),
             inputs,
             output,
-            gate: Gate { free: Mutex::new(placement.runs()), freed: Condvar::new() },
+            gate: Gate::new(placement.runs()),
             runs: placement.runs(),
             encoding,
         })
@@ -302,28 +302,4 @@ fn check(status: ort::sys::OrtStatusPtr) -> Result<()> {
 #[expect(clippy::needless_pass_by_value, reason = "the shape of map_err")]
 fn failed(error: ort::Error) -> Error {
     Error::Internal(format!("ONNX Runtime failed: {error}"))
-}
-
-/// Lets a fixed number of callers in.
-struct Gate {
-    free: Mutex<usize>,
-    freed: Condvar,
-}
-
-impl Gate {
-    fn enter(&self) -> Permit<'_> {
-        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut free = self.freed.wait_while(free, |free| *free == 0).unwrap_or_else(PoisonError::into_inner);
-        *free -= 1;
-        Permit(self)
-    }
-}
-
-struct Permit<'a>(&'a Gate);
-
-impl Drop for Permit<'_> {
-    fn drop(&mut self) {
-        *self.0.free.lock().unwrap_or_else(PoisonError::into_inner) += 1;
-        self.0.freed.notify_one();
-    }
 }
