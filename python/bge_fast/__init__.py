@@ -5,13 +5,40 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bge_fast.embedder import AbsEmbedder, FlagModel
-    from bge_fast.errors import BGEFastError
+    from bge_fast.errors import (
+        BGEFastError,
+        DeviceError,
+        ForkedProcessError,
+        InternalError,
+        ModelFormatError,
+        ModelNotFoundError,
+        NumericsError,
+        RuntimeNotFoundError,
+        UnsafeModelError,
+        UnsupportedModelError,
+    )
 
 __version__ = "0.1.0"
 
-__all__ = ["AbsEmbedder", "BGEFastError", "FlagModel", "__version__"]
+__all__ = [
+    "AbsEmbedder",
+    "BGEFastError",
+    "DeviceError",
+    "FlagModel",
+    "ForkedProcessError",
+    "InternalError",
+    "ModelFormatError",
+    "ModelNotFoundError",
+    "NumericsError",
+    "RuntimeNotFoundError",
+    "UnsafeModelError",
+    "UnsupportedModelError",
+    "__version__",
+]
 
-_ROOMS = {"AbsEmbedder": "embedder", "FlagModel": "embedder", "BGEFastError": "errors"}
+_ROOMS = {"AbsEmbedder": "embedder", "FlagModel": "embedder"} | {
+    name: "errors" for name in __all__ if name.endswith("Error")
+}
 
 
 # At first use, so that the command line starts without numpy and `doctor` also runs where the core does not load.

@@ -1,3 +1,4 @@
+from collections.abc import Mapping
 from pathlib import Path
 from typing import final
 
@@ -5,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "Checkpoint",
     "Embedder",
     "Progress",
     "Runtime",
@@ -30,17 +32,26 @@ class Progress:
     def done(self) -> int: ...
 
 @final
+class Checkpoint:
+    def __new__(
+        cls, files: list[str], encoder: Mapping[str, int | float], names: list[str] | None = None
+    ) -> Checkpoint: ...
+    def graph(self, output: str, mask: bool) -> tuple[bytes, Path]: ...
+
+@final
 class Embedder:
     def __new__(
         cls,
         folder: str,
-        graph: str,
+        graph: str | Checkpoint,
         *,
         cuda: int | None,
         threads: int,
+        low_memory: bool,
         architecture: str,
         pad_id: int,
         dimension: int,
+        pooling: str,
     ) -> Embedder: ...
     def encode(
         self,

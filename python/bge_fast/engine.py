@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from bge_fast import _core
+from bge_fast.checkpoint import weight_names
 from bge_fast.devices import CPU, Device
 from bge_fast.errors import DeviceError, ForkedProcessError, warn
 from bge_fast.files import find_model
 from bge_fast.inputs import one_of, whole_number
+from bge_fast.jsonfiles import read_json
 from bge_fast.runtime import check_cuda, default_device, load_runtime
-from bge_fast.source import Source, read_json
+from bge_fast.source import Source
 from bge_fast.tokenizer import Tokenizer
 
 PRECISIONS = ("fp32", "fp16")
@@ -27,7 +29,11 @@ class EngineOptions:
     prefer_fp16: bool = False
     """Without ``precision``: take an fp16 graph where the device is CUDA and there is one."""
     threads: int | None = None
+    low_memory: bool = False
+    """Leave weights as they are stored: less private memory, slower runs."""
     cache_dir: str | None = None
+    pooling: str = "cls"
+    """The form of a checkpoint's graph to open first; others open when a call needs them."""
 
     def precisions(self, device: Device) -> tuple[str, ...]:
         """Precisions of graphs that will do on ``device``, best first.
@@ -62,7 +68,7 @@ class Engine:
         self._process = os.getpid()
         self.runtime = load_runtime()
         self.device, self.source, self.core = _open(options)
-        self.threads = _threads(options)
+        self.threads, self.low_memory = _threads(options), options.low_memory
         self.tokenizer = Tokenizer(self.core, _special_tokens(self.source), self.source.max_length)
 
     def check_process(self) -> None:
@@ -83,7 +89,7 @@ class Engine:
             "source": self.source.origin,
             "folder": str(self.source.folder),
             "commit": self.source.commit,
-            "graph": str(self.source.graph),
+            "files": _paths(self.source),
             "precision": self.source.precision,
             "dimension": self.source.dimension,
             "max_length": self.source.max_length,
@@ -92,6 +98,7 @@ class Engine:
             "execution_provider": max(providers, key=lambda part: part[1])[0] if providers else None,
             "nodes_by_provider": dict(providers),
             "threads": self.threads,
+            "low_memory": self.low_memory,
             "runtime_library": str(self.runtime.path),
             "runtime_version": self.runtime.version,
             "parity": _parity(self.source),
@@ -115,14 +122,26 @@ def _open_on(options: EngineOptions, device: Device) -> tuple[Source, _core.Embe
     source = find_model(options.name, options.precisions(device), options.cache_dir)
     core = _core.Embedder(
         str(source.folder),
-        str(source.graph),
+        _graph(source),
         cuda=device.cuda,
         threads=_threads(options),
+        low_memory=options.low_memory,
         architecture=source.architecture,
         pad_id=source.pad_id,
         dimension=source.dimension,
+        pooling=options.pooling,
     )
     return source, core
+
+
+def _graph(source: Source) -> str | _core.Checkpoint:
+    if source.encoder is None:
+        return str(source.files[0])
+    return _core.Checkpoint(_paths(source), source.encoder, weight_names(source.folder))
+
+
+def _paths(source: Source) -> list[str]:
+    return [str(file) for file in source.files]
 
 
 def _threads(options: EngineOptions) -> int:

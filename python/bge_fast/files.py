@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from bge_fast.checkpoint import INDEXES, WEIGHTS, shard_names, weight_names
 from bge_fast.errors import ModelFormatError, ModelNotFoundError
-from bge_fast.source import MANIFEST, SIDE_FILES, Source, read_json, source_from_folder
+from bge_fast.jsonfiles import read_json
+from bge_fast.source import MANIFEST, SIDE_FILES, Source, source_from_folder
 
 _PLAIN_GRAPH = ["onnx/model.onnx", "onnx/model.onnx_data"]
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
@@ -53,9 +55,11 @@ def _find_in_hub(name: str, precisions: Sequence[str], cache_dir: str | None, do
             f"Once, with network: bge-fast info {name} --download"
         )
     folder = _snapshot(name, cache_dir, list(SIDE_FILES), local=False)
-    graphs = _graph_files(folder, precisions) if folder else []
-    # Asked for with the side files, since the client logs a warning where nothing at all matches.
-    folder = _snapshot(name, cache_dir, [*SIDE_FILES, *graphs], local=False)
+    for files in _choices(folder, precisions) if folder else []:
+        # Asked for with the side files, since the client logs a warning where nothing at all matches.
+        folder = _snapshot(name, cache_dir, [*SIDE_FILES, *files], local=False)
+        if folder and all(_present(folder, file) for file in files):
+            break
     absent = [file for file in missing_files(folder, precisions) if file in SIDE_FILES] if folder else ["everything"]
     if folder is None or absent:
         raise ModelNotFoundError(
@@ -69,21 +73,39 @@ def missing_files(folder: Path, precisions: Sequence[str]) -> list[str]:
     """Files that a download of this model would bring and that are not in ``folder``."""
     needed = ["config.json", "tokenizer.json"]
     if (folder / MANIFEST).is_file():
-        needed += [file for file in read_json(folder / MANIFEST).get("files", {}) if file in SIDE_FILES]
-    return [file for file in needed + _graph_files(folder, precisions) if not _present(folder, file)]
+        needed += [file for file in _table(folder, "files") if file in SIDE_FILES]
+    choices = _choices(folder, precisions)
+    # Weights that were begun are what is opened. Else any choice, complete, will do; of those that are not, the best.
+    if len(choices) > 1 and (begun := weight_names(folder)):
+        choices = [begun]
+    missing = [[file for file in files if not _present(folder, file)] for files in choices]
+    return [file for file in needed if not _present(folder, file)] + (min(missing, key=bool) if missing else [])
+
+
+def _choices(folder: Path, precisions: Sequence[str]) -> list[list[str]]:
+    """What could be opened: for each choice its files, best choice first."""
+    if (folder / MANIFEST).is_file():
+        return [_graph_files(folder, precisions)]
+    if "fp32" not in precisions:
+        return []
+    indexes = zip(WEIGHTS, INDEXES, strict=True)
+    weights = [shard_names(folder / index) if (folder / index).is_file() else [single] for single, index in indexes]
+    return [*weights, _PLAIN_GRAPH]
 
 
 def _graph_files(folder: Path, precisions: Sequence[str]) -> list[str]:
-    """Names of the graph of the first precision there is, and of its external data."""
-    if not (folder / MANIFEST).is_file():
-        return _PLAIN_GRAPH if "fp32" in precisions else []
-    manifest = read_json(folder / MANIFEST)
-    graphs: dict[str, Any] = manifest.get("graphs", {})
+    """Names of a model folder's graph of the first precision there is, and of its external data."""
     for precision in precisions:
-        for graph, facts in graphs.items():
+        for graph, facts in _table(folder, "graphs").items():
             if facts.get("precision") == precision:
-                return [file for file in manifest.get("files", {}) if file in (graph, f"{graph}_data")]
+                return [file for file in _table(folder, "files") if file in (graph, f"{graph}_data")]
     return []
+
+
+def _table(folder: Path, key: str) -> dict[str, dict[str, Any]]:
+    """A table of the manifest; empty where it is none, which is an error when the folder is opened."""
+    table = read_json(folder / MANIFEST).get(key)
+    return table if isinstance(table, dict) and all(isinstance(facts, dict) for facts in table.values()) else {}
 
 
 def _present(folder: Path, file: str) -> bool:

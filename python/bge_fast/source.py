@@ -1,13 +1,14 @@
-"""A model folder as it lies on disk, read and checked: what is opened, and what it says about itself."""
+"""A model as it lies on disk, read and checked: what is opened, and what it says about itself."""
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bge_fast.checkpoint import INDEXES, WEIGHTS, encoder_sizes, real_files, weight_names
 from bge_fast.errors import ModelFormatError, ModelNotFoundError, UnsupportedModelError
+from bge_fast.jsonfiles import read_json, whole_number_of
 
 MANIFEST = "bge_fast.json"
 # What is read besides the graph. A listed file that is not one of these may be missing: nobody opens it here.
@@ -18,6 +19,7 @@ SIDE_FILES = (
     "tokenizer_config.json",
     "special_tokens_map.json",
     "1_Pooling/config.json",
+    *INDEXES,
 )
 # Where Optimum and sentence-transformers put a graph: in a folder of its own, or beside the other files.
 _PLAIN_GRAPHS = ("onnx/model.onnx", "model.onnx")
@@ -30,14 +32,15 @@ _MAX_FILES = 64
 
 @dataclass(frozen=True)
 class Source:
-    """One model: the graph to open and the facts that go with it."""
+    """One model: the files to open and the facts that go with them."""
 
     name: str
     """What the user called it: a path or a hub id."""
     origin: str
-    """``model folder`` with a manifest, or ``onnx`` for somebody's plain graph."""
+    """``checkpoint``; ``model folder`` with a manifest; or ``onnx`` for somebody's plain graph."""
     folder: Path
-    graph: Path
+    files: tuple[Path, ...]
+    """The graph, or the checkpoint's weight files, all shards."""
     precision: str
     architecture: str
     """``bert`` or ``xlm-roberta``."""
@@ -48,15 +51,18 @@ class Source:
     declared_pooling: str | None
     """What the checkpoint's ``1_Pooling/config.json`` says."""
     config: dict[str, Any] = field(repr=False)
+    encoder: dict[str, int | float] | None = None
+    """Of a checkpoint: the sizes that its graph is assembled by."""
     manifest: dict[str, Any] = field(repr=False, default_factory=dict)
     commit: str | None = None
 
 
 def source_from_folder(name: str, folder: Path, precisions: Sequence[str], commit: str | None = None) -> Source:
-    """Read a model folder, or one that only has ``onnx/model.onnx``.
+    """Read a folder: a model folder with its manifest, else a checkpoint, else one that only has ``onnx/model.onnx``.
 
     Args:
         precisions: precisions that will do, best first.
+        commit: of a snapshot in the hub's cache.
 
     Raises:
         ModelNotFoundError: a file is missing, or there is no graph of these precisions; says how to get one.
@@ -68,40 +74,25 @@ def source_from_folder(name: str, folder: Path, precisions: Sequence[str], commi
     config = read_json(folder / "config.json")
     architecture = _architecture(name, config)
     manifest = _read_manifest(name, folder) if (folder / MANIFEST).is_file() else {}
-    graph, precision = _choose_graph(name, folder, manifest, precisions)
-    pad_id = _number(config, "pad_token_id", _PAD_IDS[architecture], at_least=0)
-    positions = _number(config, "max_position_embeddings", 512, at_least=1)
-    usable = positions - pad_id - 1 if architecture == "xlm-roberta" else positions
+    origin, files, precision = _choose_files(name, folder, manifest, precisions, from_hub=commit is not None)
+    pad_id = whole_number_of(config, "pad_token_id", _PAD_IDS[architecture], at_least=0)
+    usable = _usable_length(name, config, architecture, pad_id)
     return Source(
         name=name,
-        origin="model folder" if manifest else "onnx",
+        origin=origin,
         folder=folder,
-        graph=_real_graph(name, graph),
+        files=files,
         precision=precision,
         architecture=architecture,
-        dimension=_number(config, "hidden_size", 0, at_least=1),
-        max_length=min(usable, _number(manifest, "max_length", usable, at_least=1)),
+        dimension=whole_number_of(config, "hidden_size", None, at_least=1),
+        max_length=min(usable, whole_number_of(manifest, "max_length", usable, at_least=1, file=MANIFEST)),
         pad_id=pad_id,
         declared_pooling=_declared_pooling(folder),
         config=config,
+        encoder=encoder_sizes(name, config) if origin == "checkpoint" else None,
         manifest=manifest,
         commit=commit or manifest.get("source", {}).get("commit"),
     )
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object.
-
-    Raises:
-        ModelFormatError: not readable as one; names the file.
-    """
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError, OSError) as error:
-        raise ModelFormatError(f"{path} cannot be read: {error}") from error
-    if not isinstance(value, dict):
-        raise ModelFormatError(f"{path} holds no JSON object")
-    return value
 
 
 def export_command(name: str, *options: str) -> str:
@@ -110,18 +101,29 @@ def export_command(name: str, *options: str) -> str:
     return " ".join(["bge-fast-export", name, "-o", target, *options])
 
 
+def _usable_length(name: str, config: dict[str, Any], architecture: str, pad_id: int) -> int:
+    positions = whole_number_of(config, "max_position_embeddings", 512, at_least=1)
+    # XLM-R counts positions from the one behind its padding's.
+    usable = positions - pad_id - 1 if architecture == "xlm-roberta" else positions
+    if usable < 1:
+        raise ModelFormatError(
+            f"{name}: of max_position_embeddings {positions} in config.json none is left behind pad_token_id {pad_id}"
+        )
+    return usable
+
+
 def _architecture(name: str, config: dict[str, Any]) -> str:
     architecture = config.get("model_type")
     if architecture not in _ARCHITECTURES:
         raise UnsupportedModelError(
-            f"{name} has the architecture {architecture!r}; supported are {' and '.join(_ARCHITECTURES)}"
+            f"{name} has the architecture {architecture!r:.80}; supported are {' and '.join(_ARCHITECTURES)}"
         )
     classes = config.get("architectures") or []
     if not isinstance(classes, list):
         raise ModelFormatError(f"{name}: architectures of config.json is not a list")
     if any("ForSequenceClassification" in str(one) for one in classes):
         raise ModelFormatError(
-            f"{name} is a reranker ({classes[0]}): it scores pairs and has no vectors; see FlagReranker"
+            f"{name} is a reranker ({str(classes[0])!r:.80}): it scores pairs and has no vectors; see FlagReranker"
         )
     return str(architecture)
 
@@ -168,22 +170,32 @@ def _check_size(name: str, path: Path, file: str, facts: dict[str, Any]) -> None
         )
 
 
-def _choose_graph(name: str, folder: Path, manifest: dict[str, Any], precisions: Sequence[str]) -> tuple[Path, str]:
+def _choose_files(
+    name: str, folder: Path, manifest: dict[str, Any], precisions: Sequence[str], from_hub: bool
+) -> tuple[str, tuple[Path, ...], str]:
+    """What is opened, of what there is: its origin, the files, their precision."""
     if manifest:
         graphs = {facts.get("precision"): folder / file for file, facts in manifest["graphs"].items()}
-    else:
-        graphs = {"fp32": next((folder / file for file in _PLAIN_GRAPHS if (folder / file).is_file()), folder)}
-    for precision in precisions:
-        if precision in graphs and graphs[precision].is_file():
-            return graphs[precision], precision
-    if manifest or graphs["fp32"].is_file():
-        checkpoint = str(manifest.get("source", {}).get("checkpoint") or name)
-        command = export_command(checkpoint, "--precision", ",".join(sorted({*precisions, "fp32"})))
+        for precision in precisions:
+            if precision in graphs and graphs[precision].is_file():
+                return "model folder", (_real_graph(name, graphs[precision]),), precision
+    elif "fp32" in precisions:
+        if weights := weight_names(folder):
+            # A snapshot's files are links into its repository's blobs.
+            inside = folder.parent.parent if from_hub else None
+            return "checkpoint", real_files(name, folder, weights, inside), "fp32"
+        for file in _PLAIN_GRAPHS:
+            if (folder / file).is_file():
+                return "onnx", (_real_graph(name, folder / file),), "fp32"
+        if (folder / "adapter_config.json").is_file():
+            raise UnsupportedModelError(f"{name} is an adapter (adapter_config.json): merge it into its model first")
         raise ModelNotFoundError(
-            f"{name} has no {' or '.join(precisions)} graph. Export one from its checkpoint with: {command}"
+            f"{name} has neither weights ({', '.join((*WEIGHTS, *INDEXES))}) nor a graph (onnx/model.onnx)"
         )
+    checkpoint = str(manifest.get("source", {}).get("checkpoint") or name)
+    command = export_command(checkpoint, "--precision", ",".join(sorted({*precisions, "fp32"})))
     raise ModelNotFoundError(
-        f"{name} has no graph (onnx/model.onnx). If it is a checkpoint, export it once with: {export_command(name)}   "
+        f"{name} has no {' or '.join(precisions)} graph. Export one from its checkpoint with: {command}   "
         "(pip install bge-fast-export, in an environment of its own)"
     )
 
@@ -209,12 +221,3 @@ def _declared_pooling(folder: Path) -> str | None:
     modes = [key for key, on in stored.items() if key.startswith("pooling_mode_") and on is True]
     names = {"pooling_mode_cls_token": "cls", "pooling_mode_mean_tokens": "mean"}
     return "+".join(names.get(mode, mode.removeprefix("pooling_mode_")) for mode in modes) or None
-
-
-def _number(values: dict[str, Any], key: str, default: int, at_least: int) -> int:
-    value = values.get(key)
-    if value is None:
-        value = default
-    if not isinstance(value, int) or isinstance(value, bool) or not at_least <= value < 2**31:
-        raise ModelFormatError(f"{key} must be a whole number of at least {at_least}, found {value!r}")
-    return value

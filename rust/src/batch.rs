@@ -13,6 +13,8 @@ pub struct Batch {
     pub rows: Vec<usize>,
     /// Tokens of the longest of them.
     pub length: usize,
+    /// Whether one of them is shorter, so that the batch needs a mask.
+    pub padded: bool,
 }
 
 /// Groups texts by token count, longest first, so that memory peaks in the first batch and the last ones end together.
@@ -27,11 +29,20 @@ pub fn plan(lengths: &[usize], token_budget: usize, max_rows: usize) -> Vec<Batc
         match batches.last_mut() {
             Some(batch) if batch.rows.len() < max_rows && (batch.rows.len() + 1) * batch.length <= token_budget => {
                 batch.rows.push(row);
+                batch.padded |= lengths[row] < batch.length;
             }
-            _ => batches.push(Batch { rows: vec![row], length: lengths[row] }),
+            _ => batches.push(Batch { rows: vec![row], length: lengths[row], padded: false }),
         }
     }
     batches
+}
+
+/// The same batches cut into ones that need no mask.
+#[must_use]
+pub fn split_by_length(batches: &[Batch], lengths: &[usize]) -> Vec<Batch> {
+    let equal = |one: &usize, other: &usize| lengths[*one] == lengths[*other];
+    let parts = batches.iter().flat_map(|batch| batch.rows.chunk_by(equal));
+    parts.map(|rows| Batch { rows: rows.to_vec(), length: lengths[rows[0]], padded: false }).collect()
 }
 
 /// How an architecture numbers positions, and the id it pads with.
@@ -124,9 +135,20 @@ mod tests {
         assert_eq!(rows, (0..500).collect::<Vec<_>>());
         for batch in &batches {
             assert_eq!(batch.length, batch.rows.iter().map(|&r| lengths[r]).max().expect("no empty batch"));
+            assert_eq!(batch.padded, batch.rows.iter().any(|&r| lengths[r] < batch.length));
             assert!(batch.rows.len() <= 16);
             assert!(batch.rows.len() == 1 || batch.rows.len() * batch.length <= 512);
         }
+    }
+
+    #[test]
+    fn without_a_mask_every_batch_has_one_length() {
+        let lengths = [3, 5, 5, 2, 3];
+        let batches = split_by_length(&plan(&lengths, 512, 16), &lengths);
+        let rows: Vec<_> = batches.iter().map(|batch| batch.rows.clone()).collect();
+        assert_eq!(rows, [vec![1, 2], vec![0, 4], vec![3]]);
+        assert_eq!(batches.iter().map(|batch| batch.length).collect::<Vec<_>>(), [5, 3, 2]);
+        assert!(batches.iter().all(|batch| !batch.padded));
     }
 
     #[test]
@@ -144,7 +166,7 @@ mod tests {
     #[test]
     fn pads_on_the_right() {
         let texts = [tokens(&[0, 5, 2]), tokens(&[0, 2])];
-        let inputs = Inputs::new(&Batch { rows: vec![0, 1], length: 3 }, &texts, 1);
+        let inputs = Inputs::new(&Batch { rows: vec![0, 1], length: 3, padded: true }, &texts, 1);
         assert_eq!(inputs.input_ids, [0, 5, 2, 0, 2, 1]);
         assert_eq!(inputs.attention_mask, [1, 1, 1, 1, 1, 0]);
         assert_eq!(inputs.lengths, [3, 2]);
@@ -153,7 +175,7 @@ mod tests {
     #[test]
     fn positions_follow_the_architecture() {
         let texts = [tokens(&[0, 5, 1, 6, 2])];
-        let inputs = Inputs::new(&Batch { rows: vec![0], length: 5 }, &texts, 1);
+        let inputs = Inputs::new(&Batch { rows: vec![0], length: 5, padded: false }, &texts, 1);
         let xlm_roberta = Encoding { architecture: Architecture::XlmRoberta, pad_id: 1 };
         assert_eq!(inputs.position_ids(xlm_roberta), [2, 3, 1, 4, 5]);
         let bert = Encoding { architecture: Architecture::Bert, pad_id: 0 };

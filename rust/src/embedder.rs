@@ -4,10 +4,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-use crate::batch::{Batch, Inputs, TOKEN_BUDGET, plan};
+use crate::batch::{Batch, Inputs, TOKEN_BUDGET, plan, split_by_length};
+use crate::graph::{Output, Variant};
 use crate::pooling::{Finish, HiddenStates, Pooling};
-use crate::session::Session;
-use crate::sessions::Sessions;
+use crate::sessions::{Place, Sessions, Source};
 use crate::tokenizer::{Tokenizer, Tokens};
 use crate::{Error, Result};
 
@@ -72,7 +72,7 @@ impl Embedder {
     /// returning false.
     ///
     /// # Errors
-    /// [`Error::Numerics`] or [`Error::Value`] naming a text by its place; [`Error::Stopped`]; those of [`Session::run`].
+    /// [`Error::Numerics`] or [`Error::Value`] naming a text by its place; [`Error::Stopped`]; those of [`crate::session::Session::run`].
     pub fn encode<T: AsRef<str> + Sync>(
         &self,
         texts: &[T],
@@ -85,11 +85,27 @@ impl Embedder {
             let first = number * WINDOW;
             let tokens = self.tokenizer.encode_many(window, options.max_length, self.sessions.threads())?;
             all.truncated += count_truncated(&tokens, options, first)?;
+            self.check_ids(&tokens, first)?;
             let rows = &mut all.values[first * dimension..(first + window.len()) * dimension];
             self.encode_window(&tokens, options, rows, &mut |done| watch(first + done))
                 .map_err(|error| error.name_text(first))?;
         }
         Ok(all)
+    }
+
+    /// Sees that every id has a row in the word table, where the size of that is known.
+    fn check_ids(&self, tokens: &[Tokens], first: usize) -> Result<()> {
+        let Source::Checkpoint(checkpoint) = self.sessions.source() else { return Ok(()) };
+        let rows = checkpoint.encoder().vocab_size;
+        let beyond = |&id: &u32| usize::try_from(id).is_ok_and(|id| id >= rows);
+        let found =
+            tokens.iter().enumerate().find_map(|(place, text)| Some((place, *text.ids.iter().find(|id| beyond(id))?)));
+        found.map_or(Ok(()), |(place, id)| {
+            Err(Error::ModelFormat(format!(
+                "texts[{}] has the token id {id}, but the word table has {rows} rows: tokenizer.json belongs to another model",
+                first + place
+            )))
+        })
     }
 
     fn encode_window(
@@ -100,16 +116,22 @@ impl Embedder {
         watch: &mut dyn FnMut(usize) -> bool,
     ) -> std::result::Result<(), RunError> {
         let lengths: Vec<usize> = tokens.iter().map(|text| text.ids.len()).collect();
-        let batches = plan(&lengths, TOKEN_BUDGET, options.batch_size);
-        let mut place = |batch: &Batch, vectors: &[f32]| {
+        let mut batches = plan(&lengths, TOKEN_BUDGET, options.batch_size);
+        let place = self.sessions.for_batches(batches.len())?;
+        let output = options.pooling.output();
+        // Two forms of attention: with a mask for padded batches, without one for the rest.
+        if batches.iter().any(|batch| batch.padded) && place.session(Variant { output, mask: true })?.is_none() {
+            batches = split_by_length(&batches, &lengths);
+        }
+        let mut put = |batch: &Batch, vectors: &[f32]| {
             let dimension = vectors.len() / batch.rows.len();
             for (&row, vector) in batch.rows.iter().zip(vectors.chunks(dimension)) {
                 rows[row * dimension..][..dimension].copy_from_slice(vector);
             }
         };
-        let session = self.sessions.for_batches(batches.len())?;
         let work = Work {
-            session,
+            place,
+            output,
             dimension: self.dimension,
             batches: &batches,
             tokens,
@@ -117,22 +139,23 @@ impl Embedder {
             next: AtomicUsize::new(0),
             stop: AtomicBool::new(false),
         };
-        let workers = session.runs().min(batches.len());
+        let workers = place.runs().min(batches.len());
         // In the caller's thread where one run is all there is: handing over costs a quarter of a query's time.
         if workers < 2 {
-            work.here(&mut place, Watcher::new(watch))
+            work.here(&mut put, Watcher::new(watch))
         } else {
-            work.on_threads(workers, &mut place, Watcher::new(watch))
+            work.on_threads(workers, &mut put, Watcher::new(watch))
         }
     }
 }
 
 type BatchResult<'a> = (&'a Batch, std::result::Result<Vec<f32>, RunError>);
-type Place<'a> = dyn FnMut(&Batch, &[f32]) + 'a;
+type Put<'a> = dyn FnMut(&Batch, &[f32]) + 'a;
 
 /// The batches of one window, to be run by one thread or several.
 struct Work<'a> {
-    session: &'a Session,
+    place: Place<'a>,
+    output: Output,
     dimension: usize,
     batches: &'a [Batch],
     tokens: &'a [Tokens],
@@ -142,15 +165,15 @@ struct Work<'a> {
 }
 
 impl<'a> Work<'a> {
-    fn here(&self, place: &mut Place, mut watcher: Watcher) -> std::result::Result<(), RunError> {
+    fn here(&self, put: &mut Put, mut watcher: Watcher) -> std::result::Result<(), RunError> {
         while let Some((batch, vectors)) = self.run_next() {
-            place(batch, &vectors?);
+            put(batch, &vectors?);
             watcher.saw(batch)?;
         }
         Ok(())
     }
 
-    fn on_threads(&self, workers: usize, place: &mut Place, watcher: Watcher) -> std::result::Result<(), RunError> {
+    fn on_threads(&self, workers: usize, put: &mut Put, watcher: Watcher) -> std::result::Result<(), RunError> {
         let (sender, results) = channel();
         std::thread::scope(|scope| {
             for _ in 0..workers {
@@ -162,7 +185,7 @@ impl<'a> Work<'a> {
                 });
             }
             drop(sender);
-            let outcome = collect(&results, place, watcher);
+            let outcome = collect(&results, put, watcher);
             self.stop.store(true, Ordering::Relaxed);
             outcome
         })
@@ -179,8 +202,13 @@ impl<'a> Work<'a> {
 
     /// One batch's finished rows.
     fn run(&self, batch: &Batch) -> std::result::Result<Vec<f32>, RunError> {
-        let inputs = Inputs::new(batch, self.tokens, self.session.encoding().pad_id);
-        let pooled = self.session.run(&inputs, |shape, values| {
+        let variant = Variant { output: self.output, mask: batch.padded };
+        let session = self.place.session(variant)?.ok_or_else(|| {
+            let reason = "the model's files were replaced or deleted since it was opened, and this call needs another form of its graph";
+            Error::ModelFormat(format!("{reason}. Open the model again"))
+        })?;
+        let inputs = Inputs::new(batch, self.tokens, session.encoding().pad_id);
+        let pooled = session.run(&inputs, |shape, values| {
             let states = HiddenStates::new(shape, values, inputs.rows, inputs.length)?;
             if states.hidden != self.dimension {
                 return Err(Error::ModelFormat(format!(
@@ -217,15 +245,11 @@ impl RunError {
     }
 }
 
-fn collect(
-    results: &Receiver<BatchResult>,
-    place: &mut Place,
-    mut watcher: Watcher,
-) -> std::result::Result<(), RunError> {
+fn collect(results: &Receiver<BatchResult>, put: &mut Put, mut watcher: Watcher) -> std::result::Result<(), RunError> {
     loop {
         match results.recv_timeout(WATCH_INTERVAL) {
             Ok((batch, vectors)) => {
-                place(batch, &vectors?);
+                put(batch, &vectors?);
                 watcher.saw(batch)?;
             }
             Err(RecvTimeoutError::Timeout) => watcher.look()?,

@@ -1,5 +1,6 @@
 //! Hidden states → one row a text.
 
+use crate::graph::Output;
 use crate::{Error, Result};
 
 /// How a text's row is taken from its tokens' hidden states.
@@ -9,6 +10,17 @@ pub enum Pooling {
     Cls,
     /// The mean over the text's tokens, special tokens included.
     Mean,
+}
+
+impl Pooling {
+    /// What a graph must put out for it.
+    #[must_use]
+    pub fn output(self) -> Output {
+        match self {
+            Self::Cls => Output::Cls,
+            Self::Mean => Output::HiddenStates,
+        }
+    }
 }
 
 impl std::str::FromStr for Pooling {

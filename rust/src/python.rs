@@ -9,12 +9,13 @@ use numpy::{IntoPyArray, PyArray2, PyArrayMethods};
 use pyo3::exceptions::{PyTypeError, PyUnicodeEncodeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
-use pyo3::types::{PyList, PyString};
+use pyo3::types::{PyBytes, PyList, PyString};
 
 use crate::batch::{Architecture, Encoding};
-use crate::pooling::Finish;
-use crate::session::Graph;
-use crate::sessions::{Device, Sessions};
+use crate::graph::{Encoder, Variant};
+use crate::pooling::{Finish, Pooling};
+use crate::sessions::{Device, Sessions, Source};
+use crate::weights::WeightFile;
 use crate::{Error, Result};
 
 /// The ONNX Runtime library in use.
@@ -61,6 +62,65 @@ impl Progress {
     }
 }
 
+/// A checkpoint as it is: mapped weights, from which graphs are assembled.
+#[pyclass(frozen, module = "bge_fast._core")]
+struct Checkpoint(crate::checkpoint::Checkpoint);
+
+#[pymethods]
+impl Checkpoint {
+    #[new]
+    #[pyo3(signature = (files, encoder, names=None))]
+    fn new(py: Python<'_>, files: Vec<PathBuf>, encoder: EncoderSizes, names: Option<Vec<String>>) -> PyResult<Self> {
+        let last = |path: &PathBuf| path.file_name().unwrap_or_default().display().to_string();
+        let names = names.unwrap_or_else(|| files.iter().map(last).collect());
+        let files: Vec<_> = files.into_iter().zip(names).map(|(path, name)| WeightFile { name, path }).collect();
+        detached(py, || crate::checkpoint::Checkpoint::open(&files, encoder.into()).map(Self))
+    }
+
+    /// One form of the graph: a serialized ONNX model, and the folder its external data is relative to.
+    fn graph<'py>(&self, py: Python<'py>, output: &str, mask: bool) -> PyResult<(Bound<'py, PyBytes>, PathBuf)> {
+        let output = output.parse().map_err(|error| to_python(py, error))?;
+        let assembled = detached(py, || self.0.assemble(Variant { output, mask }))?;
+        Ok((PyBytes::new(py, &assembled.proto), assembled.folder))
+    }
+}
+
+/// The keys of `config.json` that a graph follows from.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+struct EncoderSizes {
+    vocab_size: usize,
+    hidden_size: usize,
+    num_hidden_layers: usize,
+    num_attention_heads: usize,
+    intermediate_size: usize,
+    max_position_embeddings: usize,
+    type_vocab_size: usize,
+    layer_norm_eps: f32,
+}
+
+impl From<EncoderSizes> for Encoder {
+    fn from(sizes: EncoderSizes) -> Self {
+        Self {
+            vocab_size: sizes.vocab_size,
+            hidden_size: sizes.hidden_size,
+            num_hidden_layers: sizes.num_hidden_layers,
+            num_attention_heads: sizes.num_attention_heads,
+            intermediate_size: sizes.intermediate_size,
+            max_position_embeddings: sizes.max_position_embeddings,
+            type_vocab_size: sizes.type_vocab_size,
+            layer_norm_eps: sizes.layer_norm_eps,
+        }
+    }
+}
+
+/// What an embedder is opened from.
+#[derive(FromPyObject)]
+enum GraphSource<'py> {
+    Checkpoint(PyRef<'py, Checkpoint>),
+    File(PathBuf),
+}
+
 /// An opened model. Any number of threads may use it at once.
 #[pyclass(frozen, module = "bge_fast._core")]
 struct Embedder(crate::Embedder);
@@ -68,30 +128,38 @@ struct Embedder(crate::Embedder);
 #[pymethods]
 impl Embedder {
     #[new]
-    #[pyo3(signature = (folder, graph, *, cuda, threads, architecture, pad_id, dimension))]
+    #[pyo3(signature = (folder, graph, *, cuda, threads, low_memory, architecture, pad_id, dimension, pooling))]
     #[expect(clippy::too_many_arguments, reason = "keyword-only, and each is one plain value")]
     fn new(
         py: Python<'_>,
         folder: PathBuf,
-        graph: PathBuf,
+        graph: GraphSource<'_>,
         cuda: Option<i32>,
         threads: usize,
+        low_memory: bool,
         architecture: &str,
         pad_id: u32,
         dimension: usize,
+        pooling: &str,
     ) -> PyResult<Self> {
         let architecture = match architecture {
             "bert" => Architecture::Bert,
             "xlm-roberta" => Architecture::XlmRoberta,
             other => return Err(PyValueError::new_err(format!("unknown architecture {other:?}"))),
         };
-        let device = cuda.map_or(Device::Cpu { threads }, |index| Device::Cuda { index });
+        let device = cuda.map_or(Device::Cpu { threads, low_memory }, |index| Device::Cuda { index });
+        let pooling: Pooling = pooling.parse().map_err(|error| to_python(py, error))?;
+        let source = match graph {
+            GraphSource::Checkpoint(checkpoint) => Source::Checkpoint(checkpoint.0.clone()),
+            GraphSource::File(path) => Source::File(path),
+        };
         detached(py, || {
             let runtime = crate::runtime::Runtime::loaded()
                 .ok_or_else(|| Error::RuntimeNotFound("no ONNX Runtime library was loaded".into()))?;
             let tokenizer = crate::tokenizer::Tokenizer::open(&folder)?;
             let encoding = Encoding { architecture, pad_id };
-            let sessions = Sessions::open(runtime, Graph::File(graph), device, encoding)?;
+            let first = Variant { output: pooling.output(), mask: false };
+            let sessions = Sessions::open(runtime, source, device, encoding, first)?;
             Ok(Self(crate::Embedder::new(tokenizer, sessions, dimension)))
         })
     }
@@ -142,7 +210,7 @@ impl Embedder {
 
     /// Execution providers of the live session, each with the number of its nodes.
     fn providers(&self, py: Python<'_>) -> PyResult<Vec<(String, usize)>> {
-        detached(py, || self.0.sessions().queries().providers())
+        detached(py, || self.0.sessions().providers())
     }
 
     /// Ids of one text with special tokens, at most `max_length`.
@@ -245,6 +313,7 @@ fn to_python(py: Python<'_>, error: Error) -> PyErr {
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Runtime>()?;
     module.add_class::<Progress>()?;
+    module.add_class::<Checkpoint>()?;
     module.add_class::<Embedder>()?;
     module.add_function(wrap_pyfunction!(load_runtime, module)?)?;
     module.add_function(wrap_pyfunction!(loaded_runtime, module)?)?;

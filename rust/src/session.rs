@@ -1,59 +1,36 @@
 //! One opened graph. Batches go in, output tensors come out.
 
+mod options;
+mod shared;
+
 use std::ffi::{CStr, CString};
 use std::mem::ManuallyDrop;
 use std::path::PathBuf;
 use std::ptr::{NonNull, null};
+use std::sync::Arc;
 
 use ort::AsPointer;
-use ort::ep::{self, ArbitrarilyConfigurableExecutionProvider};
 use ort::session::Session as OrtSession;
-use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use ort::sys::OrtValue;
 use ort::value::{DynValue, Outlet, TensorRef};
 
+pub use self::options::Placement;
+pub use self::shared::SharedWeights;
 use crate::batch::{Encoding, Inputs};
 use crate::gate::Gate;
+use crate::graph::Assembled;
 use crate::runtime::Runtime;
 use crate::{Error, Result};
 
-/// Outputs that hold hidden states: transformers' name, then sentence-transformers'.
-const HIDDEN_STATES: [&str; 2] = ["last_hidden_state", "token_embeddings"];
-/// How long an idle thread of a session for queries waits for work before it sleeps, in microseconds. ONNX Runtime's own default
-/// takes cores from the rest of the process; without any a single query is 1.2 × slower.
-const SPIN_MICROSECONDS: &str = "500";
+/// Outputs that hold hidden states: ours, transformers' name, then sentence-transformers'.
+const HIDDEN_STATES: [&str; 3] = ["dense_vecs", "last_hidden_state", "token_embeddings"];
 
 /// Where a graph lies.
 pub enum Graph {
     /// An `.onnx` file; external data lies in its folder.
     File(PathBuf),
-    /// A graph in memory, whose external data lies in `folder`.
-    Bytes {
-        /// A serialized `ModelProto`.
-        graph: Vec<u8>,
-        /// The folder its external data is relative to.
-        folder: PathBuf,
-    },
-}
-
-/// What runs a session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Placement {
-    /// The CPU.
-    Cpu {
-        /// Threads of one run.
-        threads: usize,
-        /// Runs at a time; more callers wait.
-        runs: usize,
-    },
-    /// A CUDA device, by index as CUDA counts the visible ones; one run at a time.
-    Cuda(i32),
-}
-
-impl Placement {
-    fn runs(self) -> usize {
-        if let Self::Cpu { runs, .. } = self { runs } else { 1 }
-    }
+    /// A graph in memory that points at a checkpoint's tensors.
+    Assembled(Assembled, Arc<SharedWeights>),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,26 +60,31 @@ pub struct Session {
     process: u32,
     inputs: Vec<(CString, Input)>,
     output: CString,
-    gate: Gate,
-    runs: usize,
+    gate: Arc<Gate>,
     encoding: Encoding,
+    // Dropped after the session that reads them.
+    _weights: Option<Arc<SharedWeights>>,
 }
 
 impl Session {
-    /// Opens a graph that puts out hidden states.
+    /// Opens a graph that puts out hidden states. At most as many callers as `gate` lets in are inside at a time; more wait.
     ///
     /// # Errors
     /// [`Error::ModelFormat`] for a graph with other inputs or outputs, or one that ONNX Runtime refuses; [`Error::Device`] where
     /// the device cannot be used.
-    pub fn open(runtime: &Runtime, graph: &Graph, placement: Placement, encoding: Encoding) -> Result<Self> {
-        let mut builder = options(runtime, placement)?;
-        let session = match graph {
-            Graph::File(path) => builder.commit_from_file(path),
-            Graph::Bytes { graph, folder } => {
-                let mut builder = builder
-                    .with_config_entry("session.model_external_initializers_file_folder_path", folder.to_string_lossy())
-                    .map_err(|error| Error::Internal(error.to_string()))?;
-                builder.commit_from_memory(graph)
+    pub(crate) fn open(
+        runtime: &Runtime,
+        graph: &Graph,
+        placement: Placement,
+        encoding: Encoding,
+        gate: Arc<Gate>,
+    ) -> Result<Self> {
+        let mut builder = options::options(runtime, placement)?;
+        let (session, weights) = match graph {
+            Graph::File(path) => (builder.commit_from_file(path), None),
+            Graph::Assembled(assembled, weights) => {
+                let mut builder = weights.hand_over(builder, assembled, placement)?;
+                (builder.commit_from_memory(&assembled.proto), Some(Arc::clone(weights)))
             }
         };
         let session = session.map_err(|error| match placement {
@@ -116,15 +98,13 @@ impl Session {
             process: std::process::id(),
             inputs,
             output,
-            gate: Gate::new(placement.runs()),
-            runs: placement.runs(),
+            gate,
             encoding,
+            _weights: weights,
         })
     }
 
     /// Runs the graph and lets `read` see the hidden states' shape and numbers.
-    ///
-    /// At most [`Self::runs`] callers are inside at a time; more wait.
     ///
     /// # Errors
     /// [`Error::ForkedProcess`] in a child of the process that opened the session; [`Error::Internal`] where the run fails.
@@ -187,12 +167,6 @@ impl Session {
         self.encoding
     }
 
-    /// Calls that run at once.
-    #[must_use]
-    pub fn runs(&self) -> usize {
-        self.runs
-    }
-
     fn takes(&self, wanted: Input) -> bool {
         self.inputs.iter().any(|(_, input)| *input == wanted)
     }
@@ -236,40 +210,6 @@ impl Drop for Session {
             unsafe { ManuallyDrop::drop(&mut self.opened) };
         }
     }
-}
-
-fn options(runtime: &Runtime, placement: Placement) -> Result<SessionBuilder> {
-    let build = || -> ort::Result<SessionBuilder> {
-        let builder = OrtSession::builder(&runtime.environment)?
-            .with_optimization_level(GraphOptimizationLevel::All)?
-            .with_inter_threads(1)?
-            // Shapes change with every call.
-            .with_memory_pattern(false)?
-            .with_config_entry("session.record_ep_graph_assignment_info", "1")?;
-        match placement {
-            Placement::Cpu { threads, runs } => Ok(builder
-                .with_intra_threads(threads)?
-                // Spinning threads of one run would take the cores of another: bulk at 0.7 ×.
-                .with_intra_op_spinning(runs == 1)?
-                .with_config_entry("session.intra_op.spin_duration_us", SPIN_MICROSECONDS)?
-                // `ort` switches the arena off by default; without it bulk needs 1.7 × the memory.
-                .with_execution_providers([ep::CPU::default().with_arena_allocator(true).build()])?),
-            Placement::Cuda(index) => Ok(builder
-                .with_intra_threads(1)?
-                .with_intra_op_spinning(false)?
-                .with_execution_providers([ep::CUDA::default()
-                    .with_device_id(index)
-                    // TF32 rounds inputs to 10 bits: fp32 would not be fp32.
-                    .with_tf32(false)
-                    .with_arbitrary_config("arena_extend_strategy", "kSameAsRequested")
-                    .build()
-                    .error_on_failure()])?),
-        }
-    };
-    build().map_err(|error| match placement {
-        Placement::Cpu { .. } => Error::Internal(format!("ONNX Runtime refuses the session options: {error}")),
-        Placement::Cuda(index) => Error::Device(format!("cuda:{index} cannot be used: {error}")),
-    })
 }
 
 fn known_input(name: &str) -> Result<(CString, Input)> {

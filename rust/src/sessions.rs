@@ -1,25 +1,33 @@
-//! A model's graph, opened for one query at a time and, once there is bulk work, for many runs at a time.
+//! The opened sessions of a model: for one query at a time and, once there is bulk work, for many runs at a time; each in the
+//! forms of the graph that calls needed.
 
-use std::os::unix::fs::MetadataExt;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::Result;
 use crate::batch::Encoding;
+use crate::checkpoint::Checkpoint;
+use crate::gate::Gate;
+use crate::graph::{Output, Variant};
 use crate::runtime::Runtime;
-use crate::session::{Graph, Placement, Session};
+use crate::session::{Graph, Placement, Session, SharedWeights};
+use crate::stamp::Stamp;
+use crate::{Error, Result};
 
 /// Runs at a time of bulk work; on more cores each run gets several threads.
 const MOST_RUNS: usize = 8;
-/// Bulk work that is worth opening a second session: that takes about as long as saving a quarter of these batches.
+/// Bulk work that is worth opening another session: that takes about as long as saving a quarter of these batches.
 const WORTH_OPENING: usize = 32;
 
 /// What runs a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Device {
-    /// The CPU, on this many threads, at least 1.
+    /// The CPU.
     Cpu {
-        /// All of them together.
+        /// All threads together, at least 1.
         threads: usize,
+        /// See [`Placement::Cpu`].
+        low_memory: bool,
     },
     /// A CUDA device.
     Cuda {
@@ -32,7 +40,7 @@ impl Device {
     /// All threads on one run: the shortest time for one query.
     fn for_queries(self) -> Placement {
         match self {
-            Self::Cpu { threads } => Placement::Cpu { threads, runs: 1 },
+            Self::Cpu { threads, low_memory } => Placement::Cpu { threads, runs: 1, low_memory },
             Self::Cuda { index } => Placement::Cuda(index),
         }
     }
@@ -41,87 +49,200 @@ impl Device {
     /// there is nothing to win.
     fn for_bulk(self) -> Option<Placement> {
         match self {
-            Self::Cpu { threads } if threads > 1 => {
+            Self::Cpu { threads, low_memory } if threads > 1 => {
                 let each = threads.div_ceil(MOST_RUNS);
-                Some(Placement::Cpu { threads: each, runs: threads / each })
+                Some(Placement::Cpu { threads: each, runs: threads / each, low_memory })
             }
             _ => None,
         }
     }
 }
 
-/// The opened sessions of one graph.
-pub struct Sessions {
-    runtime: &'static Runtime,
-    graph: Graph,
-    device: Device,
-    encoding: Encoding,
-    queries: Session,
-    bulk: OnceLock<Session>,
-    opening: Mutex<()>,
-    stamp: Option<Stamp>,
+/// Where a model's graphs come from.
+pub enum Source {
+    /// One `.onnx` file, which serves as every form.
+    File(PathBuf),
+    /// A checkpoint, which gives each form its own graph.
+    Checkpoint(Checkpoint),
 }
 
-/// What a file is known by, as long as nobody replaces it: device, inode, size, and time of the last change.
-type Stamp = (u64, u64, u64, i64);
+impl Source {
+    fn form(&self, variant: Variant) -> Variant {
+        match self {
+            Self::File(_) => Variant { output: Output::HiddenStates, mask: true },
+            Self::Checkpoint(_) => variant,
+        }
+    }
+}
+
+/// The sessions of one model, opened as they are needed.
+pub struct Sessions {
+    runtime: &'static Runtime,
+    source: Source,
+    shared: Option<Arc<SharedWeights>>,
+    device: Device,
+    encoding: Encoding,
+    process: u32,
+    /// Of a graph's file when it was first opened.
+    stamp: Option<Stamp>,
+    first: Variant,
+    queries: Group,
+    bulk: Option<Group>,
+}
 
 impl Sessions {
-    /// Opens the session for queries.
+    /// Opens the session for queries, in the form `first`.
     ///
     /// # Errors
     /// Those of [`Session::open`].
-    pub fn open(runtime: &'static Runtime, graph: Graph, device: Device, encoding: Encoding) -> Result<Self> {
-        let stamp = stamp(&graph);
-        let queries = Session::open(runtime, &graph, device.for_queries(), encoding)?;
-        Ok(Self { runtime, graph, device, encoding, queries, bulk: OnceLock::new(), opening: Mutex::new(()), stamp })
+    pub fn open(
+        runtime: &'static Runtime,
+        source: Source,
+        device: Device,
+        encoding: Encoding,
+        first: Variant,
+    ) -> Result<Self> {
+        let shared = match &source {
+            Source::File(_) => None,
+            Source::Checkpoint(checkpoint) => Some(Arc::new(SharedWeights::new(Arc::clone(checkpoint.weights())))),
+        };
+        let sessions = Self {
+            runtime,
+            stamp: if let Source::File(path) = &source { Stamp::at(path) } else { None },
+            source,
+            shared,
+            device,
+            encoding,
+            process: std::process::id(),
+            first,
+            queries: Group::new(device.for_queries()),
+            bulk: device.for_bulk().map(Group::new),
+        };
+        sessions.for_batches(1)?.session(first)?.ok_or_else(changing)?;
+        Ok(sessions)
     }
 
-    /// The session for queries.
-    #[must_use]
-    pub fn queries(&self) -> &Session {
-        &self.queries
-    }
-
-    /// The session for a call of this many batches. The first call with many opens the one for bulk work.
+    /// Where a call of this many batches runs. The first call with many starts the sessions for bulk work.
     ///
     /// # Errors
-    /// Those of [`Session::open`].
-    pub fn for_batches(&self, batches: usize) -> Result<&Session> {
-        self.queries.check_process()?;
-        match (self.bulk.get(), self.device.for_bulk()) {
-            (Some(bulk), _) if batches > 1 => Ok(bulk),
-            (None, Some(placement)) if batches >= WORTH_OPENING => self.open_bulk(placement),
-            _ => Ok(&self.queries),
+    /// [`Error::ForkedProcess`].
+    pub fn for_batches(&self, batches: usize) -> Result<Place<'_>> {
+        // Before any lock: in a forked child nobody may be left to open it.
+        if std::process::id() != self.process {
+            return Err(Error::ForkedProcess);
         }
+        let group = match &self.bulk {
+            Some(bulk) if batches >= WORTH_OPENING || (batches > 1 && bulk.is_open()) => bulk,
+            _ => &self.queries,
+        };
+        Ok(Place { sessions: self, group })
     }
 
     /// Threads for tokenizing.
     #[must_use]
     pub fn threads(&self) -> usize {
-        if let Device::Cpu { threads } = self.device { threads } else { available_threads() }
+        if let Device::Cpu { threads, .. } = self.device { threads } else { available_threads() }
     }
 
-    fn open_bulk(&self, placement: Placement) -> Result<&Session> {
-        let _guard = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(bulk) = self.bulk.get() {
-            return Ok(bulk);
+    /// Execution providers that the session for queries gave nodes to, with the number of nodes.
+    ///
+    /// # Errors
+    /// Those of [`Session::providers`].
+    pub fn providers(&self) -> Result<Vec<(String, usize)>> {
+        self.for_batches(1)?.session(self.first)?.map_or_else(|| Ok(Vec::new()), |session| session.providers())
+    }
+
+    /// Where the graphs come from.
+    #[must_use]
+    pub fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// Whether the files are still those that were opened first.
+    fn unchanged(&self) -> bool {
+        match &self.source {
+            Source::File(path) => Stamp::at(path) == self.stamp,
+            Source::Checkpoint(checkpoint) => checkpoint.weights().unchanged(),
         }
-        // A model that was replaced or deleted since goes on with what is open: one object never mixes two models.
-        if stamp(&self.graph) != self.stamp {
-            return Ok(&self.queries);
+    }
+
+    /// What was repacked is not read again; with `low_memory` everything is.
+    fn release_pages(&self) {
+        if let (Some(shared), Device::Cpu { low_memory: false, .. }) = (&self.shared, self.device) {
+            shared.weights().release();
         }
-        let bulk = Session::open(self.runtime, &self.graph, placement, self.encoding)?;
-        if stamp(&self.graph) != self.stamp {
-            return Ok(&self.queries);
+    }
+
+    fn graph(&self, variant: Variant) -> Result<Graph> {
+        match (&self.source, &self.shared) {
+            (Source::Checkpoint(checkpoint), Some(shared)) => {
+                Ok(Graph::Assembled(checkpoint.assemble(variant)?, Arc::clone(shared)))
+            }
+            (Source::File(path), _) => Ok(Graph::File(path.clone())),
+            (Source::Checkpoint(_), None) => Err(Error::Internal("a checkpoint without its weights".into())),
         }
-        Ok(self.bulk.get_or_init(|| bulk))
     }
 }
 
-fn stamp(graph: &Graph) -> Option<Stamp> {
-    let Graph::File(path) = graph else { return None };
-    let file = std::fs::metadata(path).ok()?;
-    Some((file.dev(), file.ino(), file.size(), file.mtime_nsec() + file.mtime() * 1_000_000_000))
+/// The sessions that one call uses.
+#[derive(Clone, Copy)]
+pub struct Place<'a> {
+    sessions: &'a Sessions,
+    group: &'a Group,
+}
+
+impl Place<'_> {
+    /// The session for a form, opened now if this is the first call that needs it. `None` where the files are no longer what
+    /// they were: one object never mixes two models, so it goes on with what is open.
+    ///
+    /// # Errors
+    /// Those of [`Session::open`].
+    pub fn session(&self, variant: Variant) -> Result<Option<Arc<Session>>> {
+        let Self { sessions, group } = self;
+        let variant = sessions.source.form(variant);
+        let mut open = group.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(session) = open.get(&variant) {
+            return Ok(Some(Arc::clone(session)));
+        }
+        if sessions.unchanged() {
+            let graph = sessions.graph(variant)?;
+            let (placement, gate) = (group.placement, Arc::clone(&group.gate));
+            let session = Session::open(sessions.runtime, &graph, placement, sessions.encoding, gate)?;
+            sessions.release_pages();
+            if sessions.unchanged() {
+                return Ok(Some(Arc::clone(open.entry(variant).or_insert(Arc::new(session)))));
+            }
+        }
+        drop(open);
+        Ok(sessions.queries.open.lock().unwrap_or_else(PoisonError::into_inner).get(&variant).cloned())
+    }
+
+    /// Runs at a time.
+    #[must_use]
+    pub fn runs(&self) -> usize {
+        self.group.placement.runs()
+    }
+}
+
+/// Sessions with the same placement. They take turns as one.
+struct Group {
+    placement: Placement,
+    gate: Arc<Gate>,
+    open: Mutex<HashMap<Variant, Arc<Session>>>,
+}
+
+impl Group {
+    fn new(placement: Placement) -> Self {
+        Self { placement, gate: Arc::new(Gate::new(placement.runs())), open: Mutex::default() }
+    }
+
+    fn is_open(&self) -> bool {
+        !self.open.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+}
+
+fn changing() -> Error {
+    Error::ModelFormat("the model's files were replaced while they were opened. Open the model again".into())
 }
 
 /// Threads this process may use at once, by affinity and cgroup quota.
@@ -136,12 +257,13 @@ mod tests {
 
     #[test]
     fn bulk_work_uses_the_threads_that_queries_use() {
-        let bulk = |threads| Device::Cpu { threads }.for_bulk();
+        let bulk = |threads| Device::Cpu { threads, low_memory: false }.for_bulk();
+        let cpu = |threads, runs| Some(Placement::Cpu { threads, runs, low_memory: false });
         assert_eq!(bulk(1), None);
-        assert_eq!(bulk(2), Some(Placement::Cpu { threads: 1, runs: 2 }));
-        assert_eq!(bulk(8), Some(Placement::Cpu { threads: 1, runs: 8 }));
-        assert_eq!(bulk(12), Some(Placement::Cpu { threads: 2, runs: 6 }));
-        assert_eq!(bulk(64), Some(Placement::Cpu { threads: 8, runs: 8 }));
+        assert_eq!(bulk(2), cpu(1, 2));
+        assert_eq!(bulk(8), cpu(1, 8));
+        assert_eq!(bulk(12), cpu(2, 6));
+        assert_eq!(bulk(64), cpu(8, 8));
         assert_eq!(Device::Cuda { index: 1 }.for_bulk(), None);
     }
 }

@@ -37,7 +37,7 @@ def describe(source: Source) -> dict[str, Any]:
         "source": source.origin,
         "folder": str(source.folder),
         "commit": source.commit,
-        "graph": str(source.graph),
+        "files": [str(file) for file in source.files],
         "precision": source.precision,
         "dimension": source.dimension,
         "max_length": source.max_length,
@@ -57,6 +57,8 @@ def _rows(name: str, value: Any) -> list[tuple[str, str]]:
         return [("graph of the folder", _graph(file, facts)) for file, facts in value.items()]
     if name == "verified_files":
         return [("verified", f"{len(value)} files have the sha256 of the manifest" if value else _NOTHING_TO_VERIFY)]
+    if isinstance(value, list):
+        value = ", ".join(map(str, value))
     if isinstance(value, dict):
         value = ", ".join(f"{key} {one}" for key, one in value.items())
     return [(name.replace("_", " "), repr(value) if name == "query_instruction" else str(value))]

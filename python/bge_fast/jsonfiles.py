@@ -1,0 +1,45 @@
+"""JSON files of a model, read with errors that name file and key."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from bge_fast.errors import ModelFormatError
+
+# An index of a thousand shards has 10 MB.
+_MAX_BYTES = 64 << 20
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        ModelFormatError: not readable as one, or of more than 64 MB; names the file.
+    """
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise ValueError("it has more than 64 MB")
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError, OSError) as error:
+        raise ModelFormatError(f"{path} cannot be read: {error}") from error
+    if not isinstance(value, dict):
+        raise ModelFormatError(f"{path} holds no JSON object")
+    return value
+
+
+def whole_number_of(
+    values: dict[str, Any], key: str, default: int | None, at_least: int, file: str = "config.json"
+) -> int:
+    """A whole number below 2³¹, or ``default`` where there is none.
+
+    Raises:
+        ModelFormatError: anything else, or nothing and no default; names file, key and value.
+    """
+    value = values.get(key)
+    if value is None:
+        value = default
+    if value is None:
+        raise ModelFormatError(f"{file} does not say {key}")
+    if not isinstance(value, int) or isinstance(value, bool) or not at_least <= value < 2**31:
+        raise ModelFormatError(f"{key} of {file} must be a whole number of at least {at_least}, found {value!r:.80}")
+    return value
