@@ -1,6 +1,7 @@
-"""Model folders for the tests: exported by `make models` from the tiny checkpoints, and from real ones where they are."""
+"""Models for the tests: the tiny checkpoints, real ones where they are, and the model folders that `make models` exports."""
 
 import json
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -28,14 +29,29 @@ def exported(name: str) -> Path:
     return folder
 
 
+def checkpoint(name: str) -> Path:
+    """The folder of a checkpoint; skips where there are no real weights."""
+    if name.startswith("tiny"):
+        return ROOT / "tests" / "models" / name
+    folders = (SHARED / "models" / name, ROOT / ".venv" / name)
+    folder = next((folder for folder in folders if (folder / "config.json").is_file()), None)
+    if folder is None:
+        pytest.skip(f"the real weights of {name} are not on this machine")
+    return folder
+
+
+# What most models are opened from, and what the exporter makes of it.
+SOURCES = {"checkpoint": checkpoint, "model folder": exported}
+
+
 @pytest.fixture(scope="session")
 def tiny_bert() -> Path:
-    return exported("tiny-bert")
+    return checkpoint("tiny-bert")
 
 
 @pytest.fixture(scope="session")
 def tiny_xlmr() -> Path:
-    return exported("tiny-xlmr")
+    return checkpoint("tiny-xlmr")
 
 
 @pytest.fixture(scope="session")
@@ -50,11 +66,15 @@ def xlmr(tiny_xlmr: Path) -> FlagModel:
 
 
 @pytest.fixture
-def own_folder(tiny_bert: Path, tmp_path: Path) -> Path:
-    """A copy of the tiny BERT folder that a test may change."""
-    import shutil
+def own_checkpoint(tmp_path: Path) -> Path:
+    """A copy of the tiny BERT checkpoint that a test may change."""
+    return shutil.copytree(checkpoint("tiny-bert"), tmp_path / "checkpoint")
 
-    return shutil.copytree(tiny_bert, tmp_path / "tiny-bert")
+
+@pytest.fixture
+def own_folder(tmp_path: Path) -> Path:
+    """A copy of the exported tiny BERT folder that a test may change."""
+    return shutil.copytree(exported("tiny-bert"), tmp_path / "tiny-bert")
 
 
 def edit_json(path: Path, **changes: object) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -108,10 +109,10 @@ class HubServer(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}"
 
     @property
-    def given(self) -> set[str]:
-        """Names of the files that were asked for."""
+    def given(self) -> list[str]:
+        """Names of the files that were asked for, in the order in which they first were."""
         prefix = f"/{REPOSITORY}/resolve/{COMMIT}/"
-        return {path.removeprefix(prefix) for path in self.requested if path.startswith(prefix)}
+        return list(dict.fromkeys(path.removeprefix(prefix) for path in self.requested if path.startswith(prefix)))
 
 
 @contextmanager
@@ -126,3 +127,19 @@ def serving(folder: Path) -> Iterator[HubServer]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def cache(folder: Path, cache_dir: Path) -> Path:
+    """Lay `folder` out as the hub's client keeps `tiny/bert` in its cache; return the snapshot."""
+    repository = cache_dir / f"models--{REPOSITORY.replace('/', '--')}"
+    snapshot = repository / "snapshots" / COMMIT
+    for path in (path for path in folder.rglob("*") if path.is_file()):
+        blob = repository / "blobs" / hashlib.sha256(path.read_bytes()).hexdigest()
+        link = snapshot / path.relative_to(folder)
+        for place in (blob, link):
+            place.parent.mkdir(parents=True, exist_ok=True)
+        blob.write_bytes(path.read_bytes())
+        link.symlink_to(os.path.relpath(blob, link.parent))
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(COMMIT)
+    return snapshot

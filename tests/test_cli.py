@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import SOURCES, exported
 
 import bge_fast
 from bge_fast import FlagModel
@@ -187,10 +188,8 @@ def test_options_reach_the_model(tiny_bert: Path, lines: Path, tmp_path: Path) -
     ],
 )
 @pytest.mark.parametrize("known_by", ["its name", "what it was exported from"])
-def test_instruction(
-    tiny_bert: Path, lines: Path, tmp_path: Path, options: list[str], instruction: str | None, known_by: str
-) -> None:
-    folder = named(tiny_bert, "bge-small-en-v1.5" if known_by == "its name" else "renamed", tmp_path)
+def test_instruction(lines: Path, tmp_path: Path, options: list[str], instruction: str | None, known_by: str) -> None:
+    folder = named(exported("tiny-bert"), "bge-small-en-v1.5" if known_by == "its name" else "renamed", tmp_path)
     if known_by == "what it was exported from":
         manifest = json.loads((folder / "bge_fast.json").read_text())
         manifest["source"]["checkpoint"] = "BAAI/bge-small-en-v1.5"
@@ -205,7 +204,6 @@ def test_pooling_by_the_table_then_by_the_files(
     tiny_bert: Path, lines: Path, tmp_path: Path, name: str, declared: str
 ) -> None:
     folder = named(tiny_bert, name, tmp_path)
-    (folder / "bge_fast.json").unlink()
     modes = {"pooling_mode_cls_token": declared == "cls", "pooling_mode_mean_tokens": declared == "mean"}
     (folder / "1_Pooling" / "config.json").write_text(json.dumps(modes))
     assert main(["embed", str(folder), str(lines), "-o", str(tmp_path / "out.npy")]) == 0
@@ -466,25 +464,31 @@ def test_info_does_not_open_the_model(own_folder: Path, capsys: pytest.CaptureFi
     assert re.fullmatch(r"bge-fast: error: onnx/model.onnx: sha256 differs .*\n", capsys.readouterr().err)
 
 
-def test_info_agrees_with_the_opened_model(
-    tiny_bert: Path, bert: FlagModel, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["info", str(tiny_bert), "--json", "--device", "cpu"]) == 0
+@pytest.mark.parametrize("source", SOURCES)
+def test_info_agrees_with_the_opened_model(source: str, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = str(SOURCES[source]("tiny-bert"))
+    assert main(["info", folder, "--json", "--device", "cpu"]) == 0
     facts = json.loads(capsys.readouterr().out)
-    opened = bert.info()
+    opened = FlagModel(folder).info()
+    assert facts["source"] == source
     shared = facts.keys() & opened.keys()
     assert len(shared) >= 12
     assert {name: facts[name] for name in shared} == {name: opened[name] for name in shared}
 
 
-def test_info_for_people(tiny_bert: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = named(tiny_bert, "bge-small-en-v1.5", tmp_path)
+@pytest.mark.parametrize(
+    ("source", "verified"),
+    [("model folder", r"\d+ files have the sha256 of the manifest"), ("checkpoint", "nothing: there is no manifest.*")],
+)
+def test_info_for_people(source: str, verified: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = named(SOURCES[source]("tiny-bert"), "bge-small-en-v1.5", tmp_path)
     assert main(["info", str(folder), "--verify"]) == 0
     shown = capsys.readouterr().out
     rows = dict(re.split(r"  +", line, maxsplit=1) for line in shown.splitlines())
     assert rows["query instruction"] == repr(ENGLISH)
     assert rows["pooling method"] == "cls"
-    assert re.fullmatch(r"\d+ files have the sha256 of the manifest", rows["verified"])
+    assert rows["source"] == source
+    assert re.fullmatch(verified, rows["verified"])
     assert len({re.match(r".*?  +", line).end() for line in shown.splitlines()}) == 1, "one column"  # type: ignore[union-attr]
 
 

@@ -8,9 +8,11 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import SOURCES
 
 from bge_fast import FlagModel, _core
 from bge_fast.errors import ForkedProcessError, InternalError
@@ -19,14 +21,32 @@ THREADS, CALLS = 32, 50
 WORDS = "wing flow heat layer shock 机翼 Flügel données тело".split()
 
 
+@pytest.fixture(scope="module", params=SOURCES)
+def source(request) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def tiny_bert(source) -> Path:
+    return SOURCES[source]("tiny-bert")
+
+
+@pytest.fixture(scope="module")
+def bert(tiny_bert) -> FlagModel:
+    return FlagModel(str(tiny_bert))
+
+
 def some_texts(seed: int) -> list[str]:
     random = np.random.default_rng(seed)
     return [" ".join(random.choice(WORDS, int(random.integers(1, 40)))) for _ in range(int(random.integers(1, 4)))]
 
 
-@pytest.mark.parametrize("model_name", ["bert", "xlmr"])
-def test_32_threads_times_50_calls_with_mixed_texts_and_lengths_give_the_serial_numbers(model_name, request):
-    model = request.getfixturevalue(model_name)
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [("tiny-bert", "checkpoint"), ("tiny-xlmr", "checkpoint"), ("tiny-bert", "model folder")],
+)
+def test_32_threads_times_50_calls_with_mixed_texts_and_lengths_give_the_serial_numbers(name, source):
+    model = FlagModel(str(SOURCES[source](name)))
     calls = [(some_texts(seed), (4, 8, 16, 64, 512)[seed % 5]) for seed in range(THREADS * CALLS)]
     serial = [model.encode(texts, max_length=length) for texts, length in calls]
 

@@ -2,13 +2,14 @@
 
 import cranfield
 import pytest
-from conftest import exported
+from conftest import checkpoint
 
 from bge_fast import FlagModel
 
 
+@pytest.mark.timeout(1200)
 def test_ndcg_is_flagembeddings():
-    folder = exported("bge-small-en-v1.5")
+    folder = checkpoint("bge-small-en-v1.5")
     if not cranfield.is_there():
         pytest.skip("the Cranfield collection is not on this machine")
     collection = cranfield.load()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import SOURCES
 
 import bge_fast
 from bge_fast import doctor
@@ -90,10 +91,11 @@ def test_report_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     assert shown[place + 1].strip() == '→ pip install "bge-fast[gpu]"'
 
 
-def test_model_is_run(tiny_bert: Path, tmp_path: Path) -> None:
-    status, found = report(str(tiny_bert), "--device", "cpu")
+@pytest.mark.parametrize("source", SOURCES)
+def test_model_is_run(source: str, tmp_path: Path) -> None:
+    status, found = report(str(SOURCES[source]("tiny-bert")), "--device", "cpu")
     assert (status, by_id(found)["model"]["status"]) == (0, "ok")
-    assert "model folder at" in by_id(found)["model"]["fact"]
+    assert f"{source} at" in by_id(found)["model"]["fact"]
     status, found = report(str(tmp_path / "none"), "--device", "cpu")
     assert (status, by_id(found)["model"]["status"], by_id(found)["run-cpu"]["status"]) == (3, "error", "ok")
 

@@ -3,6 +3,7 @@
 import inspect
 import json
 import pickle
+import shutil
 import subprocess
 import sys
 import warnings
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import edit_json
+from conftest import SOURCES, edit_json
 
 import bge_fast
 from bge_fast import FlagModel
@@ -273,17 +274,20 @@ def test_encode_single_device(bert):
         bert.encode_single_device("text", device="cuda:0")
 
 
-def test_info_tells_what_runs(bert, tiny_bert):
-    info = bert.info()
-    assert info["checkpoint"] == str(tiny_bert)
-    assert info["source"] == "model folder"
+@pytest.mark.parametrize(("source", "file"), [("checkpoint", "model.safetensors"), ("model folder", "onnx/model.onnx")])
+def test_info_tells_what_runs(source, file):
+    folder = SOURCES[source]("tiny-bert")
+    info = FlagModel(str(folder)).info()
+    assert info["checkpoint"] == str(folder)
+    assert (info["source"], info["folder"], info["low_memory"]) == (source, str(folder), False)
     assert (info["kind"], info["dimension"], info["max_length"]) == ("embedder", 32, 512)
     assert (info["device"], info["precision"], info["pooling_method"]) == ("cpu", "fp32", "cls")
     assert info["execution_provider"] == "CPUExecutionProvider"
     assert info["runtime_version"].startswith("1.")
     assert Path(info["runtime_library"]).is_file()
-    assert Path(info["graph"]) == (tiny_bert / "onnx" / "model.onnx").resolve()
-    assert info["parity"]["max_abs"] <= 1e-4
+    assert info["files"] == [str((folder / file).resolve())]
+    if source == "model folder":
+        assert info["parity"]["max_abs"] <= 1e-4
     json.dumps(info)
 
 
@@ -298,24 +302,22 @@ def test_unknown_constructor_keywords_are_kept_with_one_warning(tiny_bert):
         FlagModel(str(tiny_bert), examples_for_task=[2])
 
 
-def test_pooling_that_the_checkpoint_did_not_mean_is_warned_about(own_folder):
-    side_file = own_folder / "1_Pooling" / "config.json"
+def test_pooling_that_the_checkpoint_did_not_mean_is_warned_about(own_checkpoint):
+    side_file = own_checkpoint / "1_Pooling" / "config.json"
     edit_json(side_file, pooling_mode_cls_token=False, pooling_mode_mean_tokens=True)
-    (own_folder / "bge_fast.json").unlink()
     with pytest.warns(UserWarning, match="mean pooling"):
-        FlagModel(str(own_folder))
-    FlagModel(str(own_folder), pooling_method="mean")
+        FlagModel(str(own_checkpoint))
+    FlagModel(str(own_checkpoint), pooling_method="mean")
 
 
 @pytest.mark.parametrize(
     ("declared", "advice"),
     [({"pooling_mode": "mean"}, "Pass pooling_method='mean'"), ({"pooling_mode_max_tokens": True}, "not supported")],
 )
-def test_what_the_pooling_warning_advises(own_folder, declared, advice):
-    (own_folder / "bge_fast.json").unlink()
-    (own_folder / "1_Pooling" / "config.json").write_text(json.dumps(declared))
+def test_what_the_pooling_warning_advises(own_checkpoint, declared, advice):
+    (own_checkpoint / "1_Pooling" / "config.json").write_text(json.dumps(declared))
     with pytest.warns(UserWarning, match=advice):
-        FlagModel(str(own_folder))
+        FlagModel(str(own_checkpoint))
 
 
 def test_close_and_with(tiny_bert):
@@ -339,17 +341,17 @@ def test_tensors_need_torch(bert):
         bert.encode("text", convert_to_numpy=False)
 
 
-def test_a_vector_that_is_not_finite_is_refused(own_folder):
-    """The embedding row of one word is made infinite in the graph's weights."""
-    graph = own_folder / "onnx" / "model.onnx"
-    (own_folder / "bge_fast.json").unlink()
-    healthy = FlagModel(str(own_folder))
+@pytest.mark.parametrize(("source", "file"), [("checkpoint", "model.safetensors"), ("model folder", "onnx/model.onnx")])
+def test_a_vector_that_is_not_finite_is_refused(source, file, tmp_path):
+    """The embedding row of one word is made infinite in the weights."""
+    folder = shutil.copytree(SOURCES[source]("tiny-bert"), tmp_path / "own")
+    healthy = FlagModel(str(SOURCES[source]("tiny-bert")))
     poisoned_id = healthy.tokenizer("wing")["input_ids"][1]
     row = checkpoint_row("embeddings.word_embeddings.weight", poisoned_id)
-    raw = graph.read_bytes()
+    raw = (folder / file).read_bytes()
     assert raw.count(row) == 1
-    graph.write_bytes(raw.replace(row, np.full(32, np.inf, np.float32).tobytes()))
-    model = FlagModel(str(own_folder))
+    (folder / file).write_bytes(raw.replace(row, np.full(32, np.inf, np.float32).tobytes()))
+    model = FlagModel(str(folder))
     with pytest.raises(NumericsError, match=r"texts\[2\]"):
         model.encode(["fine", "also fine", "a wing", "fine"])
     assert np.array_equal(model.encode("fine"), healthy.encode("fine"))

@@ -2,13 +2,14 @@
 
 import json
 import random
+import shutil
 from itertools import product
 from pathlib import Path
 
 import golden
 import pytest
 import tokenizers
-from conftest import edit_json, exported
+from conftest import checkpoint, edit_json
 
 from bge_fast import FlagModel
 from bge_fast.errors import ModelFormatError
@@ -52,14 +53,12 @@ def assert_same_ids(model: FlagModel, wanted: tokenizers.Tokenizer, texts: list[
 
 @pytest.fixture
 def own_xlmr(tiny_xlmr, tmp_path) -> Path:
-    import shutil
-
-    return shutil.copytree(tiny_xlmr, tmp_path / "xlmr", ignore=shutil.ignore_patterns("bge_fast.json"))
+    return shutil.copytree(tiny_xlmr, tmp_path / "xlmr")
 
 
 @pytest.mark.parametrize("name", ["tiny-bert", "tiny-xlmr", "bge-small-en-v1.5", "bge-small-zh-v1.5"])
 def test_random_texts(name):
-    folder = exported(name)
+    folder = checkpoint(name)
     cased = {"lowercase": True, "strip_accents": None, "handle_chinese_chars": True}
     wanted = reference(folder, **({} if name == "tiny-xlmr" else cased))
     assert_same_ids(FlagModel(str(folder)), wanted, random_texts(3000))
@@ -83,45 +82,44 @@ def test_xlm_r_with_whitespace_split_and_metaspace(own_xlmr, normalized):
 @pytest.mark.parametrize(
     ("lower", "strip", "chinese"), list(product([True, False], [True, False, None], [True, False]))
 )
-def test_bert_casing_follows_tokenizer_config(own_folder, lower, strip, chinese):
-    (own_folder / "bge_fast.json").unlink()
+def test_bert_casing_follows_tokenizer_config(own_checkpoint, lower, strip, chinese):
     edit_json(
-        own_folder / "tokenizer_config.json", do_lower_case=lower, strip_accents=strip, tokenize_chinese_chars=chinese
+        own_checkpoint / "tokenizer_config.json",
+        do_lower_case=lower,
+        strip_accents=strip,
+        tokenize_chinese_chars=chinese,
     )
-    wanted = reference(own_folder, lowercase=lower, strip_accents=strip, handle_chinese_chars=chinese)
-    assert_same_ids(FlagModel(str(own_folder)), wanted, ["Größe É 你好wing", "ÀÇÑ ça", *random_texts(200)])
+    wanted = reference(own_checkpoint, lowercase=lower, strip_accents=strip, handle_chinese_chars=chinese)
+    assert_same_ids(FlagModel(str(own_checkpoint)), wanted, ["Größe É 你好wing", "ÀÇÑ ça", *random_texts(200)])
 
 
 @pytest.mark.parametrize("present", [True, False])
-def test_bert_lower_cases_unless_told_otherwise(own_folder, present):
-    (own_folder / "bge_fast.json").unlink()
-    stored = json.loads((own_folder / "tokenizer.json").read_text())
+def test_bert_lower_cases_unless_told_otherwise(own_checkpoint, present):
+    stored = json.loads((own_checkpoint / "tokenizer.json").read_text())
     stored["normalizer"]["lowercase"] = False
-    (own_folder / "tokenizer.json").write_text(json.dumps(stored))
+    (own_checkpoint / "tokenizer.json").write_text(json.dumps(stored))
     if present:
-        (own_folder / "tokenizer_config.json").write_text("{}")
+        (own_checkpoint / "tokenizer_config.json").write_text("{}")
     else:
-        (own_folder / "tokenizer_config.json").unlink()
-    tokenizer = FlagModel(str(own_folder)).tokenizer
+        (own_checkpoint / "tokenizer_config.json").unlink()
+    tokenizer = FlagModel(str(own_checkpoint)).tokenizer
     assert tokenizer("WING Flow")["input_ids"] == tokenizer("wing flow")["input_ids"]
 
 
-def test_baked_padding_and_truncation_are_ignored(own_folder, bert):
-    (own_folder / "bge_fast.json").unlink()
-    reading = tokenizers.Tokenizer.from_file(str(own_folder / "tokenizer.json"))
+def test_baked_padding_and_truncation_are_ignored(own_checkpoint, bert):
+    reading = tokenizers.Tokenizer.from_file(str(own_checkpoint / "tokenizer.json"))
     reading.enable_padding(length=64)
     reading.enable_truncation(max_length=5)
-    reading.save(str(own_folder / "tokenizer.json"))
+    reading.save(str(own_checkpoint / "tokenizer.json"))
     text = "boundary layer flow over a wing at high speed"
-    assert FlagModel(str(own_folder)).tokenizer(text) == bert.tokenizer(text)
+    assert FlagModel(str(own_checkpoint)).tokenizer(text) == bert.tokenizer(text)
 
 
-def test_truncation_side(own_folder, bert):
-    (own_folder / "bge_fast.json").unlink()
-    edit_json(own_folder / "tokenizer_config.json", truncation_side="left")
+def test_truncation_side(own_checkpoint, bert):
+    edit_json(own_checkpoint / "tokenizer_config.json", truncation_side="left")
     text = "boundary layer flow over a wing at high speed"
     ids = bert.tokenizer(text)["input_ids"]
-    cut = FlagModel(str(own_folder)).tokenizer(text, max_length=6)["input_ids"]
+    cut = FlagModel(str(own_checkpoint)).tokenizer(text, max_length=6)["input_ids"]
     assert cut == [ids[0], *ids[-5:]]
 
 
@@ -154,10 +152,9 @@ def test_the_object_that_callers_know(bert, xlmr):
         lambda t: t["model"]["vocab"].update({"wing": -4}),
     ],
 )
-def test_a_spoiled_tokenizer_is_refused_or_harmless(own_folder, spoil):
-    (own_folder / "bge_fast.json").unlink()
-    stored = json.loads((own_folder / "tokenizer.json").read_text())
+def test_a_spoiled_tokenizer_is_refused_or_harmless(own_checkpoint, spoil):
+    stored = json.loads((own_checkpoint / "tokenizer.json").read_text())
     spoil(stored)
-    (own_folder / "tokenizer.json").write_text(json.dumps(stored))
+    (own_checkpoint / "tokenizer.json").write_text(json.dumps(stored))
     with pytest.raises(ModelFormatError, match=r"tokenizer\.json"):
-        FlagModel(str(own_folder))
+        FlagModel(str(own_checkpoint))
