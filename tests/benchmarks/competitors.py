@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 from jobs import Job, Matrix, batches_by_length, call_from_threads
@@ -41,10 +42,12 @@ class Ours(Competitor):
 
     packages = ("bge-fast", "numpy")
 
-    def __init__(self, model: Path, checkpoint: Path) -> None:
+    keywords: ClassVar[dict[str, Any]] = {}
+
+    def __init__(self, folder: Path) -> None:
         from bge_fast import FlagModel
 
-        self.model = FlagModel(str(model), devices="cpu")
+        self.model = FlagModel(str(folder), devices="cpu", **self.keywords)
 
     def encode(self, texts: str | list[str]) -> Matrix:
         return self.model.encode(texts)
@@ -70,8 +73,15 @@ class Ours(Competitor):
 
     def facts(self) -> dict[str, str]:
         info = self.model.info()
-        ran = {"ONNX Runtime": info["runtime_version"], "opened": info["source"], "graph": Path(info["graph"]).name}
+        files = " ".join(Path(file).name for file in info["files"])
+        ran = {"ONNX Runtime": info["runtime_version"], "opened": f"{info['source']} {files}"}
         return {**super().facts(), **ran, "threads": str(info["threads"])}
+
+
+class OursLowMemory(Ours):
+    """bge-fast with weights left in the mapped file."""
+
+    keywords: ClassVar[dict[str, Any]] = {"low_memory": True}
 
 
 class Raw(Competitor):
@@ -79,12 +89,12 @@ class Raw(Competitor):
 
     packages = ("onnxruntime", "numpy")
 
-    def __init__(self, model: Path, checkpoint: Path) -> None:
+    def __init__(self, folder: Path) -> None:
         import onnxruntime
         from tokenizers import Tokenizer
 
-        self.session = onnxruntime.InferenceSession(model / "onnx" / "model.onnx", providers=["CPUExecutionProvider"])
-        self.tokenizer = Tokenizer.from_file(str(model / "tokenizer.json"))
+        self.session = onnxruntime.InferenceSession(folder / "onnx" / "model.onnx", providers=["CPUExecutionProvider"])
+        self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self.tokenizer.enable_truncation(512)
         self.tokenizer.no_padding()
 
@@ -132,11 +142,10 @@ class SentenceTransformers(Competitor):
     packages = ("sentence-transformers", "transformers", "onnxruntime", "optimum-onnx", "torch")
     backend = "onnx"
 
-    def __init__(self, model: Path, checkpoint: Path) -> None:
+    def __init__(self, folder: Path) -> None:
         from sentence_transformers import SentenceTransformer
 
         keywords = {"file_name": "onnx/model.onnx"} if self.backend == "onnx" else {}
-        folder = model if self.backend == "onnx" else checkpoint
         self.model = SentenceTransformer(str(folder), backend=self.backend, device="cpu", model_kwargs=keywords)
 
     def encode(self, texts: str | list[str]) -> Matrix:
@@ -155,10 +164,10 @@ class FlagEmbedding(Competitor):
 
     packages = ("FlagEmbedding", "transformers", "torch")
 
-    def __init__(self, model: Path, checkpoint: Path) -> None:
+    def __init__(self, folder: Path) -> None:
         from FlagEmbedding import FlagModel
 
-        self.model = FlagModel(str(checkpoint), use_fp16=False, devices="cpu")
+        self.model = FlagModel(str(folder), use_fp16=False, devices="cpu")
 
     def encode(self, texts: str | list[str]) -> Matrix:
         return self.model.encode(texts)

@@ -15,33 +15,40 @@ ROOT = HERE.parents[1]
 
 @dataclass(frozen=True)
 class Entry:
-    """A row of the tables: its label, its class in `competitors.py`, its environment, and what it opens."""
+    """A row of the tables: its label, its class as `module.Class`, its environment, and what it opens."""
 
     label: str
     competitor: str
     environment: str
-    needs_checkpoint: bool = False
+    exported: bool = False
+    """Whether it opens the exported folder, for the graph that Optimum made, and not the checkpoint."""
 
     @property
     def python(self) -> Path:
         return ROOT / self.environment / "bin" / "python"
 
+    @property
+    def is_ours(self) -> bool:
+        return self.environment == ".venv"
 
-OURS = Entry("bge-fast", "Ours", ".venv")
-RAW = Entry("onnxruntime, bare session", "Raw", ".venv-peers")
-ST_ONNX = Entry("sentence-transformers, ONNX", "SentenceTransformers", ".venv-peers")
-ST_TORCH = Entry("sentence-transformers, torch", "SentenceTransformersTorch", ".venv-peers", needs_checkpoint=True)
-FLAG_EMBEDDING = Entry("FlagEmbedding", "FlagEmbedding", ".venv-parity", needs_checkpoint=True)
-ENTRIES = (OURS, RAW, ST_ONNX, ST_TORCH, FLAG_EMBEDDING)
+
+OURS = Entry("bge-fast", "competitors.Ours", ".venv")
+OURS_LOW = Entry("bge-fast, low_memory", "competitors.OursLowMemory", ".venv")
+OURS_EXPORTED = Entry("bge-fast, exported folder", "competitors.Ours", ".venv", exported=True)
+RAW = Entry("onnxruntime, bare session", "competitors.Raw", ".venv-peers", exported=True)
+ST_ONNX = Entry("sentence-transformers, ONNX", "competitors.SentenceTransformers", ".venv-peers", exported=True)
+ST_TORCH = Entry("sentence-transformers, torch", "competitors.SentenceTransformersTorch", ".venv-peers")
+FLAG_EMBEDDING = Entry("FlagEmbedding", "competitors.FlagEmbedding", ".venv-parity")
+ENTRIES = (OURS, OURS_EXPORTED, RAW, ST_ONNX, ST_TORCH, FLAG_EMBEDDING)
 
 
 class Worker:
     """One competitor's process."""
 
-    def __init__(self, entry: Entry, model: Path, checkpoint: Path, logs: Path) -> None:
+    def __init__(self, entry: Entry, folder: Path, logs: Path) -> None:
         self.label = entry.label
-        self._log = logs / f"{entry.competitor}.log"
-        command = [entry.python, HERE / "worker.py", entry.competitor, model, checkpoint]
+        self._log = logs / f"{entry.label}.log"
+        command = [entry.python, HERE / "worker.py", entry.competitor, folder]
         with self._log.open("w") as log:
             self._process = subprocess.Popen(
                 [str(part) for part in command],
@@ -49,16 +56,19 @@ class Worker:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
-                env={**os.environ, "HF_HUB_OFFLINE": "1"},
+                env=environment(),
             )
         self.facts: dict[str, str] = self._read()["facts"]
 
-    def prepare(self, job: str, texts: list[str]) -> dict[str, Any]:
-        """Make a job; returns its facts."""
-        return self._ask({"job": job, "texts": texts})["facts"]
+    def prepare(self, job: str, work: list[Any]) -> dict[str, Any]:
+        """Make a job of texts, or of what else it takes; returns its facts."""
+        return self._ask({"job": job, "work": work})["facts"]
 
     def run(self, job: str, repeats: int = 1, rows: int = 0) -> dict[str, Any]:
-        """Run a prepared job: `seconds` of each repeat, `peak` memory in MB, first `rows` vectors of the last."""
+        """Run a prepared job.
+
+        Returns `seconds` of each repeat, `peak` and `private` memory in MB after them, first `rows` vectors of the last.
+        """
         return self._ask({"job": job, "repeats": repeats, "rows": rows})
 
     def stop(self) -> None:
@@ -86,7 +96,7 @@ class Worker:
 class Fleet:
     """The workers of a run. A competitor that cannot run has its reason in `absent`."""
 
-    model: Path
+    exported: Path
     ours: Path
     checkpoint: Path
     logs: Path
@@ -96,19 +106,27 @@ class Fleet:
     def start(self, entries: tuple[Entry, ...]) -> dict[str, Worker]:
         """Start those of `entries` that are not running; returns all of them that run, by label."""
         for entry in entries:
-            if entry.label in self.workers or entry.label in self.absent:
-                continue
-            if not entry.python.is_file():
-                self.absent[entry.label] = f"not installed (make {_target(entry)})"
-            elif entry.needs_checkpoint and not (self.checkpoint / "config.json").is_file():
-                self.absent[entry.label] = "skipped: the checkpoint is not on this machine"
-            else:
+            if entry.label not in self.workers and self.can_run(entry):
                 self._start(entry)
         return {entry.label: self.workers[entry.label] for entry in entries if entry.label in self.workers}
 
-    def fresh(self, entry: Entry) -> Worker:
+    def fresh(self, entry: Entry, folder: Path | None = None) -> Worker:
         """A process that has done nothing yet; the caller stops it."""
-        return Worker(entry, self.ours if entry is OURS else self.model, self.checkpoint, self.logs)
+        return Worker(entry, folder or self.folder(entry), self.logs)
+
+    def folder(self, entry: Entry) -> Path:
+        """What it opens."""
+        if entry.exported:
+            return self.exported
+        return self.ours if entry.is_ours else self.checkpoint
+
+    def can_run(self, entry: Entry) -> bool:
+        """Whether it is installed and has something to open; else `absent` says why not."""
+        if not entry.python.is_file():
+            self.absent[entry.label] = f"not installed (make {'setup' if entry.is_ours else 'bench-peers'})"
+        elif not (self.folder(entry) / "config.json").is_file():
+            self.absent[entry.label] = f"skipped: there is no {self.folder(entry)} on this machine"
+        return entry.label not in self.absent
 
     def __enter__(self) -> Self:
         self.logs.mkdir(parents=True, exist_ok=True)
@@ -127,5 +145,6 @@ class Fleet:
             self.absent[entry.label] = f"not usable: {error}"
 
 
-def _target(entry: Entry) -> str:
-    return "setup" if entry is OURS else "bench-peers"
+def environment() -> dict[str, str]:
+    """Variables that every competitor gets: nobody asks the network for anything."""
+    return {**os.environ, "HF_HUB_OFFLINE": "1", "ORT_DISABLE_TELEMETRY": "1"}

@@ -59,10 +59,15 @@ def onnxruntime_job() -> Job:
     return Job(run, {"gigaflops": _GIGAFLOPS})
 
 
-def encoder_gigaflops(tokens: list[int], folder: Path) -> float:
-    """Arithmetic of the whole graph for texts of these lengths: products with weights, and attention; no padding."""
+def encoder_gigaflops(tokens: list[int], folder: Path, pruned: bool = False) -> float:
+    """Arithmetic of the whole graph for texts of these lengths: products with weights, and attention; no padding.
+
+    `pruned` leaves out what the last layer computes for other tokens than the first, but their keys and values.
+    """
     config: dict[str, Any] = json.loads((folder / "config.json").read_text())
     hidden, inner = config["hidden_size"], config["intermediate_size"]
+    keys = 2 * 2 * hidden * hidden
     per_token = 2 * (4 * hidden * hidden + 2 * hidden * inner)
-    work = sum(length * per_token + 4 * length * length * hidden for length in tokens)
-    return config["num_hidden_layers"] * work / 1e9
+    layer = sum(length * per_token + 4 * length * length * hidden for length in tokens)
+    last = sum(length * keys + per_token - keys + 4 * length * hidden for length in tokens) if pruned else layer
+    return ((config["num_hidden_layers"] - 1) * layer + last) / 1e9

@@ -40,3 +40,13 @@ def generate(count: int) -> list[str]:
     source = random.Random(1400)
     lengths = [round(min(_MEAN_WORDS * source.lognormvariate(-(_SPREAD**2) / 2, _SPREAD), 600)) for _ in range(count)]
     return [" ".join(source.choices(_WORDS.split(), k=max(length, 5))) for length in lengths]
+
+
+def token_counts(passages: list[str], folder: Path, most: int = 512) -> list[int]:
+    """Tokens of each passage, special ones included, by the tokenizer in `folder`."""
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.enable_truncation(most)
+    tokenizer.no_padding()
+    return [len(encoding.ids) for encoding in tokenizer.encode_batch(passages)]

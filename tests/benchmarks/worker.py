@@ -1,4 +1,4 @@
-"""Runs one competitor: `worker.py <competitor> <model folder> <checkpoint folder>`.
+"""Runs one competitor: `worker.py <module.Class> <folder>`.
 
 Answers each JSON line on standard input with one on standard output: the first with facts, then jobs that are prepared
 and run as the lines say. Whatever the libraries print goes to standard error.
@@ -10,10 +10,11 @@ import json
 import os
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import competitors
+import memory
 import numpy as np
 from jobs import Job
 
@@ -21,8 +22,8 @@ from jobs import Job
 def main() -> None:
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
-    name, *folders = sys.argv[1:]
-    competitor = getattr(competitors, name)(*map(Path, folders))
+    module, _, name = sys.argv[1].rpartition(".")
+    competitor = getattr(import_module(module), name)(Path(sys.argv[2]))
     print(json.dumps({"facts": competitor.facts()}), file=answers)
     jobs: dict[str, Job] = {}
     for line in sys.stdin:
@@ -32,8 +33,8 @@ def main() -> None:
 def answer(competitor: Any, jobs: dict[str, Job], asked: dict[str, Any]) -> dict[str, Any]:
     """Prepare a job, or run one some times."""
     name = asked["job"]
-    if "texts" in asked:
-        job = jobs[name] = getattr(competitor, name)(asked["texts"])
+    if "work" in asked:
+        job = jobs[name] = getattr(competitor, name)(asked["work"])
         return {"facts": job.facts}
     seconds = []
     result = None
@@ -42,17 +43,9 @@ def answer(competitor: Any, jobs: dict[str, Job], asked: dict[str, Any]) -> dict
         result = jobs[name].run()
         seconds.append(time.perf_counter() - start)
     # Read before the answer is made, which takes memory too.
-    peak = peak_megabytes()
+    peak, private = memory.peak(), memory.private()
     vectors = np.asarray(result)[: asked["rows"]].tolist() if asked["rows"] else None
-    return {"seconds": seconds, "peak": peak, "vectors": vectors}
-
-
-def peak_megabytes() -> float:
-    """Most resident memory so far. `ru_maxrss` would count what the parent had before this program was started."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024 / 1e6
-    raise RuntimeError("/proc/self/status has no VmHWM")
+    return {"seconds": seconds, "peak": peak, "private": private, "vectors": vectors}
 
 
 if __name__ == "__main__":

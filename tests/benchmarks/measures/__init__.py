@@ -14,8 +14,12 @@ class Plan:
     query_rounds: int
     bulk_rounds: int
     bulk_texts: int
-    import_rounds: int
+    start_rounds: int
     thread_rounds: int
+    pruning_rounds: int
+    long_layers: int
+    long_tokens: int
+    long_compared: int
     calls_per_thread: int
     cranfield: Path
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from statistics import median
 
 import gemm
@@ -34,7 +35,7 @@ def measure(fleet: Fleet, plan: Plan) -> Result:
             seconds[job].append(min(workers[RAW.label].run(job, _GEMM_REPEATS)["seconds"]))
     rates = {label: [len(source.passages) / one for one in seconds[label]] for label in workers}
     peaks = {job: work / min(seconds[job]) for job, work in gemms.items()}
-    work_per_text = gemm.encoder_gigaflops(tokens, fleet.model) / len(tokens) if tokens else None
+    work_per_text = gemm.encoder_gigaflops(tokens, fleet.exported) / len(tokens) if tokens else None
     result = Result(f"Bulk: {source.origin}")
     result.header = ("", "texts/s", "best", "bge-fast is", "of the GEMM peak", "peak memory, MB", "vectors differ by")
     for label, rate in rates.items():
@@ -47,22 +48,24 @@ def measure(fleet: Fleet, plan: Plan) -> Result:
             goal = _AT_LEAST[label]
             result.targets.append(Target(f"bulk: {label}", f"≥ {goal} ×", f"{faster:.2f} ×", faster >= goal))
     result.add_absent(fleet.absent, (entry.label for entry in ENTRIES))
-    result.notes = _notes(plan, tokens, peaks, work_per_text)
+    result.notes = _notes(plan, tokens, peaks, fleet.exported)
     each = (f"{label} {', '.join(f'{one:.1f}' for one in rate)}" for label, rate in rates.items())
     result.notes.append(f"Texts/s of each round: {'; '.join(each)}.")
     return result
 
 
-def _notes(plan: Plan, tokens: list[int], peaks: dict[str, float], work_per_text: float | None) -> list[str]:
+def _notes(plan: Plan, tokens: list[int], peaks: dict[str, float], model: Path) -> list[str]:
     notes = [
         f"{plan.bulk_rounds} interleaved rounds. `texts/s` is the median, ratios are medians of the rounds' ratios, "
         "memory is that of the process since its start, difference is the largest of any number to bge-fast's."
     ]
-    if work_per_text is not None:
+    if tokens:
         each = ", ".join(f"{_GEMMS[job]} {rate:.0f}" for job, rate in peaks.items())
+        whole, pruned = (gemm.encoder_gigaflops(tokens, model, pruned) for pruned in (False, True))
         notes.append(
-            f"{np.mean(tokens):.0f} tokens a text in the mean, {max(tokens)} at most, {work_per_text:.1f} GFLOP a text "
-            "(whole graph, padding not counted). Best fp32 matrix products at the encoder's shapes in the same run, "
-            f"GFLOP/s: {each}; the share is of the larger one, for the best round."
+            f"{np.mean(tokens):.0f} tokens a text in the mean, {max(tokens)} at most, {whole / len(tokens):.1f} GFLOP a text "
+            f"(whole graph, padding not counted; on a checkpoint bge-fast leaves {100 * (1 - pruned / whole):.0f} % of them "
+            "out, in the last layer). Best fp32 matrix products at the encoder's shapes in the same run, GFLOP/s: "
+            f"{each}; the share is of the larger one, for the best round."
         )
     return notes

@@ -1,0 +1,30 @@
+"""Memory of this process in MB, as the kernel counts it."""
+
+
+def peak() -> float:
+    """Most resident memory so far. `ru_maxrss` would count what the parent had before this program was started."""
+    return _megabytes("VmHWM")
+
+
+def private() -> float:
+    """Resident memory that no file backs, so that no other process can share it and nothing but swap can free it."""
+    return _megabytes("RssAnon")
+
+
+def resident() -> float:
+    """Resident memory, pages of mapped files included."""
+    return _megabytes("VmRSS")
+
+
+def forget_peak() -> None:
+    """Let `peak` count from now on."""
+    with open("/proc/self/clear_refs", "w") as file:
+        file.write("5")
+
+
+def _megabytes(name: str) -> float:
+    with open("/proc/self/status") as file:
+        for line in file:
+            if line.startswith(f"{name}:"):
+                return int(line.split()[1]) * 1024 / 1e6
+    raise RuntimeError(f"/proc/self/status has no {name}")
