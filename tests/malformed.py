@@ -28,8 +28,9 @@ _KINDS = {
     "float16": ("F16", "Half"),
     "int64": ("I64", "Long"),
     "float64": ("F64", "Double"),
+    "bool": ("BOOL", "Bool"),
+    "uint16": ("BF16", "BFloat16"),
 }
-_KINDS |= {"bool": ("BOOL", "Bool"), "uint16": ("BF16", "BFloat16")}
 
 
 class Cases(list[Any]):

@@ -166,7 +166,7 @@ def test_a_relative_path_is_good_after_the_process_went_elsewhere(own_checkpoint
     assert np.array_equal(model.encode(TEXTS), bert.encode(TEXTS))
 
 
-def test_a_file_that_others_may_not_hold_open_is_closed_with_the_model(own_checkpoint):
+def test_closing_a_model_unmaps_its_files(own_checkpoint):
     def mapped() -> int:
         return sum(str(own_checkpoint) in line for line in Path("/proc/self/maps").read_text().splitlines())
 

@@ -229,7 +229,7 @@ for file in ("tokenizer.json", "tokenizer_config.json"):
         cases(ModelFormatError, rf"{file.replace('.', '.')} is not a file of at most 64 MB")(no_file)
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(60)
 @pytest.mark.parametrize(("spoil", "error", "said"), cases)
 def test_malformed_checkpoints_are_refused(own_checkpoint, spoil, error, said):
     spoil(own_checkpoint)

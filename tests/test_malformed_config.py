@@ -169,7 +169,7 @@ def special_tokens_that_are_a_list(folder: Path) -> None:
     (folder / "special_tokens_map.json").write_text("[]")
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(60)
 @pytest.mark.parametrize(("spoil", "error", "said"), cases)
 def test_malformed_configurations_are_refused(own_checkpoint, spoil, error, said):
     spoil(own_checkpoint)

@@ -195,7 +195,7 @@ def a_training_state(folder: Path) -> None:
     put_pickle(folder, pickle.dumps({"model": {}, "optimizer": {}}, 2))
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(60)
 @pytest.mark.parametrize(("spoil", "error", "said"), cases)
 def test_malformed_pickles_are_refused_and_not_run(own_checkpoint, tmp_path, monkeypatch, spoil, error, said):
     monkeypatch.chdir(tmp_path)

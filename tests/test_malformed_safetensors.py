@@ -241,7 +241,7 @@ def data_that_is_missing(folder: Path) -> None:
     write(folder, joined(split((folder / WEIGHTS).read_bytes())[0], b""))
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(60)
 @pytest.mark.parametrize(("spoil", "error", "said"), cases)
 def test_malformed_safetensors_are_refused(own_checkpoint, spoil, error, said):
     spoil(own_checkpoint)

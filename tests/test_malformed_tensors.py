@@ -86,7 +86,7 @@ def names_that_would_clear_the_screen(folder: Path) -> None:
     change_tensors(folder, lambda tensors: (tensors.pop(WORDS), tensors.update({"\x1b[2J": np.zeros(1, np.float32)})))
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(60)
 @pytest.mark.parametrize(("spoil", "error", "said"), cases)
 def test_tensors_that_do_not_fit_are_refused(own_checkpoint, spoil, error, said):
     spoil(own_checkpoint)

@@ -253,7 +253,7 @@ def an_unknown_compression(folder: Path) -> None:
     change_directory(folder, "data/7", 10, b"\x63\x00")
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(60)
 @pytest.mark.parametrize(("spoil", "error", "said"), cases)
 def test_malformed_torch_files_are_refused(own_checkpoint, spoil, error, said):
     spoil(own_checkpoint)

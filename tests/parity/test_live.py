@@ -24,7 +24,7 @@ from bge_fast import FlagModel
 TOLERANCE = 1e-5
 GOLDEN_TOLERANCE = 2e-6  # recorded on another CPU
 EXPORTED = Path(os.environ.get("BGE_FAST_MODELS", ROOT / "build" / "models"))
-SOURCES = ("exported",)
+SOURCES = ("checkpoint", "exported")
 Rows = list[tuple[str, str, str, float]]
 Matrix = npt.NDArray[np.float32]
 OPTIONS: dict[str, Any] = {"use_fp16": False, "devices": "cpu", "batch_size": 16}
