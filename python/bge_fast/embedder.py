@@ -1,32 +1,12 @@
-"""The dense embedders: FlagEmbedding's ``FlagModel``."""
+"""Dense embedders: ``FlagModel``."""
 
 from typing import Any
 
 import numpy as np
 
-from bge_fast.devices import parse_devices
-from bge_fast.engine import EngineOptions
-from bge_fast.errors import warn
-from bge_fast.inputs import instruction_template, one_of, to_texts, whole_number, with_instruction
-from bge_fast.model import Model
+from bge_fast.base import CALL_KEYWORDS_WITHOUT_EFFECT, AbsEmbedder, refuse_unknown_keywords
+from bge_fast.inputs import to_texts, with_instruction
 from bge_fast.progress import progress_bar
-
-_POOLING_METHODS = ("cls", "mean")
-_DEFAULT_LENGTH = 512
-# FlagEmbedding hands these to its tokenizer; they never change a vector.
-_CALL_KEYWORDS_WITHOUT_EFFECT = {"pad_to_multiple_of", "padding_side", "return_attention_mask", "verbose"}
-
-
-class AbsEmbedder(Model):
-    """Base of the embedders, for ``isinstance`` checks. Open a model with a subclass."""
-
-    DEFAULT_POOLING_METHOD = "cls"
-    _known_keywords = frozenset({"device", "passage_instruction_for_retrieval", "passage_instruction_format"})
-
-    @staticmethod
-    def get_detailed_instruct(instruction_format: str, instruction: str, sentence: str) -> str:
-        """Return the sentence with the instruction before it, by the format."""
-        return with_instruction([sentence], instruction, instruction_format)[0]
 
 
 class FlagModel(AbsEmbedder):
@@ -64,6 +44,8 @@ class FlagModel(AbsEmbedder):
     Source: ``FlagEmbedding.FlagModel`` of FlagEmbedding 1.4.2.
     """
 
+    convert_to_numpy: bool
+
     def __init__(
         self,
         model_name_or_path: str,
@@ -88,38 +70,33 @@ class FlagModel(AbsEmbedder):
         on_truncate: str = "ignore",
         **kwargs: Any,
     ) -> None:
-        self.model_name_or_path = str(model_name_or_path)
-        self.normalize_embeddings = normalize_embeddings
-        self.use_fp16 = use_fp16
-        self.use_bf16 = use_bf16
-        self.query_instruction_for_retrieval = query_instruction_for_retrieval
-        self.query_instruction_format = query_instruction_format
-        self.pooling_method = pooling_method
-        self.trust_remote_code = trust_remote_code
-        self.batch_size = batch_size
-        self.query_max_length: int | None = query_max_length
-        self.passage_max_length: int | None = passage_max_length
-        self.convert_to_numpy = convert_to_numpy
-        self.truncate_dim = truncate_dim
-        self.on_truncate = on_truncate
-        self._warned_length = False
-        self._set_keywords(kwargs)
-        self._check_options()
-        self._set_up(
-            EngineOptions(
-                name=self.model_name_or_path,
-                device=parse_devices(devices, kwargs.get("device")),
-                precision=precision,
-                prefer_fp16=bool(use_fp16) and not use_bf16,
-                threads=threads,
-                low_memory=bool(low_memory),
-                cache_dir=None if cache_dir is None else str(cache_dir),
-                pooling=pooling_method,
-            )
+        self._start(
+            {
+                "model_name_or_path": model_name_or_path,
+                "normalize_embeddings": normalize_embeddings,
+                "use_fp16": use_fp16,
+                "use_bf16": use_bf16,
+                "query_instruction_for_retrieval": query_instruction_for_retrieval,
+                "query_instruction_format": query_instruction_format,
+                "pooling_method": pooling_method,
+                "trust_remote_code": trust_remote_code,
+                "batch_size": batch_size,
+                "query_max_length": query_max_length,
+                "passage_max_length": passage_max_length,
+                "convert_to_numpy": convert_to_numpy,
+                "truncate_dim": truncate_dim,
+                "on_truncate": on_truncate,
+            },
+            kwargs,
+            kind="embedder",
+            devices=devices,
+            precision=precision,
+            prefer_fp16=use_fp16 and not use_bf16,
+            cache_dir=cache_dir,
+            threads=threads,
+            low_memory=low_memory,
+            first=pooling_output(pooling_method),
         )
-        self._warn_about_pooling()
-        for name in ("query_max_length", "passage_max_length"):
-            self._usable_length(name, getattr(self, name))
 
     def encode_queries(
         self,
@@ -131,15 +108,7 @@ class FlagModel(AbsEmbedder):
     ) -> Any:
         """Encode queries with the query instruction, if the model has one. Shapes, errors and keywords as `encode`."""
         length = self.query_max_length if max_length is None else max_length
-        return self.encode(
-            queries,
-            batch_size,
-            length,
-            convert_to_numpy,
-            instruction=self.query_instruction_for_retrieval,
-            instruction_format=self.query_instruction_format,
-            **kwargs,
-        )
+        return self.encode(queries, batch_size, length, convert_to_numpy, **self._query_options(), **kwargs)
 
     def encode_corpus(
         self,
@@ -150,15 +119,7 @@ class FlagModel(AbsEmbedder):
         **kwargs: Any,
     ) -> Any:
         """Encode passages, with ``passage_instruction_for_retrieval`` if the constructor got it; else as `encode`."""
-        return self.encode(
-            corpus,
-            batch_size,
-            max_length,
-            convert_to_numpy,
-            instruction=self.kwargs.get("passage_instruction_for_retrieval"),
-            instruction_format=self.kwargs.get("passage_instruction_format", "{}{}"),
-            **kwargs,
-        )
+        return self.encode(corpus, batch_size, max_length, convert_to_numpy, **self._passage_options(), **kwargs)
 
     def encode(
         self,
@@ -168,7 +129,7 @@ class FlagModel(AbsEmbedder):
         convert_to_numpy: bool | None = None,
         *,
         instruction: str | None = None,
-        instruction_format: str = "{}{}",
+        instruction_format: str | None = "{}{}",
         show_progress_bar: bool | None = None,
         **kwargs: Any,
     ) -> Any:
@@ -192,11 +153,13 @@ class FlagModel(AbsEmbedder):
             NumericsError: a vector that is not finite; names the text.
             ForkedProcessError: the model was opened before this process was forked.
         """
-        if unknown := kwargs.keys() - _CALL_KEYWORDS_WITHOUT_EFFECT:
-            raise TypeError(f"encode() got an unexpected keyword argument {sorted(unknown)[0]!r}")
+        refuse_unknown_keywords("encode", kwargs, CALL_KEYWORDS_WITHOUT_EFFECT)
         texts, single = to_texts(sentences)
         texts = with_instruction(texts, instruction, instruction_format)
-        matrix = self._vectors(texts, batch_size, max_length, show_progress_bar)
+        engine, options = self._open(), self._core_options(batch_size, max_length)
+        with progress_bar(len(texts), show_progress_bar) as progress:
+            matrix, truncated = engine.core.encode(texts, **options, progress=progress)
+        self._warn_about_truncation(truncated, len(texts), options["max_length"])
         vectors = matrix[0] if single else matrix
         as_numpy = self.convert_to_numpy if convert_to_numpy is None else convert_to_numpy
         return vectors if as_numpy else _to_torch(vectors)
@@ -211,67 +174,13 @@ class FlagModel(AbsEmbedder):
         **kwargs: Any,
     ) -> Any:
         """Encode on the model's device; ``device`` may name it. Otherwise as `encode`."""
-        if device is not None and str(parse_devices(device)) not in self.target_devices:
-            raise ValueError(f"device={device!r} is not one of this model's devices {self.target_devices}")
+        self._check_device(device)
         return self.encode(sentences, batch_size, max_length, convert_to_numpy, **kwargs)
 
-    def _vectors(
-        self, texts: list[str], batch_size: int | None, max_length: int | None, show_progress_bar: bool | None
-    ) -> np.ndarray[Any, np.dtype[np.float32]]:
-        engine = self._open()
-        self._check_options()
-        length = self._usable_length("max_length", self.passage_max_length if max_length is None else max_length)
-        with progress_bar(len(texts), show_progress_bar) as progress:
-            matrix, truncated = engine.core.encode(
-                texts,
-                max_length=length,
-                batch_size=whole_number("batch_size", self.batch_size if batch_size is None else batch_size, 1),
-                pooling=self.pooling_method,
-                normalize=bool(self.normalize_embeddings),
-                truncate_dim=None if self.truncate_dim is None else whole_number("truncate_dim", self.truncate_dim, 1),
-                refuse_long=self.on_truncate == "error",
-                progress=progress,
-            )
-        if truncated and self.on_truncate == "warn":
-            warn(f"{truncated} of {len(texts)} texts had more than {length} tokens and were cut")
-        return matrix
 
-    def info(self) -> dict[str, Any]:
-        """Facts about the opened model: files, device, execution provider of the live session, library, limits."""
-        return {**super().info(), "pooling_method": self.pooling_method}
-
-    def _check_options(self) -> None:
-        """Attributes are live, so they are checked at each call as they were by the constructor."""
-        if self.pooling_method not in _POOLING_METHODS:
-            raise NotImplementedError(f"pooling_method={self.pooling_method!r} is not supported; use 'cls' or 'mean'")
-        one_of("on_truncate", self.on_truncate, ("ignore", "warn", "error"))
-        whole_number("batch_size", self.batch_size, 1)
-        if self.truncate_dim is not None:
-            whole_number("truncate_dim", self.truncate_dim, 1)
-        instruction_template(self.query_instruction_format)
-        instruction_template(self.kwargs.get("passage_instruction_format", "{}{}"))
-
-    def _usable_length(self, name: str, length: int | None) -> int:
-        limit = self._open().source.max_length
-        if length is None:
-            return limit
-        if whole_number(name, length, 0) <= limit:
-            return length
-        # The default may well be more than a small model takes; only a length that was chosen is worth a warning.
-        if length != _DEFAULT_LENGTH and not self._warned_length:
-            self._warned_length = True
-            warn(f"{name}={length} is lowered to {limit}, the limit of {self.model_name_or_path}")
-        return limit
-
-    def _warn_about_pooling(self) -> None:
-        declared = self._open().source.declared_pooling
-        if declared and declared != self.pooling_method and self.pooling_method == self.DEFAULT_POOLING_METHOD:
-            known = declared in _POOLING_METHODS
-            warn(
-                f"{self.model_name_or_path} was trained with {declared} pooling (1_Pooling/config.json), but "
-                f"pooling_method={self.pooling_method!r} is used, as FlagEmbedding does. "
-                + (f"Pass pooling_method={declared!r}" if known else "That pooling is not supported here")
-            )
+def pooling_output(pooling_method: str) -> str:
+    """What a graph must put out for a pooling method."""
+    return "cls" if pooling_method == "cls" else "hidden_states"
 
 
 def _to_torch(vectors: np.ndarray[Any, Any]) -> Any:

@@ -5,14 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from bge_fast import _core
-from bge_fast.checkpoint import weight_names
 from bge_fast.devices import CPU, Device
 from bge_fast.errors import DeviceError, ForkedProcessError, warn
 from bge_fast.files import find_model
 from bge_fast.inputs import one_of, whole_number
 from bge_fast.jsonfiles import read_json
 from bge_fast.runtime import check_cuda, default_device, load_runtime
-from bge_fast.source import Source
+from bge_fast.source import Source, exported_heads
 from bge_fast.tokenizer import Tokenizer
 
 PRECISIONS = ("fp32", "fp16")
@@ -32,8 +31,10 @@ class EngineOptions:
     low_memory: bool = False
     """Leave weights as they are stored: less private memory, slower runs."""
     cache_dir: str | None = None
-    pooling: str = "cls"
-    """The form of a checkpoint's graph to open first; others open when a call needs them."""
+    kind: str = "embedder"
+    """What the class is for: ``embedder``, ``m3`` or ``reranker``."""
+    first: str = "cls"
+    """Outputs of the form of a checkpoint's graph to open first; others open when a call needs them."""
 
     def precisions(self, device: Device) -> tuple[str, ...]:
         """Precisions of graphs that will do on ``device``, best first.
@@ -67,7 +68,7 @@ class Engine:
         # The pid is compared before anything of a forked child waits for a thread that was not forked with it.
         self._process = os.getpid()
         self.runtime = load_runtime()
-        self.device, self.source, self.core = _open(options)
+        self.device, self.source, self.core, self.heads = _open(options)
         self.threads, self.low_memory = _threads(options), options.low_memory
         self.tokenizer = Tokenizer(self.core, _special_tokens(self.source), self.source.max_length)
 
@@ -84,7 +85,7 @@ class Engine:
         providers = self.core.providers()
         return {
             "checkpoint": self.source.name,
-            "kind": "embedder",
+            "kind": self.source.kind,
             "architecture": self.source.architecture,
             "source": self.source.origin,
             "folder": str(self.source.folder),
@@ -105,7 +106,7 @@ class Engine:
         }
 
 
-def _open(options: EngineOptions) -> tuple[Device, Source, _core.Embedder]:
+def _open(options: EngineOptions) -> tuple[Device, Source, _core.Model, dict[str, int]]:
     device = options.device or default_device()
     try:
         return device, *_open_on(options, device)
@@ -116,32 +117,56 @@ def _open(options: EngineOptions) -> tuple[Device, Source, _core.Embedder]:
         return CPU, *_open_on(options, CPU)
 
 
-def _open_on(options: EngineOptions, device: Device) -> tuple[Source, _core.Embedder]:
+def _open_on(options: EngineOptions, device: Device) -> tuple[Source, _core.Model, dict[str, int]]:
     if device.cuda is not None:
         check_cuda(device.cuda)
-    source = find_model(options.name, options.precisions(device), options.cache_dir)
-    core = _core.Embedder(
+    source = find_model(options.name, options.precisions(device), options.cache_dir, kind=options.kind)
+    checkpoint = _checkpoint(source) if source.encoder else None
+    heads = _heads(source, checkpoint)
+    core = _core.Model(
         str(source.folder),
-        _graph(source),
+        checkpoint or _paths(source)[0],
         cuda=device.cuda,
         threads=_threads(options),
         low_memory=options.low_memory,
-        architecture=source.architecture,
+        model_type=source.architecture,
         pad_id=source.pad_id,
         dimension=source.dimension,
-        pooling=options.pooling,
+        first=_possible(options.first, heads),
     )
-    return source, core
+    return source, core, heads
 
 
-def _graph(source: Source) -> str | _core.Checkpoint:
-    if source.encoder is None:
-        return str(source.files[0])
-    return _core.Checkpoint(_paths(source), source.encoder, weight_names(source.folder))
+def _heads(source: Source, checkpoint: _core.Checkpoint | None) -> dict[str, int]:
+    """M3's linear layers that there are, with their widths."""
+    if checkpoint is None:
+        return exported_heads(source)
+    return {layer: checkpoint.head_width(layer) for layer in source.head_files}
+
+
+def _possible(outputs: str, heads: dict[str, int]) -> str:
+    """Of these outputs the ones that the model can give: a missing head is an error of the call that wants it."""
+    missing = {output for output, layer in _HEAD_OF.items() if layer not in heads}
+    return "+".join(output for output in outputs.split("+") if output not in missing) or "cls"
+
+
+def _checkpoint(source: Source) -> _core.Checkpoint:
+    return _core.Checkpoint(
+        _paths(source),
+        source.encoder or {},
+        names=list(source.files),
+        heads=[(layer, str(path)) for layer, path in source.head_files.items()],
+        outputs=_OUTPUTS[source.kind],
+    )
+
+
+_HEAD_OF = {"sparse": "sparse_linear", "colbert": "colbert_linear"}
+# What a checkpoint of a kind must have the tensors for.
+_OUTPUTS = {"embedder": "hidden_states", "m3": "hidden_states+sparse+colbert", "reranker": "logits"}
 
 
 def _paths(source: Source) -> list[str]:
-    return [str(file) for file in source.files]
+    return [str(file) for file in source.files.values()]
 
 
 def _threads(options: EngineOptions) -> int:

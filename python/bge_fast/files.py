@@ -16,13 +16,16 @@ _PLAIN_GRAPH = ["onnx/model.onnx", "onnx/model.onnx_data"]
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
 
-def find_model(name: str, precisions: Sequence[str], cache_dir: str | None = None, download: bool = True) -> Source:
+def find_model(
+    name: str, precisions: Sequence[str], cache_dir: str | None = None, download: bool = True, kind: str | None = None
+) -> Source:
     """Return where the model lies, as a folder or in the hub's cache, downloading what is missing.
 
     Args:
         name: a folder, or a hub id such as ``BAAI/bge-small-en-v1.5``.
         precisions: precisions that will do, best first.
         cache_dir: the hub's cache; by default what ``HF_HUB_CACHE`` or ``HF_HOME`` say.
+        kind: what it is to be opened as: ``embedder``, ``m3`` or ``reranker``; ``None`` for any.
         download: whether the network may be used; it is never used for a complete cached model.
 
     Raises:
@@ -35,18 +38,20 @@ def find_model(name: str, precisions: Sequence[str], cache_dir: str | None = Non
     except (RuntimeError, OSError, ValueError) as error:  # no such user, a name too long, a NUL
         raise ModelNotFoundError(f"there is no folder {name[:80]!r}: {error}") from error
     if is_folder:
-        return source_from_folder(name, folder, precisions)
+        return source_from_folder(name, folder, precisions, wanted=kind)
     if is_there:
         raise ModelNotFoundError(f"{name} is a file; pass the folder it lies in")
     if not _REPOSITORY.fullmatch(name) or ".." in name or name.startswith("models/"):
         raise ModelNotFoundError(f"there is no folder {name!r}, and it is not a hub id such as BAAI/bge-small-en-v1.5")
-    return _find_in_hub(name, precisions, cache_dir, download)
+    return _find_in_hub(name, precisions, cache_dir, download, kind)
 
 
-def _find_in_hub(name: str, precisions: Sequence[str], cache_dir: str | None, download: bool) -> Source:
+def _find_in_hub(
+    name: str, precisions: Sequence[str], cache_dir: str | None, download: bool, kind: str | None
+) -> Source:
     cached = _snapshot(name, cache_dir, [], local=True)
     if cached and not missing_files(cached, precisions):
-        return source_from_folder(name, cached, precisions, commit=cached.name)
+        return source_from_folder(name, cached, precisions, commit=cached.name, wanted=kind)
     if not download or _offline():
         missing = ", ".join(missing_files(cached, precisions)) if cached else "everything"
         why = " and offline mode is on" if _offline() else ""
@@ -66,7 +71,7 @@ def _find_in_hub(name: str, precisions: Sequence[str], cache_dir: str | None, do
             f"{name} is not complete in the cache (missing {', '.join(absent)}), and the hub cannot be reached or does "
             "not have it"
         )
-    return source_from_folder(name, folder, precisions, commit=folder.name)
+    return source_from_folder(name, folder, precisions, commit=folder.name, wanted=kind)
 
 
 def missing_files(folder: Path, precisions: Sequence[str]) -> list[str]:

@@ -5,6 +5,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypeGuard
 
 _LARGEST = 2**31 - 1
+_PAIR = 2
+# Iterable, but without an order or not of texts.
+_NO_LIST = (bytes, bytearray, Mapping, set, frozenset)
 
 
 def to_texts(sentences: Any) -> tuple[list[str], bool]:
@@ -16,7 +19,7 @@ def to_texts(sentences: Any) -> tuple[list[str], bool]:
     """
     if isinstance(sentences, str):
         return [sentences], True
-    if isinstance(sentences, bytes | bytearray | Mapping | set | frozenset) or not isinstance(sentences, Iterable):
+    if isinstance(sentences, _NO_LIST) or not isinstance(sentences, Iterable):
         raise TypeError(f"expected a str or a list of str, got {type(sentences).__name__}")
     shape = getattr(sentences, "shape", None)
     if isinstance(shape, tuple) and len(shape) != 1:
@@ -29,15 +32,51 @@ def to_texts(sentences: Any) -> tuple[list[str], bool]:
     return texts, False
 
 
-def with_instruction(texts: list[str], instruction: str | None, instruction_format: str) -> list[str]:
-    """Put the instruction before each text, by the format. An instruction of ``None`` leaves the texts alone.
+def to_pairs(sentence_pairs: Any) -> tuple[list[tuple[str, str]], bool]:
+    """Return pairs of a query and a passage as a list, and whether one bare pair came in.
+
+    Raises:
+        TypeError: not pairs, or a text of one that is not a ``str``; names its index.
+        ValueError: a pair with fewer than two texts, or a flat list that is not one pair.
+    """
+    if isinstance(sentence_pairs, str):
+        raise TypeError('expected pairs [(query, passage), …], got a str; one pair is written ("query", "passage")')
+    if isinstance(sentence_pairs, _NO_LIST) or not isinstance(sentence_pairs, Iterable):
+        raise TypeError(f"expected pairs [(query, passage), …], got {type(sentence_pairs).__name__}")
+    shape = getattr(sentence_pairs, "shape", None)
+    if isinstance(shape, tuple) and len(shape) > _PAIR:
+        raise ValueError(f"expected pairs as an array of shape (n, 2), got an array of shape {shape}")
+    pairs = list(sentence_pairs)
+    if pairs and all(isinstance(text, str) for text in pairs):
+        if len(pairs) != _PAIR:
+            raise ValueError(f"expected [(query, passage), …], got a flat sequence of {len(pairs)} texts")
+        return [(pairs[0], pairs[1])], True
+    return [_pair(index, pair) for index, pair in enumerate(pairs)], False
+
+
+def _pair(index: int, pair: Any) -> tuple[str, str]:
+    shape = getattr(pair, "shape", None)
+    if not isinstance(pair, list | tuple) and not (isinstance(shape, tuple) and len(shape) == 1):
+        raise TypeError(f"pairs[{index}] is {type(pair).__name__}, not a pair (query, passage)")
+    if len(pair) < _PAIR:
+        raise ValueError(f"pairs[{index}] has {len(pair)} texts; a pair is (query, passage)")
+    for name, text in zip(("query", "passage"), pair[:_PAIR], strict=True):
+        if not isinstance(text, str):
+            raise TypeError(f"the {name} of pairs[{index}] is {type(text).__name__}, not str")
+    return pair[0], pair[1]
+
+
+def with_instruction(texts: list[str], instruction: str | None, instruction_format: str | None) -> list[str]:
+    """Put the instruction before each text, by the format, ``None`` being ``"{}{}"``.
+
+    An instruction of ``None`` leaves the texts alone.
 
     Raises:
         ValueError: a format that ``str.format`` rejects or that leaves the text out.
     """
     if instruction is None:
         return texts
-    template = instruction_template(instruction_format)
+    template = instruction_template("{}{}" if instruction_format is None else instruction_format)
     return [template.format(instruction, text) for text in texts]
 
 

@@ -8,8 +8,10 @@ from typing import Any, Self
 from bge_fast.devices import parse_devices
 from bge_fast.engine import Engine, EngineOptions
 from bge_fast.errors import warn
+from bge_fast.inputs import whole_number
 
 _warned_keywords: set[str] = set()
+_DEFAULT_LENGTH = 512
 
 
 class Model:
@@ -20,6 +22,7 @@ class Model:
     pool: None = None
     _known_keywords: frozenset[str] = frozenset({"device"})
     _config: SimpleNamespace | None = None
+    _warned_length = False
 
     def _set_up(self, options: EngineOptions) -> None:
         self._engine_options = options
@@ -106,3 +109,20 @@ class Model:
         if new := [name for name in kwargs if name not in self._known_keywords | _warned_keywords]:
             _warned_keywords.update(new)
             warn(f"{type(self).__name__} does not know {', '.join(new)}: accepted without effect")
+
+    def _usable_length(self, name: str, length: int | None) -> int:
+        """A length that the model can take; lowered to its limit with one warning an object."""
+        limit = self._open().source.max_length
+        if length is None:
+            return limit
+        if whole_number(name, length, 0) <= limit:
+            return length
+        # The default may well be more than a small model takes; only a length that was chosen is worth a warning.
+        if length != _DEFAULT_LENGTH and not self._warned_length:
+            self._warned_length = True
+            warn(f"{name}={length} is lowered to {limit}, the limit of {self.model_name_or_path}")
+        return limit
+
+    def _check_device(self, device: str | None) -> None:
+        if device is not None and str(parse_devices(device)) not in self.target_devices:
+            raise ValueError(f"device={device!r} is not one of this model's devices {self.target_devices}")

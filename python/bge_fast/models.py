@@ -1,6 +1,9 @@
-"""The known checkpoints: one row each. A row gives what a checkpoint's files do not say, or not reliably."""
+"""The known checkpoints: one row each. A row gives what a checkpoint's files do not say, or not reliably.
 
-from dataclasses import dataclass
+The rows of `EMBEDDERS` and `RERANKERS` are those of FlagEmbedding 1.4.2's auto classes, in its order.
+"""
+
+from dataclasses import dataclass, replace
 
 _ENGLISH = "Represent this sentence for searching relevant passages: "
 _CHINESE = "为这个句子生成表示以用于检索相关文章："
@@ -8,20 +11,49 @@ _CHINESE = "为这个句子生成表示以用于检索相关文章："
 
 @dataclass(frozen=True)
 class KnownModel:
-    """What is known about a checkpoint by its name."""
+    """What is known about an embedder by its name."""
 
     pooling: str
-    """``cls`` or ``mean``."""
+    """``cls``, ``mean`` or ``last_token``."""
     query_instruction: str = ""
     """Put before a query for retrieval, as the model's authors recommend; empty for none."""
+    query_format: str = "{}{}"
+    """How: first placeholder the instruction, second the query."""
+    passage_instruction: str = ""
+    """Put before a passage, as the model's authors recommend; empty for none."""
+    model_class: str = "FlagModel"
+    """The class that opens it."""
+    later: bool = False
+    """The class does not run here yet."""
+    custom_code: bool = False
+    """The published files come with Python of their own, which is never run here."""
 
 
-_BGE_EN = KnownModel("cls", _ENGLISH)
-_BGE_ZH = KnownModel("cls", _CHINESE)
-_MEAN = KnownModel("mean")
-_CLS = KnownModel("cls")
+@dataclass(frozen=True)
+class KnownReranker:
+    """What is known about a reranker by its name."""
 
-KNOWN_MODELS: dict[str, KnownModel] = {
+    model_class: str = "FlagReranker"
+    """The class that opens it."""
+    later: bool = False
+    """The class does not run here yet."""
+
+
+_CLS, _MEAN = KnownModel("cls"), KnownModel("mean")
+_BGE_EN, _BGE_ZH = KnownModel("cls", _ENGLISH), KnownModel("cls", _CHINESE)
+_E5 = KnownModel("mean", "query: ", passage_instruction="passage: ")
+_OF_OWN_CODE = KnownModel("cls", custom_code=True)
+_LLM = KnownModel("last_token", query_format="Instruct: {}\nQuery: {}", model_class="FlagLLMModel", later=True)
+_QWEN3 = replace(_LLM, query_format="Instruct: {}\nQuery:{}")
+_BGE_LLM = replace(_LLM, query_format="<instruct>{}\n<query>{}")
+
+# BAAI's own, which `support_native_bge_model_list` lists.
+BGE_EMBEDDERS: dict[str, KnownModel] = {
+    "bge-reasoner-embed-qwen3-8b-0923": _LLM,
+    "bge-code-v1": replace(_BGE_LLM, custom_code=True),
+    "bge-en-icl": replace(_BGE_LLM, model_class="FlagICLModel"),
+    "bge-multilingual-gemma2": _BGE_LLM,
+    "bge-m3": KnownModel("cls", model_class="BGEM3FlagModel"),
     "bge-large-en-v1.5": _BGE_EN,
     "bge-base-en-v1.5": _BGE_EN,
     "bge-small-en-v1.5": _BGE_EN,
@@ -34,26 +66,68 @@ KNOWN_MODELS: dict[str, KnownModel] = {
     "bge-large-zh": _BGE_ZH,
     "bge-base-zh": _BGE_ZH,
     "bge-small-zh": _BGE_ZH,
-    "e5-large-v2": KnownModel("mean", "query: "),
-    "e5-base-v2": KnownModel("mean", "query: "),
-    "e5-small-v2": KnownModel("mean", "query: "),
-    "multilingual-e5-large": KnownModel("mean", "query: "),
-    "multilingual-e5-base": KnownModel("mean", "query: "),
-    "multilingual-e5-small": KnownModel("mean", "query: "),
+}
+
+EMBEDDERS: dict[str, KnownModel] = {
+    **BGE_EMBEDDERS,
+    "Qwen3-Embedding-0.6B": _QWEN3,
+    "Qwen3-Embedding-4B": _QWEN3,
+    "Qwen3-Embedding-8B": _QWEN3,
+    "e5-mistral-7b-instruct": _LLM,
+    "e5-large-v2": _E5,
+    "e5-base-v2": _E5,
+    "e5-small-v2": _E5,
+    "multilingual-e5-large-instruct": KnownModel("mean", query_format=_LLM.query_format),
+    "multilingual-e5-large": _E5,
+    "multilingual-e5-base": _E5,
+    "multilingual-e5-small": _E5,
+    "e5-large": _E5,
+    "e5-base": _E5,
+    "e5-small": _E5,
+    "gte-Qwen2-7B-instruct": replace(_LLM, custom_code=True),
+    "gte-Qwen2-1.5B-instruct": replace(_LLM, custom_code=True),
+    "gte-Qwen1.5-7B-instruct": replace(_LLM, custom_code=True),
+    "gte-multilingual-base": _OF_OWN_CODE,
+    "gte-large-en-v1.5": _OF_OWN_CODE,
+    "gte-base-en-v1.5": _OF_OWN_CODE,
     "gte-large": _MEAN,
     "gte-base": _MEAN,
     "gte-small": _MEAN,
     "gte-large-zh": _CLS,
     "gte-base-zh": _CLS,
     "gte-small-zh": _CLS,
+    "SFR-Embedding-2_R": _LLM,
+    "SFR-Embedding-Mistral": _LLM,
+    "Linq-Embed-Mistral": _LLM,
     "bce-embedding-base_v1": _CLS,
-    "all-MiniLM-L6-v2": _MEAN,
 }
+
+RERANKERS: dict[str, KnownReranker] = {
+    "bge-reranker-base": KnownReranker(),
+    "bge-reranker-large": KnownReranker(),
+    "bge-reranker-v2-m3": KnownReranker(),
+    "bge-reranker-v2-gemma": KnownReranker("FlagLLMReranker", later=True),
+    "bge-reranker-v2-minicpm-layerwise": KnownReranker("LayerWiseFlagLLMReranker", later=True),
+    "bge-reranker-v2.5-gemma2-lightweight": KnownReranker("LightWeightFlagLLMReranker", later=True),
+    "jina-reranker-v2-base-multilingual": KnownReranker(),
+    "gte-multilingual-reranker-base": KnownReranker(),
+    "bce-reranker-base_v1": KnownReranker(),
+    "jina-reranker-v1-turbo-en": KnownReranker(),
+}
+
+# With those that FlagEmbedding's table is without.
+KNOWN_MODELS: dict[str, KnownModel] = {**EMBEDDERS, "all-MiniLM-L6-v2": _MEAN}
 
 
 def known_model(name: str) -> KnownModel | None:
-    """Look up a hub id or path by its last component; ``checkpoint-*`` folders go by their parent's name."""
+    """Look up an embedder that runs here, by the name that `table_name` gives."""
+    known = KNOWN_MODELS.get(table_name(name))
+    return None if known is None or known.later else known
+
+
+def table_name(name: str) -> str:
+    """The last component of a hub id or path; of a ``checkpoint-*`` folder its parent's. Empty if there is none."""
     parts = [part for part in name.replace("\\", "/").split("/") if part]
     if len(parts) > 1 and parts[-1].startswith("checkpoint-"):
         parts.pop()
-    return KNOWN_MODELS.get(parts[-1]) if parts else None
+    return parts[-1] if parts else ""

@@ -4,6 +4,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from bge_fast import _core
 
@@ -14,12 +15,13 @@ _FEW_TEXTS = 32
 
 
 @contextmanager
-def progress_bar(total: int, show: bool | None) -> Iterator[_core.Progress]:
+def progress_bar(total: int, show: bool | None, progress: Any = None) -> Iterator[Any]:
     """Show how many of ``total`` texts are done, on stderr.
 
-    ``True`` shows a bar at once, ``False`` none, ``None`` one only on a terminal and only after two seconds.
+    ``True`` shows a bar at once, ``False`` none, ``None`` one only on a terminal and only after two seconds. The number
+    is ``done`` of ``progress``, by default of one that the core counts in.
     """
-    progress = _core.Progress()
+    progress = progress or _core.Progress()
     wanted = total > _FEW_TEXTS and _on_terminal() if show is None else show
     if not wanted:
         yield progress
@@ -41,7 +43,7 @@ def _on_terminal() -> bool:
         return False
 
 
-def _draw(progress: _core.Progress, total: int, delay: float, ended: threading.Event) -> None:
+def _draw(progress: Any, total: int, delay: float, ended: threading.Event) -> None:
     if ended.wait(delay) and delay:
         return
     from tqdm import tqdm

@@ -9,6 +9,7 @@ from typing import Any
 from bge_fast.checkpoint import INDEXES, WEIGHTS, encoder_sizes, real_files, weight_names
 from bge_fast.errors import ModelFormatError, ModelNotFoundError, UnsupportedModelError
 from bge_fast.jsonfiles import read_json, whole_number_of
+from bge_fast.kinds import HEAD_FILES, check_kind, head_outputs, kind_of
 
 MANIFEST = "bge_fast.json"
 # What is read besides the graph. A listed file that is not one of these may be missing: nobody opens it here.
@@ -20,6 +21,7 @@ SIDE_FILES = (
     "special_tokens_map.json",
     "1_Pooling/config.json",
     *INDEXES,
+    *HEAD_FILES.values(),
 )
 # Where Optimum and sentence-transformers put a graph: in a folder of its own, or beside the other files.
 _PLAIN_GRAPHS = ("onnx/model.onnx", "model.onnx")
@@ -38,9 +40,11 @@ class Source:
     """What the user called it: a path or a hub id."""
     origin: str
     """``checkpoint``; ``model folder`` with a manifest; or ``onnx`` for somebody's plain graph."""
+    kind: str
+    """``embedder``, ``m3`` or ``reranker``."""
     folder: Path
-    files: tuple[Path, ...]
-    """The graph, or the checkpoint's weight files, all shards."""
+    files: dict[str, Path]
+    """The graph, or the weight files of a checkpoint: the name in the folder, and where each really lies."""
     precision: str
     architecture: str
     """``bert`` or ``xlm-roberta``."""
@@ -51,35 +55,44 @@ class Source:
     declared_pooling: str | None
     """What the checkpoint's ``1_Pooling/config.json`` says."""
     config: dict[str, Any] = field(repr=False)
-    encoder: dict[str, int | float] | None = None
+    encoder: dict[str, int | float | str] | None = None
     """Of a checkpoint: the sizes that its graph is assembled by."""
+    head_files: dict[str, Path] = field(default_factory=dict)
+    """Of an M3 checkpoint: the file of each head, by its layer's name."""
     manifest: dict[str, Any] = field(repr=False, default_factory=dict)
     commit: str | None = None
 
 
-def source_from_folder(name: str, folder: Path, precisions: Sequence[str], commit: str | None = None) -> Source:
+def source_from_folder(
+    name: str, folder: Path, precisions: Sequence[str], commit: str | None = None, wanted: str | None = None
+) -> Source:
     """Read a folder: a model folder with its manifest, else a checkpoint, else one that only has ``onnx/model.onnx``.
 
     Args:
         precisions: precisions that will do, best first.
         commit: of a snapshot in the hub's cache.
+        wanted: what it is to be opened as: ``embedder``, ``m3`` or ``reranker``; ``None`` for any.
 
     Raises:
         ModelNotFoundError: a file is missing, or there is no graph of these precisions; says how to get one.
         ModelFormatError: files contradict each other or the manifest.
-        UnsupportedModelError: not a BERT or XLM-R embedder.
+        UnsupportedModelError: not a BERT or XLM-R model.
     """
     if not (folder / "config.json").is_file():
         raise ModelNotFoundError(f"{name} has no config.json, so it is neither a model folder nor a checkpoint")
     config = read_json(folder / "config.json")
     architecture = _architecture(name, config)
     manifest = _read_manifest(name, folder) if (folder / MANIFEST).is_file() else {}
+    kind = kind_of(name, folder, config, manifest)
+    if wanted:
+        check_kind(name, kind, wanted, config)
     origin, files, precision = _choose_files(name, folder, manifest, precisions, from_hub=commit is not None)
     pad_id = whole_number_of(config, "pad_token_id", _PAD_IDS[architecture], at_least=0)
     usable = _usable_length(name, config, architecture, pad_id)
     return Source(
         name=name,
         origin=origin,
+        kind=kind,
         folder=folder,
         files=files,
         precision=precision,
@@ -90,9 +103,16 @@ def source_from_folder(name: str, folder: Path, precisions: Sequence[str], commi
         declared_pooling=_declared_pooling(folder),
         config=config,
         encoder=encoder_sizes(name, config) if origin == "checkpoint" else None,
+        head_files=_head_files(name, folder, commit is not None) if (origin, kind) == ("checkpoint", "m3") else {},
         manifest=manifest,
         commit=commit or manifest.get("source", {}).get("commit"),
     )
+
+
+def exported_heads(source: Source) -> dict[str, int]:
+    """Heads of a model folder's graph, by layer, with their widths."""
+    graphs = source.manifest.get("graphs", {}).values()
+    return next((head_outputs(graph) for graph in graphs if graph.get("precision") == source.precision), {})
 
 
 def export_command(name: str, *options: str) -> str:
@@ -118,13 +138,6 @@ def _architecture(name: str, config: dict[str, Any]) -> str:
         raise UnsupportedModelError(
             f"{name} has the architecture {architecture!r:.80}; supported are {' and '.join(_ARCHITECTURES)}"
         )
-    classes = config.get("architectures") or []
-    if not isinstance(classes, list):
-        raise ModelFormatError(f"{name}: architectures of config.json is not a list")
-    if any("ForSequenceClassification" in str(one) for one in classes):
-        raise ModelFormatError(
-            f"{name} is a reranker ({str(classes[0])!r:.80}): it scores pairs and has no vectors; see FlagReranker"
-        )
     return str(architecture)
 
 
@@ -135,8 +148,6 @@ def _read_manifest(name: str, folder: Path) -> dict[str, Any]:
             f"{name}: {MANIFEST} has format {manifest.get('format')!r}, this bge-fast reads format {_FORMAT}. "
             "Upgrade bge-fast, or export again"
         )
-    if manifest.get("kind") == "reranker":
-        raise ModelFormatError(f"{name} is a reranker: it scores pairs and has no vectors; see FlagReranker")
     files, graphs = _table(name, manifest, "files"), _table(name, manifest, "graphs")
     if not isinstance(manifest.get("source"), dict):
         raise ModelFormatError(f"{name}: 'source' of {MANIFEST} is not an object")
@@ -172,21 +183,20 @@ def _check_size(name: str, path: Path, file: str, facts: dict[str, Any]) -> None
 
 def _choose_files(
     name: str, folder: Path, manifest: dict[str, Any], precisions: Sequence[str], from_hub: bool
-) -> tuple[str, tuple[Path, ...], str]:
+) -> tuple[str, dict[str, Path], str]:
     """What is opened, of what there is: its origin, the files, their precision."""
     if manifest:
         graphs = {facts.get("precision"): folder / file for file, facts in manifest["graphs"].items()}
         for precision in precisions:
             if precision in graphs and graphs[precision].is_file():
-                return "model folder", (_real_graph(name, graphs[precision]),), precision
+                graph = graphs[precision]
+                return "model folder", {graph.name: _real_graph(name, graph)}, precision
     elif "fp32" in precisions:
         if weights := weight_names(folder):
-            # A snapshot's files are links into its repository's blobs.
-            inside = folder.parent.parent if from_hub else None
-            return "checkpoint", real_files(name, folder, weights, inside), "fp32"
+            return "checkpoint", real_files(name, folder, weights, _inside(folder, from_hub)), "fp32"
         for file in _PLAIN_GRAPHS:
             if (folder / file).is_file():
-                return "onnx", (_real_graph(name, folder / file),), "fp32"
+                return "onnx", {file: _real_graph(name, folder / file)}, "fp32"
         if (folder / "adapter_config.json").is_file():
             raise UnsupportedModelError(f"{name} is an adapter (adapter_config.json): merge it into its model first")
         raise ModelNotFoundError(
@@ -198,6 +208,16 @@ def _choose_files(
         f"{name} has no {' or '.join(precisions)} graph. Export one from its checkpoint with: {command}   "
         "(pip install bge-fast-export, in an environment of its own)"
     )
+
+
+def _inside(folder: Path, from_hub: bool) -> Path | None:
+    """Where real files must lie: a snapshot's are links into its repository's blobs."""
+    return folder.parent.parent if from_hub else None
+
+
+def _head_files(name: str, folder: Path, from_hub: bool) -> dict[str, Path]:
+    real = real_files(name, folder, list(HEAD_FILES.values()), _inside(folder, from_hub))
+    return {layer: real[file] for layer, file in HEAD_FILES.items()}
 
 
 def _real_graph(name: str, graph: Path) -> Path:

@@ -16,7 +16,7 @@ class Tokenizer:
     on; one that the checkpoint does not have is ``None``.
     """
 
-    def __init__(self, core: _core.Embedder, special_tokens: dict[str, str], model_max_length: int) -> None:
+    def __init__(self, core: _core.Model, special_tokens: dict[str, str], model_max_length: int) -> None:
         self._core = core
         self.special_tokens_map = special_tokens
         self.model_max_length = model_max_length

@@ -74,6 +74,8 @@ pub struct Inputs {
     pub input_ids: Vec<i64>,
     /// 1 for a token of the text, 0 for padding.
     pub attention_mask: Vec<i64>,
+    /// 0 for a single text, for the first of a pair and for padding; 1 for the second of a pair.
+    pub token_type_ids: Vec<i64>,
     /// Tokens of each text, padding excluded.
     pub lengths: Vec<usize>,
 }
@@ -85,17 +87,19 @@ impl Inputs {
         let (rows, length) = (batch.rows.len(), batch.length);
         let mut input_ids = vec![i64::from(pad_id); rows * length];
         let mut attention_mask = vec![0; rows * length];
+        let mut token_type_ids = vec![0; rows * length];
         let mut lengths = Vec::with_capacity(rows);
         for (place, &row) in batch.rows.iter().enumerate() {
-            let ids = &texts[row].ids;
+            let Tokens { ids, first, .. } = &texts[row];
             let start = place * length;
             for (slot, &id) in input_ids[start..].iter_mut().zip(ids) {
                 *slot = i64::from(id);
             }
             attention_mask[start..start + ids.len()].fill(1);
+            token_type_ids[start + first..start + ids.len()].fill(1);
             lengths.push(ids.len());
         }
-        Self { rows, length, input_ids, attention_mask, lengths }
+        Self { rows, length, input_ids, attention_mask, token_type_ids, lengths }
     }
 
     /// Position ids `[rows, length]` by the architecture's rule.
@@ -123,7 +127,7 @@ mod tests {
     use super::*;
 
     fn tokens(ids: &[u32]) -> Tokens {
-        Tokens { ids: ids.to_vec(), total: ids.len() }
+        Tokens { ids: ids.to_vec(), total: ids.len(), first: ids.len() }
     }
 
     #[test]
@@ -170,6 +174,14 @@ mod tests {
         assert_eq!(inputs.input_ids, [0, 5, 2, 0, 2, 1]);
         assert_eq!(inputs.attention_mask, [1, 1, 1, 1, 1, 0]);
         assert_eq!(inputs.lengths, [3, 2]);
+        assert_eq!(inputs.token_type_ids, [0; 6]);
+    }
+
+    #[test]
+    fn the_second_text_of_a_pair_has_type_one_and_padding_none() {
+        let pair = Tokens { ids: vec![101, 7, 102, 8, 102], total: 5, first: 3 };
+        let inputs = Inputs::new(&Batch { rows: vec![0, 1], length: 5, padded: true }, &[pair, tokens(&[9])], 0);
+        assert_eq!(inputs.token_type_ids, [0, 0, 0, 1, 1, 0, 0, 0, 0, 0]);
     }
 
     #[test]

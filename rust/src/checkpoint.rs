@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::Result;
-use crate::graph::{self, Assembled, Encoder, Output, Variant};
+use crate::graph::{self, Assembled, Encoder, Variant};
+use crate::outputs::Outputs;
 use crate::weights::{WeightFile, Weights};
 
 /// An opened checkpoint. Nothing of its weights is copied.
@@ -14,13 +15,13 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Maps the weight files, all shards, and sees that every tensor of the encoder is there.
+    /// Maps the weight files, all shards, and sees that every tensor is there that `outputs` need.
     ///
     /// # Errors
     /// Those of [`Weights::open`] and [`graph::assemble`].
-    pub fn open(files: &[WeightFile], encoder: Encoder) -> Result<Self> {
+    pub fn open(files: &[WeightFile], encoder: Encoder, outputs: Outputs) -> Result<Self> {
         let checkpoint = Self { encoder, weights: Arc::new(Weights::open(files)?) };
-        checkpoint.assemble(Variant { output: Output::HiddenStates, mask: true })?;
+        checkpoint.assemble(Variant { outputs, mask: true })?;
         Ok(checkpoint)
     }
 

@@ -7,14 +7,17 @@
 //! than `MultiHeadAttention` from 128 tokens on and equal below.
 
 mod builder;
+mod heads;
 mod onnx;
 
 use std::path::PathBuf;
 
 use self::builder::{Builder, CONTRIB, cast_to};
 use self::onnx::{Attribute, DataType};
+use crate::Result;
+use crate::batch::Architecture;
+use crate::outputs::{Outputs, Part};
 use crate::weights::{Tensor, Weights};
-use crate::{Error, Result};
 
 /// Added to the scores of padding: no softmax gives it any weight.
 const MASKED: f32 = -3.4e38;
@@ -22,6 +25,8 @@ const MASKED: f32 = -3.4e38;
 /// The sizes of an encoder, as `config.json` gives them.
 #[derive(Debug, Clone)]
 pub struct Encoder {
+    /// Which of the two shapes it has.
+    pub architecture: Architecture,
     /// Rows of the word table.
     pub vocab_size: usize,
     /// Length of a hidden state.
@@ -40,32 +45,11 @@ pub struct Encoder {
     pub layer_norm_eps: f32,
 }
 
-/// What a graph puts out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Output {
-    /// `dense_vecs` `[batch, hidden]`: the first token's hidden state. The last layer computes nothing else.
-    Cls,
-    /// `last_hidden_state` `[batch, length, hidden]`.
-    HiddenStates,
-}
-
-impl std::str::FromStr for Output {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        match name {
-            "cls" => Ok(Self::Cls),
-            "hidden_states" => Ok(Self::HiddenStates),
-            other => Err(Error::Value(format!("{other:?} is not one of \"cls\", \"hidden_states\""))),
-        }
-    }
-}
-
 /// One form of a checkpoint's graph.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Variant {
-    /// What it puts out.
-    pub output: Output,
+    /// What it puts out. Where that is the first row alone, the last layer computes nothing else.
+    pub outputs: Outputs,
     /// Whether it takes an `attention_mask`. Without one attention runs in tiles: 8,192 tokens need no 8,192 × 8,192 matrix.
     pub mask: bool,
 }
@@ -83,40 +67,37 @@ pub struct Assembled {
 /// Assembles one form of the encoder.
 ///
 /// # Errors
-/// [`Error::ModelFormat`] naming a tensor that is missing or has another shape than the configuration says.
+/// [`crate::Error::ModelFormat`] naming a tensor that is missing or has another shape than the configuration says.
 pub fn assemble(encoder: &Encoder, weights: &Weights, variant: Variant) -> Result<Assembled> {
     let mut graph = Builder::new(weights)?;
-    let mut states = graph.embeddings(encoder)?;
+    // Only a BERT that scores pairs is told where the second text begins; every other token has type 0.
+    let types = encoder.architecture == Architecture::Bert && variant.outputs.contains(Part::Logits);
+    let mut states = graph.embeddings(encoder, types)?;
     let mask = variant.mask.then(|| graph.mask());
     for layer in 0..encoder.num_hidden_layers {
         let last = layer + 1 == encoder.num_hidden_layers;
-        let first_row_only = last && variant.output == Output::Cls;
+        let first_row_only = last && variant.outputs.first_row_only();
         states = graph.layer(encoder, layer, &states, mask.as_deref(), first_row_only)?;
     }
-    match variant.output {
-        Output::Cls => {
-            let axis = graph.constant("axis_1", &[1]);
-            graph.node("Squeeze", &[&states, &axis], "dense_vecs", &[]);
-            graph.output("dense_vecs", &["batch", &encoder.hidden_size.to_string()]);
-        }
-        Output::HiddenStates => {
-            graph.node("Identity", &[&states], "last_hidden_state", &[]);
-            graph.output("last_hidden_state", &["batch", "length", &encoder.hidden_size.to_string()]);
-        }
-    }
-    Ok(graph.finish(variant.mask))
+    graph.heads(encoder, variant, &states)?;
+    Ok(graph.finish(variant.mask, types))
 }
 
 impl Builder<'_> {
-    /// Word + token type + position, normalized. The type of every token is 0: its row is the bias of the sum.
-    fn embeddings(&mut self, encoder: &Encoder) -> Result<String> {
+    /// Word + token type + position, normalized. Where every token has type 0, its row is the bias of the sum.
+    fn embeddings(&mut self, encoder: &Encoder, types: bool) -> Result<String> {
         let hidden = encoder.hidden_size;
         let words = self.rows("embeddings.word_embeddings", &[encoder.vocab_size, hidden], "input_ids")?;
         let places = [encoder.max_position_embeddings, hidden];
         let positions = self.rows("embeddings.position_embeddings", &places, "position_ids")?;
-        let first_type =
-            self.first_row("embeddings.token_type_embeddings.weight", &[encoder.type_vocab_size, hidden])?;
-        self.add_and_normalize(encoder, "embeddings", &words, &positions, &first_type)
+        let kinds = [encoder.type_vocab_size, hidden];
+        if types {
+            let kinds = self.rows("embeddings.token_type_embeddings", &kinds, "token_type_ids")?;
+            let words = self.node("Add", &[&words, &kinds], "embeddings.typed", &[]);
+            return self.add_and_normalize(encoder, "embeddings", &words, &positions, None);
+        }
+        let first_type = self.table_row("embeddings.token_type_embeddings.weight", &kinds)?;
+        self.add_and_normalize(encoder, "embeddings", &words, &positions, Some(&first_type))
     }
 
     /// One layer: attention, then the feed-forward part, each added to what went in and normalized.
@@ -138,7 +119,7 @@ impl Builder<'_> {
         let attended = self.product(&dense, &[hidden, hidden], &attention)?;
         let bias = self.weight(&format!("{dense}.bias"), &[hidden])?;
         let norm = format!("{name}.attention.output");
-        let attended = self.add_and_normalize(encoder, &norm, &attended, &asking, &bias)?;
+        let attended = self.add_and_normalize(encoder, &norm, &attended, &asking, Some(&bias))?;
 
         let dense = format!("{name}.intermediate.dense");
         let wide = self.product(&dense, &[inner, hidden], &attended)?;
@@ -149,7 +130,7 @@ impl Builder<'_> {
         let dense = format!("{name}.output.dense");
         let narrow = self.product(&dense, &[hidden, inner], &wide)?;
         let bias = self.weight(&format!("{dense}.bias"), &[hidden])?;
-        self.add_and_normalize(encoder, &format!("{name}.output"), &narrow, &attended, &bias)
+        self.add_and_normalize(encoder, &format!("{name}.output"), &narrow, &attended, Some(&bias))
     }
 
     fn attention(
@@ -189,12 +170,12 @@ impl Builder<'_> {
         name: &str,
         one: &str,
         other: &str,
-        bias: &str,
+        bias: Option<&str>,
     ) -> Result<String> {
         let scale = self.weight(&format!("{name}.LayerNorm.weight"), &[encoder.hidden_size])?;
         let shift = self.weight(&format!("{name}.LayerNorm.bias"), &[encoder.hidden_size])?;
         let epsilon = [Attribute::Float("epsilon", encoder.layer_norm_eps)];
-        let inputs = [one, other, &scale, &shift, bias];
+        let inputs: Vec<&str> = [one, other, &scale, &shift].into_iter().chain(bias).collect();
         Ok(self.node_of(CONTRIB, "SkipLayerNormalization", &inputs, &format!("{name}.LayerNorm"), &epsilon))
     }
 

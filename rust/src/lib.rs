@@ -12,10 +12,14 @@ pub mod embedder;
 pub mod error;
 mod gate;
 pub mod graph;
+pub mod m3;
+pub mod model;
+pub mod outputs;
 mod pickle;
 pub mod pooling;
 #[cfg(feature = "python")]
 mod python;
+pub mod reranker;
 pub mod runtime;
 mod safetensors_file;
 pub mod session;
@@ -25,6 +29,8 @@ mod stored;
 pub mod tokenizer;
 mod torch_file;
 pub mod weights;
+mod work;
 
-pub use embedder::{Embedder, Embeddings, EncodeOptions};
+pub use embedder::{Embeddings, EncodeOptions};
 pub use error::{Error, Result};
+pub use model::Model;

@@ -1,6 +1,7 @@
 //! Hidden states → one row a text.
 
-use crate::graph::Output;
+use crate::outputs::Part;
+use crate::session::Array;
 use crate::{Error, Result};
 
 /// How a text's row is taken from its tokens' hidden states.
@@ -10,15 +11,17 @@ pub enum Pooling {
     Cls,
     /// The mean over the text's tokens, special tokens included.
     Mean,
+    /// The last token's hidden state.
+    LastToken,
 }
 
 impl Pooling {
     /// What a graph must put out for it.
     #[must_use]
-    pub fn output(self) -> Output {
+    pub fn part(self) -> Part {
         match self {
-            Self::Cls => Output::Cls,
-            Self::Mean => Output::HiddenStates,
+            Self::Cls => Part::Cls,
+            Self::Mean | Self::LastToken => Part::HiddenStates,
         }
     }
 }
@@ -30,7 +33,11 @@ impl std::str::FromStr for Pooling {
         match name {
             "cls" => Ok(Self::Cls),
             "mean" => Ok(Self::Mean),
-            other => Err(Error::Value(format!("pooling_method {other:?} is not one of \"cls\", \"mean\""))),
+            "last_token" => Ok(Self::LastToken),
+            other => {
+                let known = "\"cls\", \"mean\", \"last_token\"";
+                Err(Error::Value(format!("pooling_method {other:?} is not one of {known}")))
+            }
         }
     }
 }
@@ -42,6 +49,14 @@ pub struct Finish {
     pub truncate_dim: Option<usize>,
     /// Divide by the L2 norm, after the cut.
     pub normalize: bool,
+}
+
+impl Finish {
+    /// What is left of a vector of this length.
+    #[must_use]
+    pub fn length(self, full: usize) -> usize {
+        self.truncate_dim.map_or(full, |dim| dim.min(full))
+    }
 }
 
 /// A graph's output: shape `[rows, length, hidden]`, or `[rows, hidden]` where the graph took the rows itself.
@@ -62,7 +77,7 @@ impl<'a> HiddenStates<'a> {
     ///
     /// # Errors
     /// [`Error::ModelFormat`] for an output that is neither `[rows, length, hidden]` nor `[rows, hidden]`.
-    pub fn new(shape: &[i64], values: &'a [f32], rows: usize, length: usize) -> Result<Self> {
+    pub fn new(Array { shape, values }: Array<'a>, rows: usize, length: usize) -> Result<Self> {
         let sizes: Vec<usize> = shape.iter().filter_map(|&size| usize::try_from(size).ok()).collect();
         match *sizes.as_slice() {
             [r, l, hidden] if r == rows && l == length => Ok(Self { rows, hidden, length: Some(length), values }),
@@ -78,13 +93,16 @@ impl<'a> HiddenStates<'a> {
     /// # Errors
     /// `Err(row)` with the first row that is not finite.
     pub fn pool(&self, pooling: Pooling, finish: Finish, lengths: &[usize]) -> std::result::Result<Vec<f32>, usize> {
-        let dim = finish.truncate_dim.map_or(self.hidden, |dim| dim.min(self.hidden));
+        let dim = finish.length(self.hidden);
         let mut out = vec![0.0; self.rows * dim];
         for (row, target) in out.chunks_mut(dim).enumerate() {
             let stride = self.length.unwrap_or(1) * self.hidden;
             let states = &self.values[row * stride..(row + 1) * stride];
             match pooling {
                 Pooling::Mean if self.length.is_some() => mean(states, self.hidden, lengths[row], target),
+                Pooling::LastToken if self.length.is_some() => {
+                    target.copy_from_slice(&states[(lengths[row] - 1) * self.hidden..][..dim]);
+                }
                 _ => target.copy_from_slice(&states[..dim]),
             }
             if target.iter().any(|x| !x.is_finite()) {
@@ -111,7 +129,7 @@ fn mean(states: &[f32], hidden: usize, length: usize, target: &mut [f32]) {
 }
 
 /// Divides by `max(‖row‖₂, 1e-12)`, the rule of `torch.nn.functional.normalize`.
-fn normalize(row: &mut [f32]) {
+pub(crate) fn normalize(row: &mut [f32]) {
     let squares: f64 = row.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
     let norm = narrow(squares.sqrt()).max(1e-12);
     for x in row {
@@ -131,7 +149,7 @@ mod tests {
     const PLAIN: Finish = Finish { truncate_dim: None, normalize: false };
 
     fn states(values: &[f32]) -> HiddenStates<'_> {
-        HiddenStates::new(&[2, 2, 2], values, 2, 2).expect("shape fits")
+        HiddenStates::new(Array { shape: &[2, 2, 2], values }, 2, 2).expect("shape fits")
     }
 
     #[test]
@@ -140,6 +158,7 @@ mod tests {
         let lengths = [2, 1];
         assert_eq!(states(&values).pool(Pooling::Cls, PLAIN, &lengths), Ok(vec![1.0, 2.0, 5.0, 6.0]));
         assert_eq!(states(&values).pool(Pooling::Mean, PLAIN, &lengths), Ok(vec![2.0, 4.0, 5.0, 6.0]));
+        assert_eq!(states(&values).pool(Pooling::LastToken, PLAIN, &lengths), Ok(vec![3.0, 6.0, 5.0, 6.0]));
     }
 
     #[test]
@@ -168,8 +187,9 @@ mod tests {
 
     #[test]
     fn takes_rows_the_graph_already_took() {
-        let rows = HiddenStates::new(&[2, 2], &[1.0, 2.0, 3.0, 4.0], 2, 7).expect("shape fits");
+        let rows =
+            HiddenStates::new(Array { shape: &[2, 2], values: &[1.0, 2.0, 3.0, 4.0] }, 2, 7).expect("shape fits");
         assert_eq!(rows.pool(Pooling::Cls, PLAIN, &[7, 3]), Ok(vec![1.0, 2.0, 3.0, 4.0]));
-        assert!(HiddenStates::new(&[3, 2], &[0.0; 6], 2, 7).is_err());
+        assert!(HiddenStates::new(Array { shape: &[3, 2], values: &[0.0; 6] }, 2, 7).is_err());
     }
 }

@@ -19,11 +19,9 @@ pub use self::shared::SharedWeights;
 use crate::batch::{Encoding, Inputs};
 use crate::gate::Gate;
 use crate::graph::Assembled;
+use crate::outputs::{Outputs, Part};
 use crate::runtime::Runtime;
 use crate::{Error, Result};
-
-/// Outputs that hold hidden states: ours, transformers' name, then sentence-transformers'.
-const HIDDEN_STATES: [&str; 3] = ["dense_vecs", "last_hidden_state", "token_embeddings"];
 
 /// Where a graph lies.
 pub enum Graph {
@@ -59,7 +57,7 @@ pub struct Session {
     opened: ManuallyDrop<OrtSession>,
     process: u32,
     inputs: Vec<(CString, Input)>,
-    output: CString,
+    outputs: Vec<(Part, CString)>,
     gate: Arc<Gate>,
     encoding: Encoding,
     // Dropped after the session that reads them.
@@ -67,7 +65,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// Opens a graph that puts out hidden states. At most as many callers as `gate` lets in are inside at a time; more wait.
+    /// Opens a graph. At most as many callers as `gate` lets in are inside at a time; more wait.
     ///
     /// # Errors
     /// [`Error::ModelFormat`] for a graph with other inputs or outputs, or one that ONNX Runtime refuses; [`Error::Device`] where
@@ -92,46 +90,52 @@ impl Session {
             Placement::Cuda(index) => Error::Device(format!("cuda:{index} cannot run this graph: {error}")),
         })?;
         let inputs = session.inputs().iter().map(|input| known_input(input.name())).collect::<Result<_>>()?;
-        let output = hidden_states_output(&session)?;
+        let outputs = known_outputs(&session)?;
         Ok(Self {
             opened: ManuallyDrop::new(session),
             process: std::process::id(),
             inputs,
-            output,
+            outputs,
             gate,
             encoding,
             _weights: weights,
         })
     }
 
-    /// Runs the graph and lets `read` see the hidden states' shape and numbers.
+    /// Sees that the graph has these outputs.
+    ///
+    /// # Errors
+    /// [`Error::ModelFormat`] naming what it has instead.
+    pub fn check_outputs(&self, outputs: Outputs) -> Result<()> {
+        self.output_names(outputs).map(|_| ())
+    }
+
+    /// Runs the graph and lets `read` see the outputs asked for, in the order of [`Outputs::iter`].
     ///
     /// # Errors
     /// [`Error::ForkedProcess`] in a child of the process that opened the session; [`Error::Internal`] where the run fails.
-    pub fn run<R>(&self, inputs: &Inputs, read: impl FnOnce(&[i64], &[f32]) -> Result<R>) -> Result<R> {
+    pub fn run<R>(&self, inputs: &Inputs, outputs: Outputs, read: impl FnOnce(&[Array<'_>]) -> Result<R>) -> Result<R> {
         self.check_process()?;
+        let names = self.output_names(outputs)?;
         let shape = [inputs.rows, inputs.length];
-        let types = self.takes(Input::Types).then(|| vec![0; inputs.input_ids.len()]);
         let positions = self.takes(Input::Positions).then(|| inputs.position_ids(self.encoding));
         let mut tensors = Vec::with_capacity(self.inputs.len());
         for (_, input) in &self.inputs {
             let values = match input {
                 Input::Ids => &inputs.input_ids,
                 Input::Mask => &inputs.attention_mask,
-                Input::Types => types.as_deref().unwrap_or_default(),
+                Input::Types => &inputs.token_type_ids,
                 Input::Positions => positions.as_deref().unwrap_or_default(),
             };
             tensors.push(TensorRef::from_array_view((shape, values)).map_err(failed)?);
         }
         let pointers: Vec<*const OrtValue> = tensors.iter().map(|tensor| tensor.ptr()).collect();
-        let output = {
+        let values = {
             let _permit = self.gate.enter();
-            self.run_shared(&pointers)?
+            self.run_shared(&pointers, &names)?
         };
-        let (shape, values) = output.try_extract_tensor::<f32>().map_err(|error| {
-            Error::ModelFormat(format!("the graph's hidden states are not float32 numbers: {error}"))
-        })?;
-        read(shape, values)
+        let arrays = values.iter().map(Array::of).collect::<Result<Vec<_>>>()?;
+        read(&arrays)
     }
 
     /// Execution providers that the opened session gave nodes to, with the number of nodes.
@@ -167,6 +171,23 @@ impl Session {
         self.encoding
     }
 
+    fn output_names(&self, outputs: Outputs) -> Result<Vec<&CStr>> {
+        let named = |part| self.outputs.iter().find(|(known, _)| *known == part).map(|(_, name)| name.as_c_str());
+        outputs.iter().map(|part| named(part).ok_or_else(|| self.without(part))).collect()
+    }
+
+    fn without(&self, part: Part) -> Error {
+        let names: Vec<&str> = self.opened.outputs().iter().map(Outlet::name).collect();
+        let hint = match part {
+            Part::Cls | Part::HiddenStates if names.contains(&"logits") => {
+                ". A graph with logits is a reranker, not an embedder"
+            }
+            Part::Logits => ". A graph without logits is an embedder, not a reranker",
+            _ => "",
+        };
+        Error::ModelFormat(format!("the graph has no output \"{}\", only {names:?}{hint}", part.names()[0]))
+    }
+
     fn takes(&self, wanted: Input) -> bool {
         self.inputs.iter().any(|(_, input)| *input == wanted)
     }
@@ -182,10 +203,10 @@ impl Session {
     /// `Run` from `&self`. The safe method of `ort` takes `&mut self` for execution providers that do not allow concurrent
     /// runs; the CPU provider does, and the gate lets one caller at a time into the others.
     #[expect(unsafe_code, reason = "the C API's Run, with pointers that outlive the call")]
-    fn run_shared(&self, inputs: &[*const OrtValue]) -> Result<DynValue> {
+    fn run_shared(&self, inputs: &[*const OrtValue], outputs: &[&CStr]) -> Result<Vec<DynValue>> {
         let names: Vec<_> = self.inputs.iter().map(|(name, _)| name.as_ptr()).collect();
-        let output_name = self.output.as_ptr();
-        let mut output: *mut OrtValue = std::ptr::null_mut();
+        let output_names: Vec<_> = outputs.iter().map(|name| name.as_ptr()).collect();
+        let mut values: Vec<*mut OrtValue> = vec![std::ptr::null_mut(); outputs.len()];
         unsafe {
             check((ort::api().Run)(
                 self.opened.ptr().cast_mut(),
@@ -193,13 +214,34 @@ impl Session {
                 names.as_ptr(),
                 inputs.as_ptr(),
                 inputs.len(),
-                &raw const output_name,
-                1,
-                &raw mut output,
+                output_names.as_ptr(),
+                outputs.len(),
+                values.as_mut_ptr(),
             ))?;
-            let output = NonNull::new(output).ok_or_else(|| Error::Internal("the run gave no output".into()))?;
-            Ok(DynValue::from_ptr(output, Some(self.opened.allocator())))
+            let own = |value| {
+                let value = NonNull::new(value).ok_or_else(|| Error::Internal("the run gave no output".into()))?;
+                Ok(DynValue::from_ptr(value, Some(self.opened.allocator())))
+            };
+            values.into_iter().map(own).collect()
         }
+    }
+}
+
+/// An output of a run.
+#[derive(Debug, Clone, Copy)]
+pub struct Array<'a> {
+    /// Its dimensions.
+    pub shape: &'a [i64],
+    /// All numbers, row after row.
+    pub values: &'a [f32],
+}
+
+impl<'a> Array<'a> {
+    fn of(value: &'a DynValue) -> Result<Self> {
+        let (shape, values) = value.try_extract_tensor::<f32>().map_err(|error| {
+            Error::ModelFormat(format!("an output of the graph does not hold float32 numbers: {error}"))
+        })?;
+        Ok(Self { shape, values })
     }
 }
 
@@ -221,13 +263,14 @@ fn known_input(name: &str) -> Result<(CString, Input)> {
     Ok((c_name(name)?, input))
 }
 
-fn hidden_states_output(session: &OrtSession) -> Result<CString> {
+/// Every output that we know, each under the best name that the graph has for it.
+fn known_outputs(session: &OrtSession) -> Result<Vec<(Part, CString)>> {
     let names: Vec<&str> = session.outputs().iter().map(Outlet::name).collect();
-    let Some(name) = HIDDEN_STATES.iter().find(|name| names.contains(name)) else {
-        let hint = if names.contains(&"logits") { ". A graph with logits is a reranker, not an embedder" } else { "" };
-        return Err(Error::ModelFormat(format!("the graph has no output \"last_hidden_state\", only {names:?}{hint}")));
-    };
-    c_name(name)
+    let found = Part::ALL.into_iter().filter_map(|part| {
+        let name = part.names().iter().find(|name| names.contains(name))?;
+        Some(c_name(name).map(|name| (part, name)))
+    });
+    found.collect()
 }
 
 fn c_name(name: &str) -> Result<CString> {

@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::batch::Encoding;
 use crate::checkpoint::Checkpoint;
 use crate::gate::Gate;
-use crate::graph::{Output, Variant};
+use crate::graph::Variant;
+use crate::outputs::Outputs;
 use crate::runtime::Runtime;
 use crate::session::{Graph, Placement, Session, SharedWeights};
 use crate::stamp::Stamp;
@@ -69,7 +70,7 @@ pub enum Source {
 impl Source {
     fn form(&self, variant: Variant) -> Variant {
         match self {
-            Self::File(_) => Variant { output: Output::HiddenStates, mask: true },
+            Self::File(_) => Variant { outputs: Outputs::NONE, mask: true },
             Self::Checkpoint(_) => variant,
         }
     }
@@ -94,7 +95,7 @@ impl Sessions {
     /// Opens the session for queries, in the form `first`.
     ///
     /// # Errors
-    /// Those of [`Session::open`].
+    /// Those of [`Session::open`]; [`Error::ModelFormat`] for a graph without the outputs of `first`.
     pub fn open(
         runtime: &'static Runtime,
         source: Source,
@@ -118,7 +119,8 @@ impl Sessions {
             queries: Group::new(device.for_queries()),
             bulk: device.for_bulk().map(Group::new),
         };
-        sessions.for_batches(1)?.session(first)?.ok_or_else(changing)?;
+        let session = sessions.for_batches(1)?.session(first)?.ok_or_else(changing)?;
+        session.check_outputs(first.outputs)?;
         Ok(sessions)
     }
 

@@ -2,32 +2,34 @@
 //!
 //! Immutable: the length to cut at is an argument of each call, so threads can share one tokenizer.
 
+mod files;
+
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::OnceLock;
 
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokenizers::pipeline::{
     EncodeOptions, Model, Normalizer, Override, PipelineNormalizer, PipelineToken, PipelineTokenizer, PreTokenizer,
-    PreTokenizerScratch, Segment, SpecialSegmentIterator, normalize_all,
+    PreTokenizerScratch, Segment, SpecialSegmentIterator, Template, normalize_all,
 };
 
+use self::files::{Overrides, override_bert_normalizer, parse, read, vocabulary_size};
 use crate::{Error, Result};
 
-/// XLM-R's `tokenizer.json` has 17 MB; far larger files are not tokenizers.
-const MAX_FILE_SIZE: u64 = 64 << 20;
 /// Fewer texts are tokenized sooner than a thread is started.
 const MIN_TEXTS_PER_THREAD: usize = 16;
 
-/// One text's ids, special tokens included.
+/// Ids of one text or of a pair, special tokens included.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tokens {
     /// At most the call's `max_length` ids.
     pub ids: Vec<u32>,
     /// How many ids the whole text has.
     pub total: usize,
+    /// Ids of the first text of a pair, with the special tokens around it; of a single text all.
+    pub first: usize,
 }
 
 impl Tokens {
@@ -38,27 +40,11 @@ impl Tokens {
     }
 }
 
-/// The part of `tokenizer_config.json` that overrides `tokenizer.json`.
-#[derive(Debug, Deserialize)]
-#[serde(default)]
-struct Overrides {
-    do_lower_case: bool,
-    strip_accents: Option<bool>,
-    tokenize_chinese_chars: bool,
-    truncation_side: String,
-}
-
-impl Default for Overrides {
-    fn default() -> Self {
-        Self { do_lower_case: true, strip_accents: None, tokenize_chinese_chars: true, truncation_side: "right".into() }
-    }
-}
-
 /// A checkpoint's tokenizer: `tokenizer.json` with what `tokenizer_config.json` says on top.
 pub struct Tokenizer {
     pipeline: PipelineTokenizer,
-    prefix: Vec<u32>,
-    suffix: Vec<u32>,
+    single: Frame,
+    pair: Frame,
     cut_left: bool,
     /// Ids of tokens that are looked for in the normalized text, if words are marked by `Metaspace`.
     late_tokens: Vec<u32>,
@@ -96,11 +82,10 @@ impl Tokenizer {
         }))
         .unwrap_or_else(|_| Err("its parts contradict each other".into()))
         .map_err(|reason| Error::ModelFormat(format!("tokenizer.json cannot be used: {reason}")))?;
-        let template = &pipeline.get_post_processor().single;
-        let ids = |part: &[(PipelineToken, u8)]| part.iter().map(|(token, _)| token.id()).collect();
+        let templates = pipeline.get_post_processor();
         Ok(Self {
-            prefix: ids(&template.prefix),
-            suffix: ids(&template.suffix),
+            single: Frame::new(&templates.single),
+            pair: Frame::new(&templates.pair),
             late_tokens: late_tokens(&pipeline),
             cut_left: config.truncation_side == "left",
             size: vocabulary_size(&tokenizer),
@@ -114,6 +99,37 @@ impl Tokenizer {
     /// # Errors
     /// [`Error::Value`] for a text of over 4 GiB.
     pub fn encode(&self, text: &str, max_length: usize) -> Result<Tokens> {
+        let content = self.content(text)?;
+        let kept = self.cut(&content, max_length.saturating_sub(self.single.length()));
+        let ids = [&self.single.before, kept, &self.single.between, &self.single.after].concat();
+        Ok(Tokens { first: ids.len(), ids, total: content.len() + self.single.length() })
+    }
+
+    /// Ids of a query and a passage with special tokens, from the ids that [`Self::content`] gives for each. The query has the
+    /// first right to `max_length`; of the passage what then fits is kept. All special tokens stay, whatever is empty.
+    #[must_use]
+    pub fn pair(&self, query: &[u32], passage: &[u32], max_length: usize) -> Tokens {
+        let frame = &self.pair;
+        let room = max_length.saturating_sub(frame.length());
+        let query = self.cut(query, room);
+        let kept = self.cut(passage, room - query.len());
+        let first = frame.before.len() + query.len() + frame.between.len();
+        let ids = [&frame.before, query, &frame.between, kept, &frame.after].concat();
+        Tokens { ids, total: first + passage.len() + frame.after.len(), first }
+    }
+
+    /// The first `length` ids; the last ones where the checkpoint cuts on the left.
+    #[must_use]
+    pub fn cut<'a>(&self, ids: &'a [u32], length: usize) -> &'a [u32] {
+        let keep = length.min(ids.len());
+        if self.cut_left { &ids[ids.len() - keep..] } else { &ids[..keep] }
+    }
+
+    /// All ids of `text`, without special tokens around them.
+    ///
+    /// # Errors
+    /// [`Error::Value`] for a text of over 4 GiB.
+    pub fn content(&self, text: &str) -> Result<Vec<u32>> {
         let options = EncodeOptions {
             add_special_tokens: false,
             padding: Override::Off,
@@ -127,12 +143,7 @@ impl Tokenizer {
             outcome = self.encode_around_late_tokens(text, &mut content);
         }
         outcome.map_err(|e| Error::Value(e.to_string()))?;
-        let content = PipelineToken::cast_slice(&content);
-        let specials = self.prefix.len() + self.suffix.len();
-        let keep = max_length.saturating_sub(specials).min(content.len());
-        let kept = if self.cut_left { &content[content.len() - keep..] } else { &content[..keep] };
-        let ids = [&self.prefix, kept, &self.suffix].concat();
-        Ok(Tokens { ids, total: content.len() + specials })
+        Ok(PipelineToken::cast_slice(&content).to_vec())
     }
 
     /// Ids of a text that holds a late token, such as a typed `<mask>`.
@@ -178,20 +189,15 @@ impl Tokenizer {
         max_length: usize,
         threads: usize,
     ) -> Result<Vec<Tokens>> {
-        let serial = |texts: &[T]| texts.iter().map(|text| self.encode(text.as_ref(), max_length)).collect();
-        let workers = threads.min(texts.len() / MIN_TEXTS_PER_THREAD);
-        if workers < 2 {
-            return serial(texts);
-        }
-        let parts = texts.chunks(texts.len().div_ceil(workers));
-        std::thread::scope(|scope| {
-            let handles: Vec<_> = parts.map(|part| scope.spawn(move || serial(part))).collect();
-            let mut all = Vec::with_capacity(texts.len());
-            for handle in handles {
-                all.extend(handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
-            }
-            Ok(all)
-        })
+        on_threads(texts, threads, |text| self.encode(text, max_length))
+    }
+
+    /// [`Self::content`] for many texts, on up to `threads` threads of its own.
+    ///
+    /// # Errors
+    /// As [`Self::content`].
+    pub fn content_many<T: AsRef<str> + Sync>(&self, texts: &[T], threads: usize) -> Result<Vec<Vec<u32>>> {
+        on_threads(texts, threads, |text| self.content(text))
     }
 
     /// Text of `ids`, with or without special tokens.
@@ -222,54 +228,47 @@ impl Tokenizer {
     }
 }
 
-/// BERT's normalizer is rebuilt from `tokenizer_config.json`, as transformers does: the `tokenizer.json` of
-/// bge-small-zh-v1.5 keeps capitals that its vocabulary does not have.
-fn override_bert_normalizer(tokenizer: &mut Value, config: &Overrides) {
-    let is_bert = tokenizer["model"]["type"] == "WordPiece"
-        && (tokenizer["normalizer"].is_null() || tokenizer["normalizer"]["type"] == "BertNormalizer");
-    if is_bert {
-        let clean_text = tokenizer["normalizer"]["clean_text"].as_bool().unwrap_or(true);
-        tokenizer["normalizer"] = json!({
-            "type": "BertNormalizer",
-            "clean_text": clean_text,
-            "handle_chinese_chars": config.tokenize_chinese_chars,
-            "strip_accents": config.strip_accents,
-            "lowercase": config.do_lower_case,
-        });
+/// The special tokens around a text or a pair.
+struct Frame {
+    before: Vec<u32>,
+    between: Vec<u32>,
+    after: Vec<u32>,
+}
+
+impl Frame {
+    fn new(template: &Template) -> Self {
+        let ids = |part: &[(PipelineToken, u8)]| part.iter().map(|(token, _)| token.id()).collect();
+        Self { before: ids(&template.prefix), between: ids(&template.infix), after: ids(&template.suffix) }
     }
+
+    fn length(&self) -> usize {
+        self.before.len() + self.between.len() + self.after.len()
+    }
+}
+
+fn on_threads<T: AsRef<str> + Sync, R: Send>(
+    texts: &[T],
+    threads: usize,
+    encode: impl Fn(&str) -> Result<R> + Sync,
+) -> Result<Vec<R>> {
+    let serial = |texts: &[T]| texts.iter().map(|text| encode(text.as_ref())).collect();
+    let workers = threads.min(texts.len() / MIN_TEXTS_PER_THREAD);
+    if workers < 2 {
+        return serial(texts);
+    }
+    let parts = texts.chunks(texts.len().div_ceil(workers));
+    std::thread::scope(|scope| {
+        let handles: Vec<_> = parts.map(|part| scope.spawn(move || serial(part))).collect();
+        let mut all = Vec::with_capacity(texts.len());
+        for handle in handles {
+            all.extend(handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
+        }
+        Ok(all)
+    })
 }
 
 fn late_tokens(pipeline: &PipelineTokenizer) -> Vec<u32> {
     let Some(PipelineNormalizer::Metaspace(_)) = pipeline.get_normalizers().last() else { return Vec::new() };
     let added = pipeline.get_added_vocabulary().get_added_tokens_decoder();
     added.into_iter().filter_map(|(id, token)| token.normalized.then_some(id)).collect()
-}
-
-fn vocabulary_size(tokenizer: &Value) -> u32 {
-    let vocabulary = match &tokenizer["model"]["vocab"] {
-        Value::Object(tokens) => tokens.len(),
-        Value::Array(pieces) => pieces.len(),
-        _ => 0,
-    };
-    let added = tokenizer["added_tokens"].as_array().into_iter().flatten();
-    let past_last = added.filter_map(|token| token["id"].as_u64()).max().map_or(0, |id| id + 1);
-    u32::try_from(past_last.max(vocabulary as u64)).unwrap_or(u32::MAX)
-}
-
-fn parse<T: serde::de::DeserializeOwned>(name: &str, text: &str) -> Result<T> {
-    serde_json::from_str(text).map_err(|e| Error::ModelFormat(format!("{name} cannot be read: {e}")))
-}
-
-/// The file's text, or `None` where there is no such file.
-fn read(path: &Path) -> Result<Option<String>> {
-    match std::fs::metadata(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Ok(file) if !file.is_file() || file.len() > MAX_FILE_SIZE => {
-            return Err(Error::ModelFormat(format!("{} is not a file of at most 64 MB", path.display())));
-        }
-        _ => {}
-    }
-    std::fs::read_to_string(path)
-        .map(Some)
-        .map_err(|error| Error::ModelFormat(format!("{} cannot be read: {error}", path.display())))
 }

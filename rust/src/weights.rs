@@ -67,6 +67,8 @@ pub struct WeightFile {
     pub name: String,
     /// Its real path.
     pub path: PathBuf,
+    /// Put before the names of its tensors; of a head's own file, which calls them `weight` and `bias`.
+    pub prefix: &'static str,
 }
 
 /// A weight file as it was when it was opened.
@@ -97,7 +99,7 @@ impl Weights {
             let stored = read(&file.name, &mapped.map)?;
             weights.files.push(mapped);
             for tensor in stored {
-                weights.add(tensor)?;
+                weights.add(Stored { name: format!("{}{}", file.prefix, tensor.name), ..tensor })?;
             }
         }
         Ok(weights)
@@ -134,7 +136,7 @@ impl Weights {
             |what: &str| Error::ModelFormat(format!("{}: the tensor {} {what}", self.name(entry.file()), shown(name)));
         match entry {
             entry if entry.shape() != shape => {
-                Err(wrong(&format!("has the shape {:?} where {shape:?} is expected", entry.shape())))
+                Err(wrong(&format!("has the shape {:?} where {shape:?} is expected by config.json", entry.shape())))
             }
             Entry::Usable(tensor) => Ok(tensor),
             Entry::Useless { why, .. } => Err(wrong(why)),
@@ -225,13 +227,17 @@ impl Weights {
     /// A few names of tensors, for who asked for one that is not there.
     fn some_names(&self) -> String {
         let names: Vec<_> = self.tensors.keys().take(4).map(|name| shown(name)).collect();
-        format!("there are {} tensors: {}, …", self.tensors.len(), names.join(", "))
+        if names.is_empty() {
+            "there are no tensors at all".into()
+        } else {
+            format!("there are {} tensors: {}, …", self.tensors.len(), names.join(", "))
+        }
     }
 }
 
 /// Maps a regular file. Its kind is told before it is opened, which would wait at a FIFO, and once more after.
 fn map(weight_file: &WeightFile) -> Result<Mapped> {
-    let WeightFile { name, path } = weight_file;
+    let WeightFile { name, path, .. } = weight_file;
     let failed = |error: std::io::Error| match error.kind() {
         ErrorKind::NotFound | ErrorKind::NotADirectory if path.is_symlink() => {
             Error::ModelNotFound(format!("{} is a link to nothing", path.display()))
@@ -241,10 +247,10 @@ fn map(weight_file: &WeightFile) -> Result<Mapped> {
         }
         _ => Error::ModelFormat(format!("{} cannot be read: {error}", path.display())),
     };
-    check_regular(path, &path.metadata().map_err(failed)?)?;
+    check_regular(name, path, &path.metadata().map_err(failed)?)?;
     let file = File::open(path).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
-    check_regular(path, &metadata)?;
+    check_regular(name, path, &metadata)?;
     if metadata.len() == 0 {
         return Err(Error::ModelFormat(format!("{name} is empty. Download it or save it again")));
     }
@@ -253,7 +259,7 @@ fn map(weight_file: &WeightFile) -> Result<Mapped> {
     Ok(Mapped { file: weight_file.clone(), map, stamp: Stamp::of(&metadata) })
 }
 
-fn check_regular(path: &Path, metadata: &Metadata) -> Result<()> {
+fn check_regular(name: &str, path: &Path, metadata: &Metadata) -> Result<()> {
     use std::os::unix::fs::FileTypeExt;
     let kind = metadata.file_type();
     let kind = match () {
@@ -264,7 +270,8 @@ fn check_regular(path: &Path, metadata: &Metadata) -> Result<()> {
         () if kind.is_block_device() || kind.is_char_device() => "a device",
         () => "something else",
     };
-    Err(Error::ModelFormat(format!("{} is {kind}, and weights must be in a regular file", path.display())))
+    let path = path.display();
+    Err(Error::ModelFormat(format!("{name} is {kind}, and weights must be in a regular file: {path}")))
 }
 
 /// The tensors of the file `name`, of the kind that its bytes tell.

@@ -70,7 +70,7 @@ class Checkpoint:
         """What our graph gives; ``change`` may spoil it first."""
         name = self.folder.name
         files = real_files(name, self.folder, weight_names(self.folder))
-        checkpoint = _core.Checkpoint([str(file) for file in files], encoder_sizes(name, self.config))
+        checkpoint = _core.Checkpoint([str(file) for file in files.values()], encoder_sizes(name, self.config))
         graph, weights = checkpoint.graph(output, mask)
         session = session_of(change(graph), weights)
         assert tuple(value.name for value in session.get_inputs()) == INPUTS[: 3 if mask else 2]

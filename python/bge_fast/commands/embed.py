@@ -4,6 +4,7 @@ import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from functools import partial
+from importlib import import_module
 from typing import Any
 
 from tqdm import tqdm
@@ -17,8 +18,10 @@ from bge_fast.errors import NumericsError
 
 def run(args: Namespace) -> int:
     """Embed all texts; hold one chunk of them at a time."""
+    if args.sparse or args.colbert:
+        return int(import_module("bge_fast.commands.embed_m3").run(args))
     reader = TextReader(args.files, args.field)
-    with open_sink(args.output) as sink, open_model(args) as model:
+    with open_sink(args.output) as sink, open_model(args, FlagModel) as model:
         encode = _encoder(model, args)
         sink.write([], encode([]))
         for chunk in with_bar(reader):

@@ -4,20 +4,26 @@ Unlike the Python API, which keeps FlagEmbedding's defaults, the command line po
 """
 
 from argparse import Namespace
+from typing import TypeVar
 
 from bge_fast.devices import parse_devices
 from bge_fast.embedder import FlagModel
 from bge_fast.engine import EngineOptions
 from bge_fast.files import find_model
+from bge_fast.m3 import BGEM3FlagModel
 from bge_fast.models import KnownModel, known_model
 from bge_fast.runtime import default_device
 from bge_fast.source import Source
 
+Embedder = TypeVar("Embedder", FlagModel, BGEM3FlagModel)
 
-def locate(name: str, device: str | None = None, precision: str | None = None, download: bool = True) -> Source:
+
+def locate(
+    name: str, device: str | None = None, precision: str | None = None, download: bool = True, kind: str | None = None
+) -> Source:
     """Find the files that a run with these options would open; without ``download`` the network is not used."""
     options = EngineOptions(name, parse_devices(device), precision, prefer_fp16=True)
-    return find_model(name, options.precisions(options.device or default_device()), download=download)
+    return find_model(name, options.precisions(options.device or default_device()), download=download, kind=kind)
 
 
 def defaults(source: Source) -> KnownModel:
@@ -27,11 +33,11 @@ def defaults(source: Source) -> KnownModel:
     return known or KnownModel(source.declared_pooling or "cls")
 
 
-def open_model(args: Namespace) -> FlagModel:
+def open_model(args: Namespace, model_class: type[Embedder]) -> Embedder:
     """Open the model that the arguments describe; its query instruction is theirs, or the recommended one."""
-    known = defaults(locate(args.model, args.device, args.precision))
+    known = defaults(locate(args.model, args.device, args.precision, kind="embedder"))
     recommended = known.query_instruction if args.instruction is None else args.instruction
-    return FlagModel(
+    return model_class(
         args.model,
         query_instruction_for_retrieval=recommended or None,
         devices=args.device,

@@ -12,6 +12,7 @@ from bge_fast.commands.embed import encode_passages, with_bar
 from bge_fast.commands.opening import open_model
 from bge_fast.commands.texts import STDIN, InputError, Text, TextReader
 from bge_fast.commands.vectors import Matrix
+from bge_fast.embedder import FlagModel
 
 
 @dataclass
@@ -35,7 +36,7 @@ def run(args: Namespace) -> int:
         raise InputError("stdin cannot give both passages and queries; pass the queries as arguments")
     reader = TextReader([args.passages], args.field)
     queries = args.queries or [text.text for text in TextReader([])]
-    with open_model(args) as model:
+    with open_model(args, FlagModel) as model:
         vectors = model.encode_queries(queries, show_progress_bar=False)
         best = [Best(query, args.top) for query in queries]
         for chunk in with_bar(reader) if queries else ():

@@ -2,7 +2,7 @@
 
 import os
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -81,8 +81,13 @@ class JsonlSink:
 
     def write(self, texts: Sequence[Text], vectors: Matrix) -> None:
         """Write a line for each text."""
-        for text, vector in zip(texts, vectors.tolist(), strict=True):
-            self._write_line(output.to_json({**text.record, "embedding": vector}))
+        self.write_fields(texts, {"embedding": vectors.tolist()})
+
+    def write_fields(self, texts: Sequence[Text], fields: Mapping[str, Sequence[Any]]) -> None:
+        """Write a line for each text, with its value of each field."""
+        for place, text in enumerate(texts):
+            values = {name: column[place] for name, column in fields.items()}
+            self._write_line(output.to_json({**text.record, **values}))
         self.finish()
 
     def finish(self) -> None:

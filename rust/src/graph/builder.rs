@@ -7,8 +7,8 @@ use prost::Message;
 
 use super::Assembled;
 use super::onnx::{Attribute, DataType, GraphProto, ModelProto, NodeProto, OperatorSetId, TensorProto, ValueInfo};
-use crate::Result;
 use crate::weights::{Dtype, Tensor, Weights};
+use crate::{Error, Result};
 
 /// ONNX Runtime's own operators.
 pub(super) const CONTRIB: &str = "com.microsoft";
@@ -42,7 +42,8 @@ impl<'a> Builder<'a> {
         Ok(self.widened(tensor.dtype, rows))
     }
 
-    pub(super) fn first_row(&mut self, name: &str, shape: &[usize]) -> Result<String> {
+    /// The first row of a table.
+    pub(super) fn table_row(&mut self, name: &str, shape: &[usize]) -> Result<String> {
         let mut tensor = self.find(name, shape)?;
         tensor.length /= u64::try_from(shape[0]).unwrap_or(u64::MAX);
         tensor.shape = shape[1..].to_vec();
@@ -55,6 +56,29 @@ impl<'a> Builder<'a> {
         let tensor = self.find(name, shape)?;
         let stored = self.stored(name, &tensor, shape);
         Ok(self.widened(tensor.dtype, stored))
+    }
+
+    /// As [`Self::weight`], of a tensor outside of the encoder.
+    pub(super) fn head_weight(&mut self, name: &str, shape: &[usize]) -> Result<String> {
+        let tensor = self.weights.find(name, shape)?.clone();
+        let stored = self.stored(name, &tensor, shape);
+        Ok(self.widened(tensor.dtype, stored))
+    }
+
+    /// Rows of a head's matrix.
+    pub(super) fn head_width(&self, name: &str) -> Result<usize> {
+        match self.weights.shape(name) {
+            Some(&[width, _]) => Ok(width),
+            Some(shape) => {
+                Err(Error::ModelFormat(format!("the tensor {name} has the shape {shape:?}, not two dimensions")))
+            }
+            None => self.weights.find(name, &[]).map(|_| 0),
+        }
+    }
+
+    /// What the names of the encoder's tensors start with.
+    pub(super) fn prefix(&self) -> &'static str {
+        self.prefix
     }
 
     fn find(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
@@ -94,6 +118,14 @@ impl<'a> Builder<'a> {
         name.to_owned()
     }
 
+    pub(super) fn scalar(&mut self, name: &str, value: i64) -> String {
+        if self.known.insert(name.to_owned()) {
+            let dims = Vec::new();
+            self.graph.initializer.push(TensorProto { dims, ..TensorProto::int64s(name, &[value]) });
+        }
+        name.to_owned()
+    }
+
     pub(super) fn node(&mut self, operator: &str, inputs: &[&str], output: &str, attributes: &[Attribute]) -> String {
         self.node_of("", operator, inputs, output, attributes)
     }
@@ -121,10 +153,12 @@ impl<'a> Builder<'a> {
         self.graph.output.push(ValueInfo::tensor(name, DataType::Float, dims));
     }
 
-    pub(super) fn finish(mut self, mask: bool) -> Assembled {
-        let names = ["input_ids", "position_ids", "attention_mask"];
-        let inputs = names.iter().take(if mask { 3 } else { 2 });
-        self.graph.input = inputs.map(|name| ValueInfo::tensor(name, DataType::Int64, &["batch", "length"])).collect();
+    pub(super) fn finish(mut self, mask: bool, types: bool) -> Assembled {
+        let mut names = vec!["input_ids", "position_ids"];
+        names.extend(mask.then_some("attention_mask"));
+        names.extend(types.then_some("token_type_ids"));
+        self.graph.input =
+            names.iter().map(|name| ValueInfo::tensor(name, DataType::Int64, &["batch", "length"])).collect();
         let opset = |domain: &str, version| OperatorSetId { domain: domain.into(), version };
         let model = ModelProto {
             ir_version: IR_VERSION,

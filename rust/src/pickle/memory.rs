@@ -10,7 +10,7 @@ const MAX_DEPTH: usize = 32;
 /// Values on the stack: pickles put items into dictionaries by the thousand.
 pub(super) const MAX_STACK: usize = 100_000;
 /// Values remembered or in containers; a tensor takes some 30.
-pub(super) const MAX_ITEMS: usize = 4_000_000;
+pub(super) const MAX_ITEMS: usize = 1_000_000;
 
 /// What a pickle speaks of. Containers, storages and tensors are places in lists, so that nothing here nests or is freed in depth.
 #[derive(Debug, Clone, Copy, PartialEq)]

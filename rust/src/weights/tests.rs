@@ -19,12 +19,12 @@ impl Folder {
     fn file(&self, name: &str, bytes: &[u8]) -> WeightFile {
         let path = self.0.join(name);
         fs::write(&path, bytes).unwrap();
-        WeightFile { name: name.into(), path }
+        WeightFile { name: name.into(), path, prefix: "" }
     }
 }
 
 fn open(path: &Path) -> Result<Weights> {
-    Weights::open(&[WeightFile { name: "it".into(), path: path.into() }])
+    Weights::open(&[WeightFile { name: "it".into(), path: path.into(), prefix: "" }])
 }
 
 impl Drop for Folder {

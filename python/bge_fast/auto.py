@@ -1,0 +1,265 @@
+"""The class that opens a model, found by the model's name: ``FlagAutoModel`` and ``FlagAutoReranker``."""
+
+import logging
+import os
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, TypeVar
+
+from bge_fast.base import AbsEmbedder, AbsReranker
+from bge_fast.embedder import FlagModel
+from bge_fast.later import (
+    FlagICLModel,
+    FlagLLMModel,
+    FlagLLMReranker,
+    FlagPseudoMoEModel,
+    Later,
+    LayerWiseFlagLLMReranker,
+    LightWeightFlagLLMReranker,
+)
+from bge_fast.m3 import BGEM3FlagModel
+from bge_fast.models import BGE_EMBEDDERS, EMBEDDERS, RERANKERS, table_name
+from bge_fast.reranker import FlagReranker
+
+_log = logging.getLogger(__name__)
+
+
+class EmbedderModelClass(Enum):
+    """What ``model_class`` of `FlagAutoModel.from_finetuned` may be, as a member or its value."""
+
+    ENCODER_ONLY_BASE = "encoder-only-base"
+    ENCODER_ONLY_M3 = "encoder-only-m3"
+    DECODER_ONLY_BASE = "decoder-only-base"
+    DECODER_ONLY_ICL = "decoder-only-icl"
+    DECODER_ONLY_PSEUDO_MOE = "decoder-only-pseudo_moe"
+
+
+class RerankerModelClass(Enum):
+    """What ``model_class`` of `FlagAutoReranker.from_finetuned` may be, as a member or its value."""
+
+    ENCODER_ONLY_BASE = "encoder-only-base"
+    DECODER_ONLY_BASE = "decoder-only-base"
+    DECODER_ONLY_LAYERWISE = "decoder-only-layerwise"
+    DECODER_ONLY_LIGHTWEIGHT = "decoder-only-lightweight"
+
+
+class PoolingMethod(Enum):
+    """How a row of `AUTO_EMBEDDER_MAPPING` pools."""
+
+    LAST_TOKEN = "last_token"
+    CLS = "cls"
+    MEAN = "mean"
+
+
+@dataclass
+class EmbedderConfig:
+    """A row of `AUTO_EMBEDDER_MAPPING`."""
+
+    model_class: type[AbsEmbedder]
+    pooling_method: PoolingMethod
+    trust_remote_code: bool = False
+    """Without effect: Python from a repository is never run."""
+    query_instruction_format: str = "{}{}"
+
+
+@dataclass
+class RerankerConfig:
+    """A row of `AUTO_RERANKER_MAPPING`."""
+
+    model_class: type[AbsReranker]
+    trust_remote_code: bool = False
+    """Without effect: Python from a repository is never run."""
+
+
+_EMBEDDER_CLASSES: dict[EmbedderModelClass, type[AbsEmbedder]] = {
+    EmbedderModelClass.ENCODER_ONLY_BASE: FlagModel,
+    EmbedderModelClass.ENCODER_ONLY_M3: BGEM3FlagModel,
+    EmbedderModelClass.DECODER_ONLY_BASE: FlagLLMModel,
+    EmbedderModelClass.DECODER_ONLY_ICL: FlagICLModel,
+    EmbedderModelClass.DECODER_ONLY_PSEUDO_MOE: FlagPseudoMoEModel,
+}
+
+_RERANKER_CLASSES: dict[RerankerModelClass, type[AbsReranker]] = {
+    RerankerModelClass.ENCODER_ONLY_BASE: FlagReranker,
+    RerankerModelClass.DECODER_ONLY_BASE: FlagLLMReranker,
+    RerankerModelClass.DECODER_ONLY_LAYERWISE: LayerWiseFlagLLMReranker,
+    RerankerModelClass.DECODER_ONLY_LIGHTWEIGHT: LightWeightFlagLLMReranker,
+}
+
+_EMBEDDERS_BY_NAME = {one.__name__: one for one in _EMBEDDER_CLASSES.values()}
+_RERANKERS_BY_NAME = {one.__name__: one for one in _RERANKER_CLASSES.values()}
+
+AUTO_EMBEDDER_MAPPING: OrderedDict[str, EmbedderConfig] = OrderedDict(
+    (
+        name,
+        EmbedderConfig(
+            _EMBEDDERS_BY_NAME[row.model_class], PoolingMethod(row.pooling), row.custom_code, row.query_format
+        ),
+    )
+    for name, row in EMBEDDERS.items()
+)
+
+AUTO_RERANKER_MAPPING: OrderedDict[str, RerankerConfig] = OrderedDict(
+    (name, RerankerConfig(_RERANKERS_BY_NAME[row.model_class])) for name, row in RERANKERS.items()
+)
+
+
+def support_native_bge_model_list() -> list[str]:
+    """Names of BAAI's own embedders in `AUTO_EMBEDDER_MAPPING`."""
+    return list(BGE_EMBEDDERS)
+
+
+def support_model_list() -> list[str]:
+    """All names in `AUTO_EMBEDDER_MAPPING`."""
+    return list(AUTO_EMBEDDER_MAPPING)
+
+
+class FlagAutoModel:
+    """Opens an embedder with the class that its name stands for; see `from_finetuned`."""
+
+    def __init__(self) -> None:
+        raise OSError("FlagAutoModel has no objects; open a model with FlagAutoModel.from_finetuned(name)")
+
+    @classmethod
+    def from_finetuned(
+        cls,
+        model_name_or_path: str,
+        model_class: str | EmbedderModelClass | None = None,
+        normalize_embeddings: bool = True,
+        use_fp16: bool = True,
+        use_bf16: bool = False,
+        query_instruction_for_retrieval: str | None = None,
+        devices: str | int | list[str] | list[int] | None = None,
+        pooling_method: str | None = None,
+        trust_remote_code: bool | None = None,
+        query_instruction_format: str | None = None,
+        truncate_dim: int | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Open an embedder: a row of `AUTO_EMBEDDER_MAPPING` gives the class, pooling and query format.
+
+        Args:
+            model_name_or_path: a folder or hub id; its last component is the name that is looked up, of a
+                ``checkpoint-*`` folder that of its parent.
+            model_class: the class, whatever the name: a member of `EmbedderModelClass` or its value.
+            pooling_method, trust_remote_code, query_instruction_format: ``None`` takes the row's, or with
+                ``model_class`` the class's default.
+            **kwargs: further arguments of the class.
+
+        Returns:
+            The opened model, a `FlagModel` or `BGEM3FlagModel`.
+
+        Raises:
+            ValueError: an unknown name or ``model_class``.
+            UnsupportedModelError: a class that does not run here yet; nothing was read.
+        """
+        config = _embedder_config(model_name_or_path, model_class)
+        _refuse_later(config.model_class, model_name_or_path, AUTO_EMBEDDER_MAPPING)
+        build: Any = config.model_class
+        return build(
+            model_name_or_path,
+            normalize_embeddings=normalize_embeddings,
+            use_fp16=use_fp16,
+            use_bf16=use_bf16,
+            query_instruction_for_retrieval=query_instruction_for_retrieval,
+            query_instruction_format=_filled("query_instruction_format", query_instruction_format, config),
+            devices=devices,
+            pooling_method=_filled("pooling_method", pooling_method, config),
+            trust_remote_code=_filled("trust_remote_code", trust_remote_code, config),
+            truncate_dim=truncate_dim,
+            **kwargs,
+        )
+
+
+class FlagAutoReranker:
+    """Opens a reranker with the class that its name stands for; see `from_finetuned`."""
+
+    def __init__(self) -> None:
+        raise OSError("FlagAutoReranker has no objects; open a model with FlagAutoReranker.from_finetuned(name)")
+
+    @classmethod
+    def from_finetuned(
+        cls,
+        model_name_or_path: str,
+        model_class: str | RerankerModelClass | None = None,
+        use_fp16: bool = False,
+        trust_remote_code: bool | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Open a reranker: a row of `AUTO_RERANKER_MAPPING` gives the class.
+
+        Args:
+            model_name_or_path: as of `FlagAutoModel.from_finetuned`.
+            model_class: the class, whatever the name: a member of `RerankerModelClass` or its value.
+            trust_remote_code: accepted, without effect.
+            **kwargs: further arguments of the class.
+
+        Returns:
+            The opened model, a `FlagReranker`.
+
+        Raises:
+            ValueError: an unknown name or ``model_class``.
+            UnsupportedModelError: a class that does not run here yet; nothing was read.
+        """
+        config = _reranker_config(model_name_or_path, model_class)
+        _refuse_later(config.model_class, model_name_or_path, AUTO_RERANKER_MAPPING)
+        build: Any = config.model_class
+        remote_code = _filled("trust_remote_code", trust_remote_code, config)
+        return build(model_name_or_path, use_fp16=use_fp16, trust_remote_code=remote_code, **kwargs)
+
+
+Row = TypeVar("Row", EmbedderConfig, RerankerConfig)
+Member = TypeVar("Member", bound=Enum)
+
+
+def _embedder_config(path: str, model_class: str | EmbedderModelClass | None) -> EmbedderConfig:
+    if model_class is None:
+        return _row(AUTO_EMBEDDER_MAPPING, path, EmbedderModelClass)
+    chosen = _EMBEDDER_CLASSES[_member(EmbedderModelClass, model_class)]
+    return EmbedderConfig(chosen, PoolingMethod(chosen.DEFAULT_POOLING_METHOD))
+
+
+def _reranker_config(path: str, model_class: str | RerankerModelClass | None) -> RerankerConfig:
+    if model_class is None:
+        return _row(AUTO_RERANKER_MAPPING, path, RerankerModelClass)
+    return RerankerConfig(_RERANKER_CLASSES[_member(RerankerModelClass, model_class)])
+
+
+def _row(mapping: Mapping[str, Row], path: str, classes: type[Enum]) -> Row:
+    name = table_name(os.fspath(path))
+    if name not in mapping:
+        raise ValueError(
+            f"{name!r} (of {str(path)!r}) is not a known model. Pass model_class= one of {_values(classes)}, "
+            f"or use a known name: {', '.join(mapping)}"
+        )
+    return mapping[name]
+
+
+def _member(classes: type[Member], model_class: Any) -> Member:
+    try:
+        return classes(model_class)
+    except ValueError:
+        raise ValueError(f"model_class={model_class!r} is not one of {_values(classes)}") from None
+
+
+def _values(classes: type[Enum]) -> str:
+    return ", ".join(repr(member.value) for member in classes)
+
+
+def _refuse_later(model_class: type, path: str, mapping: Mapping[str, EmbedderConfig | RerankerConfig]) -> None:
+    if issubclass(model_class, Later):
+        raise model_class.refusal(
+            path, (name for name, row in mapping.items() if not issubclass(row.model_class, Later))
+        )
+
+
+def _filled(name: str, value: Any, config: EmbedderConfig | RerankerConfig) -> Any:
+    """The caller's value, or the row's where there is none."""
+    if value is not None:
+        return value
+    default = getattr(config, name)
+    default = default.value if isinstance(default, Enum) else default
+    _log.info("%s is not given: %r is used", name, default)
+    return default

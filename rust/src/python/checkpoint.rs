@@ -1,0 +1,125 @@
+//! A checkpoint, and what a model is opened from.
+
+use std::path::PathBuf;
+
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use super::{detached, to_python};
+use crate::batch::Architecture;
+use crate::graph::{Encoder, Variant};
+use crate::outputs::Outputs;
+use crate::sessions::Source;
+use crate::weights::WeightFile;
+use crate::{Error, Result};
+
+/// A checkpoint as it is: mapped weights, from which graphs are assembled.
+#[pyclass(frozen, module = "bge_fast._core")]
+pub(super) struct Checkpoint(crate::checkpoint::Checkpoint);
+
+#[pymethods]
+impl Checkpoint {
+    /// `heads` are files of their own, by the names of their layers; `outputs` are seen to be possible.
+    #[new]
+    #[pyo3(signature = (files, encoder, *, names=None, heads=None, outputs="hidden_states"))]
+    fn new(
+        py: Python<'_>,
+        files: Vec<PathBuf>,
+        encoder: EncoderSizes,
+        names: Option<Vec<String>>,
+        heads: Option<Vec<(String, PathBuf)>>,
+        outputs: &str,
+    ) -> PyResult<Self> {
+        let last = |path: &PathBuf| path.file_name().unwrap_or_default().display().to_string();
+        let names = names.unwrap_or_else(|| files.iter().map(last).collect());
+        let outputs: Outputs = outputs.parse().map_err(|error| to_python(py, error))?;
+        let encoder = Encoder::try_from(encoder).map_err(|error| to_python(py, error))?;
+        detached(py, || {
+            let files = files.into_iter().zip(names).map(|(path, name)| Ok(WeightFile { name, path, prefix: "" }));
+            let heads = heads.unwrap_or_default().into_iter().map(head_file);
+            let files = files.chain(heads).collect::<Result<Vec<_>>>()?;
+            crate::checkpoint::Checkpoint::open(&files, encoder, outputs).map(Self)
+        })
+    }
+
+    /// One form of the graph: a serialized ONNX model, and the folder its external data is relative to.
+    fn graph<'py>(&self, py: Python<'py>, outputs: &str, mask: bool) -> PyResult<(Bound<'py, PyBytes>, PathBuf)> {
+        let outputs = outputs.parse().map_err(|error| to_python(py, error))?;
+        let assembled = detached(py, || self.0.assemble(Variant { outputs, mask }))?;
+        Ok((PyBytes::new(py, &assembled.proto), assembled.folder))
+    }
+
+    /// Numbers a token of a head.
+    fn head_width(&self, py: Python<'_>, layer: &str) -> PyResult<usize> {
+        let name = format!("{layer}.weight");
+        let width = self.0.weights().shape(&name).and_then(|shape| shape.first().copied());
+        width.ok_or_else(|| to_python(py, Error::ModelFormat(format!("there is no tensor {name}"))))
+    }
+}
+
+fn head_file((layer, path): (String, PathBuf)) -> Result<WeightFile> {
+    let prefix = match layer.as_str() {
+        "sparse_linear" => "sparse_linear.",
+        "colbert_linear" => "colbert_linear.",
+        other => return Err(Error::Value(format!("unknown head {other:?}"))),
+    };
+    Ok(WeightFile { name: format!("{layer}.pt"), path, prefix })
+}
+
+/// How an architecture is called in `config.json`.
+pub(super) fn architecture(name: &str) -> Result<Architecture> {
+    match name {
+        "bert" => Ok(Architecture::Bert),
+        "xlm-roberta" => Ok(Architecture::XlmRoberta),
+        other => Err(Error::Value(format!("unknown architecture {other:?}"))),
+    }
+}
+
+/// The keys of `config.json` that a graph follows from.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+pub(super) struct EncoderSizes {
+    model_type: String,
+    vocab_size: usize,
+    hidden_size: usize,
+    num_hidden_layers: usize,
+    num_attention_heads: usize,
+    intermediate_size: usize,
+    max_position_embeddings: usize,
+    type_vocab_size: usize,
+    layer_norm_eps: f32,
+}
+
+impl TryFrom<EncoderSizes> for Encoder {
+    type Error = Error;
+
+    fn try_from(sizes: EncoderSizes) -> Result<Self> {
+        Ok(Self {
+            architecture: architecture(&sizes.model_type)?,
+            vocab_size: sizes.vocab_size,
+            hidden_size: sizes.hidden_size,
+            num_hidden_layers: sizes.num_hidden_layers,
+            num_attention_heads: sizes.num_attention_heads,
+            intermediate_size: sizes.intermediate_size,
+            max_position_embeddings: sizes.max_position_embeddings,
+            type_vocab_size: sizes.type_vocab_size,
+            layer_norm_eps: sizes.layer_norm_eps,
+        })
+    }
+}
+
+/// What a model is opened from.
+#[derive(FromPyObject)]
+pub(super) enum GraphSource<'py> {
+    Checkpoint(PyRef<'py, Checkpoint>),
+    File(PathBuf),
+}
+
+impl From<GraphSource<'_>> for Source {
+    fn from(source: GraphSource<'_>) -> Self {
+        match source {
+            GraphSource::Checkpoint(checkpoint) => Self::Checkpoint(checkpoint.0.clone()),
+            GraphSource::File(path) => Self::File(path),
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! An opened model: the verbs of embedders, M3 and rerankers.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use numpy::{IntoPyArray, PyArray1, PyArray2, PyArrayMethods};
+use pyo3::prelude::*;
+use pyo3::types::{PyList, PyString};
+
+use super::checkpoint::{GraphSource, architecture};
+use super::texts::{borrow_text, borrow_texts};
+use super::{detached, to_python};
+use crate::batch::Encoding;
+use crate::embedder::EncodeOptions;
+use crate::graph::Variant;
+use crate::m3::{Lexical, M3Options};
+use crate::model::Limits;
+use crate::outputs::Outputs;
+use crate::pooling::Finish;
+use crate::reranker::ScoreOptions;
+use crate::sessions::{Device, Sessions};
+use crate::{Error, Result};
+
+/// How many texts of a running call are done. Any thread may look.
+#[pyclass(frozen, module = "bge_fast._core")]
+#[derive(Default)]
+pub(super) struct Progress(AtomicUsize);
+
+#[pymethods]
+impl Progress {
+    #[new]
+    fn new() -> Self {
+        Self::default()
+    }
+
+    #[getter]
+    fn done(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// An opened model. Any number of threads may use it at once.
+#[pyclass(frozen, module = "bge_fast._core")]
+pub(super) struct Model(crate::Model);
+
+type Matrix<'py> = Bound<'py, PyArray2<f32>>;
+type SparseRows<'py> = (Bound<'py, PyArray1<i64>>, Bound<'py, PyArray1<u32>>, Bound<'py, PyArray1<f32>>);
+
+#[pymethods]
+impl Model {
+    /// `first` are the outputs of the form that is opened at once.
+    #[new]
+    #[pyo3(signature = (folder, graph, *, cuda, threads, low_memory, model_type, pad_id, dimension, first))]
+    #[expect(clippy::too_many_arguments, reason = "keyword-only, and each is one plain value")]
+    fn new(
+        py: Python<'_>,
+        folder: PathBuf,
+        graph: GraphSource<'_>,
+        cuda: Option<i32>,
+        threads: usize,
+        low_memory: bool,
+        model_type: &str,
+        pad_id: u32,
+        dimension: usize,
+        first: &str,
+    ) -> PyResult<Self> {
+        let architecture = architecture(model_type).map_err(|error| to_python(py, error))?;
+        let outputs: Outputs = first.parse().map_err(|error| to_python(py, error))?;
+        let device = cuda.map_or(Device::Cpu { threads, low_memory }, |index| Device::Cuda { index });
+        let source = graph.into();
+        detached(py, || {
+            let runtime = crate::runtime::Runtime::loaded()
+                .ok_or_else(|| Error::RuntimeNotFound("no ONNX Runtime library was loaded".into()))?;
+            let tokenizer = crate::tokenizer::Tokenizer::open(&folder)?;
+            let encoding = Encoding { architecture, pad_id };
+            let sessions = Sessions::open(runtime, source, device, encoding, Variant { outputs, mask: false })?;
+            Ok(Self(crate::Model::new(tokenizer, sessions, dimension)))
+        })
+    }
+
+    /// Vectors `(len(texts), dimension)` and the number of texts that were cut.
+    #[pyo3(signature = (texts, *, max_length, batch_size, pooling, normalize, truncate_dim, refuse_long, progress))]
+    #[expect(clippy::too_many_arguments, reason = "keyword-only, and each is one plain value")]
+    fn encode<'py>(
+        &self,
+        py: Python<'py>,
+        texts: &Bound<'py, PyList>,
+        max_length: usize,
+        batch_size: usize,
+        pooling: &str,
+        normalize: bool,
+        truncate_dim: Option<usize>,
+        refuse_long: bool,
+        progress: &Progress,
+    ) -> PyResult<(Matrix<'py>, usize)> {
+        let texts = borrow_texts(texts, |place| format!("texts[{place}]"))?;
+        let options = EncodeOptions {
+            limits: Limits { max_length, batch_size, refuse_long },
+            pooling: pooling.parse().map_err(|error| to_python(py, error))?,
+            finish: Finish { truncate_dim, normalize },
+        };
+        let embeddings = watched(py, progress, texts.len(), |watch| self.0.encode(&texts, &options, watch))?;
+        let matrix = embeddings.values.into_pyarray(py).reshape([texts.len(), embeddings.dimension])?;
+        Ok((matrix, embeddings.truncated))
+    }
+
+    /// Of one pass: dense vectors `(len(texts), dimension)`; lexical weights as (offsets, ids, weights), without the ids of
+    /// `sparse`; of each text the vectors of its tokens but the first; and the number of texts that were cut.
+    #[pyo3(signature = (
+        texts, *, max_length, batch_size, pooling, normalize, truncate_dim, refuse_long, dense, sparse, colbert, progress
+    ))]
+    #[expect(clippy::too_many_arguments, clippy::fn_params_excessive_bools, reason = "keyword-only plain values")]
+    #[expect(clippy::type_complexity, reason = "a tuple for Python")]
+    fn encode_m3<'py>(
+        &self,
+        py: Python<'py>,
+        texts: &Bound<'py, PyList>,
+        max_length: usize,
+        batch_size: usize,
+        pooling: &str,
+        normalize: bool,
+        truncate_dim: Option<usize>,
+        refuse_long: bool,
+        dense: bool,
+        sparse: Option<Vec<u32>>,
+        colbert: bool,
+        progress: &Progress,
+    ) -> PyResult<(Option<Matrix<'py>>, Option<SparseRows<'py>>, Option<Vec<Matrix<'py>>>, usize)> {
+        let texts = borrow_texts(texts, |place| format!("texts[{place}]"))?;
+        let encode = EncodeOptions {
+            limits: Limits { max_length, batch_size, refuse_long },
+            pooling: pooling.parse().map_err(|error| to_python(py, error))?,
+            finish: Finish { truncate_dim, normalize },
+        };
+        let options = M3Options { encode, dense, sparse, colbert };
+        let vectors = watched(py, progress, texts.len(), |watch| self.0.encode_m3(&texts, &options, watch))?;
+        let shape = [texts.len(), vectors.dimension];
+        let matrix = dense.then(|| vectors.dense.into_pyarray(py).reshape(shape)).transpose()?;
+        let lexical = options.sparse.is_some().then(|| sparse_rows(py, &vectors.sparse));
+        let rows = colbert.then(|| token_rows(py, vectors.colbert, vectors.colbert_dimension)).transpose()?;
+        Ok((matrix, lexical, rows, vectors.truncated))
+    }
+
+    /// The logit of each pair.
+    #[pyo3(signature = (queries, passages, *, query_max_length, max_length, batch_size, progress))]
+    #[expect(clippy::too_many_arguments, reason = "keyword-only, and each is one plain value")]
+    fn score<'py>(
+        &self,
+        py: Python<'py>,
+        queries: &Bound<'py, PyList>,
+        passages: &Bound<'py, PyList>,
+        query_max_length: usize,
+        max_length: usize,
+        batch_size: usize,
+        progress: &Progress,
+    ) -> PyResult<Bound<'py, PyArray1<f32>>> {
+        let queries = borrow_texts(queries, |place| format!("the query of pairs[{place}]"))?;
+        let passages = borrow_texts(passages, |place| format!("the passage of pairs[{place}]"))?;
+        let pairs: Vec<_> = queries.iter().map(|text| &**text).zip(passages.iter().map(|text| &**text)).collect();
+        let options = ScoreOptions { query_max_length, max_length, batch_size };
+        let logits = watched(py, progress, pairs.len(), |watch| self.0.score(&pairs, &options, watch))?;
+        Ok(logits.into_pyarray(py))
+    }
+
+    /// Ids and token types of one pair with special tokens.
+    fn tokenize_pair(
+        &self,
+        query: &Bound<'_, PyString>,
+        passage: &Bound<'_, PyString>,
+        query_max_length: usize,
+        max_length: usize,
+    ) -> PyResult<(Vec<u32>, Vec<u8>)> {
+        let py = query.py();
+        let (query, passage) =
+            (borrow_text(query, || "the query".into())?, borrow_text(passage, || "the passage".into())?);
+        let tokenizer = self.0.tokenizer();
+        let pair = detached(py, || {
+            let query = tokenizer.content(&query)?;
+            Ok(tokenizer.pair(tokenizer.cut(&query, query_max_length), &tokenizer.content(&passage)?, max_length))
+        })?;
+        let types = (0..pair.ids.len()).map(|place| u8::from(place >= pair.first)).collect();
+        Ok((pair.ids, types))
+    }
+
+    /// Execution providers of the live session, each with the number of its nodes.
+    fn providers(&self, py: Python<'_>) -> PyResult<Vec<(String, usize)>> {
+        detached(py, || self.0.sessions().providers())
+    }
+
+    /// Ids of one text with special tokens, at most `max_length`.
+    fn tokenize(&self, py: Python<'_>, text: &Bound<'_, PyString>, max_length: usize) -> PyResult<Vec<u32>> {
+        let text = borrow_text(text, || "the text".into())?;
+        detached(py, || self.0.tokenizer().encode(&text, max_length)).map(|tokens| tokens.ids)
+    }
+
+    /// Text of ids.
+    fn decode(&self, py: Python<'_>, ids: Vec<u32>, skip_special_tokens: bool) -> PyResult<String> {
+        detached(py, || self.0.tokenizer().decode(&ids, skip_special_tokens))
+    }
+
+    /// The token of an id.
+    fn token(&self, id: u32) -> Option<String> {
+        self.0.tokenizer().token(id)
+    }
+
+    /// The id of a token.
+    fn token_id(&self, token: &str) -> Option<u32> {
+        self.0.tokenizer().id(token)
+    }
+
+    /// Number of ids.
+    #[getter]
+    fn vocabulary_size(&self) -> u32 {
+        self.0.tokenizer().size()
+    }
+}
+
+/// Runs `work` without the GIL; now and then it tells how far it is and lets Python look at its signals.
+fn watched<R: Send>(
+    py: Python<'_>,
+    progress: &Progress,
+    total: usize,
+    work: impl FnOnce(&mut (dyn FnMut(usize) -> bool + Send)) -> Result<R> + Send,
+) -> PyResult<R> {
+    let mut signal = None;
+    let mut watch = |done: usize| {
+        progress.0.store(done, Ordering::Relaxed);
+        #[expect(clippy::redundant_closure_for_method_calls, reason = "the method alone does not infer its lifetime")]
+        let pending = Python::attach(|py| py.check_signals());
+        signal = pending.err();
+        signal.is_none()
+    };
+    let result = detached(py, || work(&mut watch));
+    if let Some(signal) = signal {
+        return Err(signal);
+    }
+    progress.0.store(total, Ordering::Relaxed);
+    result
+}
+
+fn sparse_rows<'py>(py: Python<'py>, texts: &[Lexical]) -> SparseRows<'py> {
+    let ends = texts.iter().scan(0, |end, text| {
+        *end += i64::try_from(text.ids.len()).unwrap_or(i64::MAX);
+        Some(*end)
+    });
+    let offsets: Vec<i64> = std::iter::once(0).chain(ends).collect();
+    let ids: Vec<u32> = texts.iter().flat_map(|text| text.ids.iter().copied()).collect();
+    let weights: Vec<f32> = texts.iter().flat_map(|text| text.weights.iter().copied()).collect();
+    (offsets.into_pyarray(py), ids.into_pyarray(py), weights.into_pyarray(py))
+}
+
+/// One array a text; each takes over its own numbers.
+fn token_rows(py: Python<'_>, texts: Vec<Vec<f32>>, dimension: usize) -> PyResult<Vec<Matrix<'_>>> {
+    let dimension = dimension.max(1);
+    texts
+        .into_iter()
+        .map(|numbers| {
+            let rows = numbers.len() / dimension;
+            numbers.into_pyarray(py).reshape([rows, dimension])
+        })
+        .collect()
+}

@@ -1,0 +1,33 @@
+//! Strings of Python, borrowed.
+
+use pyo3::exceptions::{PyTypeError, PyUnicodeEncodeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedStr;
+use pyo3::types::{PyList, PyString};
+
+/// Texts by reference: Python keeps their UTF-8, nothing is copied. `which` names a text by its place.
+pub(super) fn borrow_texts(texts: &Bound<'_, PyList>, which: impl Fn(usize) -> String) -> PyResult<Vec<PyBackedStr>> {
+    texts
+        .iter()
+        .enumerate()
+        .map(|(place, text)| match text.cast::<PyString>() {
+            Ok(text) => borrow_text(text, || which(place)),
+            Err(_) => Err(PyTypeError::new_err(format!("{} is {}, not str", which(place), text.get_type().name()?))),
+        })
+        .collect()
+}
+
+pub(super) fn borrow_text(text: &Bound<'_, PyString>, which: impl FnOnce() -> String) -> PyResult<PyBackedStr> {
+    PyBackedStr::try_from(text.clone()).map_err(|error| {
+        let py = text.py();
+        if !error.is_instance_of::<PyUnicodeEncodeError>(py) {
+            return error;
+        }
+        let position = error.value(py).getattr("start").map_or_else(|_| "?".into(), |start| start.to_string());
+        PyValueError::new_err(format!(
+            "{} is not valid Unicode: lone surrogate at character {position}. \
+             Clean it with s.encode(\"utf-8\", \"replace\").decode().",
+            which()
+        ))
+    })
+}
