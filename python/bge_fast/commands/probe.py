@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -93,29 +94,43 @@ def _driver() -> Facts:
 
 
 def _run(device: str, model: str = "") -> Facts:
-    from bge_fast.commands.opening import defaults, locate
-    from bge_fast.commands.tiny_model import IDS, TEXT, write_tiny_model
+    from bge_fast.commands.tiny_model import IDS, write_tiny_model
     from bge_fast.embedder import FlagModel
 
+    if model:
+        return _run_model(device, model)
     with tempfile.TemporaryDirectory(prefix="bge-fast-") as scratch:
-        folder = model or str(write_tiny_model(Path(scratch, "tiny")))
-        pooling = defaults(locate(folder, device, download=False)).pooling if model else "mean"
-        started = time.perf_counter()
-        with FlagModel(folder, devices=device, pooling_method=pooling) as opened:
-            ready = time.perf_counter()
-            vector = opened.encode(TEXT).tolist()
-            ended = time.perf_counter()
-            facts = opened.info()
+        folder = str(write_tiny_model(Path(scratch, "tiny")))
+        facts, vector = _timed_run(partial(FlagModel, folder, devices=device, pooling_method="mean"), FlagModel.encode)
     expected = [0.5 if index in IDS else 0.0 for index in range(len(vector))]
-    return {
-        "execution_provider": facts["execution_provider"],
-        "precision": facts["precision"],
-        "threads": facts["threads"],
-        "dimension": len(vector),
-        "open_ms": 1000 * (ready - started),
-        "run_ms": 1000 * (ended - ready),
-        "right": bool(model) or max(abs(a - b) for a, b in zip(vector, expected, strict=True)) < _TOLERANCE,
-    }
+    facts["right"] = max(abs(a - b) for a, b in zip(vector, expected, strict=True)) < _TOLERANCE
+    return facts
+
+
+def _run_model(device: str, model: str) -> Facts:
+    from bge_fast.commands.opening import defaults, locate
+    from bge_fast.embedder import FlagModel
+    from bge_fast.reranker import FlagReranker
+
+    source = locate(model, device, download=False)
+    if source.kind == "reranker":
+        opened = partial(FlagReranker, model, devices=device)
+        return _timed_run(opened, lambda reranker, text: reranker.rank(text, [text]))[0]
+    pooling = defaults(source).pooling
+    return _timed_run(partial(FlagModel, model, devices=device, pooling_method=pooling), FlagModel.encode)[0]
+
+
+def _timed_run(open_model: Callable[[], Any], run: Callable[[Any, str], Any]) -> tuple[Facts, Any]:
+    from bge_fast.commands.tiny_model import TEXT
+
+    started = time.perf_counter()
+    with open_model() as opened:
+        ready = time.perf_counter()
+        result = list(run(opened, TEXT))
+        ended = time.perf_counter()
+        info = opened.info()
+    facts = {name: info[name] for name in ("execution_provider", "precision", "threads", "dimension")}
+    return {**facts, "open_ms": 1000 * (ready - started), "run_ms": 1000 * (ended - ready), "right": True}, result
 
 
 _TOLERANCE = 1e-5
