@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from running import MODELS, TINY, Command, Run
+from running import EVERY_KIND, MODELS, Command, Run
 
 from bge_fast_export.__main__ import main
 
@@ -36,6 +37,12 @@ def checkpoint(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def copy_of(tmp_path: Path) -> Callable[[str], Path]:
+    """Copy a checkpoint, to spoil it: `copy_of("tiny-m3")`."""
+    return lambda name: shutil.copytree(MODELS / name, tmp_path / name)
+
+
+@pytest.fixture
 def place(tmp_path: Path) -> Path:
     """An empty folder to write model folders into."""
     folder = tmp_path / "place"
@@ -47,6 +54,6 @@ def place(tmp_path: Path) -> Path:
 def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The model folders of the tiny checkpoints."""
     place = tmp_path_factory.mktemp("exported")
-    for name in TINY:
+    for name in EVERY_KIND:
         assert main([str(MODELS / name), "-o", str(place / name)]) == 0
-    return {name: place / name for name in TINY}
+    return {name: place / name for name in EVERY_KIND}

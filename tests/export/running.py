@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,8 @@ MODELS = ROOT / "tests" / "models"
 REAL_MODELS = ROOT.parent / "shared" / "data" / "models"
 
 TINY = ("tiny-bert", "tiny-xlmr")
+RERANKERS = ("tiny-reranker", "tiny-reranker-bert")
+EVERY_KIND = (*TINY, "tiny-m3", *RERANKERS)
 
 
 @dataclass(frozen=True)
@@ -33,3 +36,17 @@ class Run:
 
 
 Command = Callable[..., Run]
+
+
+def kind_in(folder: Path) -> tuple[str, list[str]]:
+    """Kind and outputs that the manifest names."""
+    manifest = json.loads((folder / "bge_fast.json").read_text(encoding="utf-8"))
+    (graph,) = [entry for name, entry in manifest["graphs"].items() if name == "onnx/model.onnx"]
+    return manifest["kind"], list(graph["outputs"])
+
+
+def edit_config(folder: Path, **changes: object) -> None:
+    """Change `config.json`; None takes a key away."""
+    path = folder / "config.json"
+    config = {**json.loads(path.read_text()), **changes}
+    path.write_text(json.dumps({key: value for key, value in config.items() if value is not None}))

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import onnx
 import pytest
 import torch
-from running import MODELS, Command
+from running import MODELS, Command, edit_config
 from safetensors.torch import load_file, save_file
 
 from bge_fast_export import export as export_module
@@ -20,11 +20,6 @@ from bge_fast_export import folder as folder_module
 from bge_fast_export.__main__ import main
 
 TINY_BERT = MODELS / "tiny-bert"
-
-
-def edit_config(folder: Path, **changes: object) -> None:
-    path = folder / "config.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
 
 def edit_weights(folder: Path, change: Callable[[dict[str, torch.Tensor]], object]) -> None:
@@ -128,11 +123,6 @@ SPOILED: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda f: (f / "1_Pooling/config.json").write_text("{"),
         "1_Pooling/config.json is not",
     ),
-    "reranker": (
-        lambda f: edit_config(f, architectures=["BertForSequenceClassification"]),
-        "is a reranker (BertForSequenceClassification), a kind that is not there yet",
-    ),
-    "M3": (lambda f: (f / "sparse_linear.pt").touch(), "is an M3 checkpoint, a kind that is not there yet"),
 }
 
 
@@ -186,20 +176,6 @@ def test_file_for_a_folder(place: Path, command: Command) -> None:
     assert run.status == 1
     assert "config.json is a file; expected a checkpoint folder" in run.error
     assert_nothing_in(place)
-
-
-@pytest.mark.parametrize("kind", ["m3", "reranker"])
-def test_kind_to_come(kind: str, place: Path, command: Command) -> None:
-    run = command(TINY_BERT, "-o", place / "out", "--kind", kind)
-    assert run.status == 1
-    assert f"--kind {kind} is not there yet; these work: embedder" in run.error
-    assert_nothing_in(place)
-
-
-def test_named_kind_overrules_the_m3_heads(checkpoint: Path, place: Path, command: Command) -> None:
-    (checkpoint / "sparse_linear.pt").touch()
-    assert command(checkpoint, "-o", place / "out", "--kind", "embedder", "--precision", "fp32").status == 0
-    assert not (place / "out/sparse_linear.pt").exists()
 
 
 def test_length_beyond_the_positions(place: Path, command: Command) -> None:

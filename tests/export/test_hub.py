@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -41,8 +42,8 @@ def test_export_of_a_hub_id(checkpoint: Path, home: Path, place: Path) -> None:
     manifest = json.loads((target / "bge_fast.json").read_text())
     assert manifest["source"] == {"checkpoint": REPOSITORY, "revision": "v1.5", "commit": COMMIT}
     assert not any(path.is_symlink() for path in target.rglob("*"))
-    assert {"config.json", "tokenizer.json", "model.safetensors", "1_Pooling/config.json"} <= hub.given
-    assert not hub.given & {"pytorch_model.bin", "modeling_custom.py", "README.md"}
+    assert {"config.json", "tokenizer.json", "model.safetensors", "1_Pooling/config.json"} <= set(hub.given)
+    assert not set(hub.given) & {"pytorch_model.bin", "modeling_custom.py", "README.md"}
     assert all(line.startswith("bge-fast-export: ") for line in run.err.splitlines()), run.err
 
 
@@ -68,6 +69,14 @@ def test_pickled_weights_are_fetched_where_there_are_no_others(checkpoint: Path,
         run = run_with_hub(hub.endpoint, home, REPOSITORY, "-o", place / "out", "--max-length", "9999")
     assert "--max-length 9999 is more than" in run.error  # reached only once the checkpoint is complete
     assert "pytorch_model.bin" in hub.given
+
+
+def test_heads_of_m3_are_fetched(copy_of: Callable[[str], Path], home: Path, place: Path) -> None:
+    with serving(copy_of("tiny-m3")) as hub:
+        run = run_with_hub(hub.endpoint, home, REPOSITORY, "-o", place / "out", "--precision", "fp32")
+    assert run.status == 0, run.err
+    assert {"sparse_linear.pt", "colbert_linear.pt", "pytorch_model.bin"} <= set(hub.given)
+    assert json.loads((place / "out/bge_fast.json").read_text())["kind"] == "m3"
 
 
 def test_no_such_id(checkpoint: Path, home: Path, place: Path) -> None:

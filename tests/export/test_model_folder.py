@@ -12,15 +12,33 @@ import numpy as np
 import onnx
 import pytest
 from graphs import graph_rows, min_cosine, padded_batch, torch_rows
-from running import MODELS, REAL_MODELS, TINY, Command
+from running import EVERY_KIND, MODELS, REAL_MODELS, TINY, Command
 
 from bge_fast_export import precision
 
 INPUTS = {
-    "tiny-bert": ["input_ids", "attention_mask", "token_type_ids"],
-    "tiny-xlmr": ["input_ids", "attention_mask"],
+    "bert": ["input_ids", "attention_mask", "token_type_ids"],
+    "xlm-roberta": ["input_ids", "attention_mask"],
 }
-ARCHITECTURE = {"tiny-bert": "bert", "tiny-xlmr": "xlm-roberta"}
+ARCHITECTURE = {
+    "tiny-bert": "bert",
+    "tiny-xlmr": "xlm-roberta",
+    "tiny-m3": "xlm-roberta",
+    "tiny-reranker": "xlm-roberta",
+    "tiny-reranker-bert": "bert",
+}
+KIND = {
+    "tiny-bert": "embedder",
+    "tiny-xlmr": "embedder",
+    "tiny-m3": "m3",
+    "tiny-reranker": "reranker",
+    "tiny-reranker-bert": "reranker",
+}
+OUTPUTS = {
+    "embedder": {"last_hidden_state": [32]},
+    "m3": {"dense_vecs": [32], "sparse_vecs": [1], "colbert_vecs": [32], "last_hidden_state": [32]},
+    "reranker": {"logits": [1]},
+}
 
 
 def manifest_of(folder: Path) -> dict:
@@ -31,21 +49,23 @@ def files_of(folder: Path) -> dict[str, Path]:
     return {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if not path.is_dir()}
 
 
-@pytest.mark.parametrize("name", TINY)
+@pytest.mark.parametrize("name", EVERY_KIND)
 def test_manifest_describes_the_model(name: str, exported: dict[str, Path]) -> None:
     manifest = manifest_of(exported[name])
     assert manifest["format"] == 1
-    assert manifest["kind"] == "embedder"
+    assert manifest["kind"] == KIND[name]
     assert manifest["architecture"] == ARCHITECTURE[name]
     assert manifest["source"] == {"checkpoint": name, "revision": None, "commit": None}
-    assert manifest["pooling"] == "cls"
-    assert manifest["dimension"] == 32
-    assert manifest["max_length"] == 512  # XLM-R: 514 positions less the pad id and one
+    reranker = KIND[name] == "reranker"
+    assert manifest["pooling"] == (None if reranker else "cls")
+    assert manifest["dimension"] == (None if reranker else 32)
+    # XLM-R: 514 positions, M3 1026, less the pad id and one
+    assert manifest["max_length"] == (1024 if name == "tiny-m3" else 512)
     assert manifest["tools"]["bge-fast-export"] == "0.1.0"
     assert manifest["tools"].keys() >= {"optimum", "torch", "transformers", "onnx", "onnxruntime"}
 
 
-@pytest.mark.parametrize("name", TINY)
+@pytest.mark.parametrize("name", EVERY_KIND)
 def test_manifest_lists_every_file_with_its_size_and_hash(name: str, exported: dict[str, Path]) -> None:
     files = files_of(exported[name])
     del files["bge_fast.json"]
@@ -57,16 +77,16 @@ def test_manifest_lists_every_file_with_its_size_and_hash(name: str, exported: d
         assert listed[file] == {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
 
-@pytest.mark.parametrize("name", TINY)
+@pytest.mark.parametrize("name", EVERY_KIND)
 def test_manifest_repeats_what_the_graphs_declare(name: str, exported: dict[str, Path]) -> None:
     graphs = manifest_of(exported[name])["graphs"]
     assert list(graphs) == ["onnx/model.onnx", "onnx/model_fp16.onnx"]
     for file, entry in graphs.items():
         graph = onnx.load(exported[name] / file).graph
-        assert entry["inputs"] == INPUTS[name] == [value.name for value in graph.input]
-        assert entry["outputs"] == {"last_hidden_state": [32]}
-        (output,) = graph.output
-        assert output.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
+        assert entry["inputs"] == INPUTS[ARCHITECTURE[name]] == [value.name for value in graph.input]
+        assert list(entry["outputs"].items()) == list(OUTPUTS[KIND[name]].items())
+        assert list(entry["outputs"]) == [value.name for value in graph.output]
+        assert {value.type.tensor_type.elem_type for value in graph.output} == {onnx.TensorProto.FLOAT}
         assert {value.type.tensor_type.elem_type for value in graph.input} == {onnx.TensorProto.INT64}
         assert entry["opset"] == 18
 
@@ -91,13 +111,14 @@ def test_recorded_parity_is_what_another_measurement_finds(name: str, exported: 
     assert min_cosine(fp16, expected) > 0.9999
 
 
-@pytest.mark.parametrize("name", TINY)
+@pytest.mark.parametrize("name", EVERY_KIND)
 def test_fp16_graph_is_fused_and_holds_no_number_that_fp16_cannot(name: str, exported: dict[str, Path]) -> None:
     graph = onnx.load(exported[name] / "onnx/model_fp16.onnx").graph
     operators = [node.op_type for node in graph.node]
     assert operators.count("Attention") == 2
     assert operators.count("BiasGelu") == 2
-    assert not {"FastGelu", "Tanh"} & set(operators)
+    assert "FastGelu" not in operators
+    assert operators.count("Tanh") == (KIND[name] == "reranker")  # of the head
     kinds = {tensor.data_type for tensor in graph.initializer}
     assert onnx.TensorProto.FLOAT not in kinds
     assert onnx.TensorProto.FLOAT16 in kinds
@@ -108,7 +129,7 @@ def test_fp16_graph_is_fused_and_holds_no_number_that_fp16_cannot(name: str, exp
         assert np.isfinite(onnx.numpy_helper.to_array(tensor)).all()
 
 
-@pytest.mark.parametrize("name", TINY)
+@pytest.mark.parametrize("name", EVERY_KIND)
 def test_graphs_carry_no_path_of_this_machine(name: str, exported: dict[str, Path]) -> None:
     for path in files_of(exported[name]).values():
         content = path.read_bytes()
@@ -116,10 +137,12 @@ def test_graphs_carry_no_path_of_this_machine(name: str, exported: dict[str, Pat
         assert b"site-packages" not in content, path
 
 
-@pytest.mark.parametrize("name", TINY)
+@pytest.mark.parametrize("name", EVERY_KIND)
 def test_small_files_are_copied_unchanged(name: str, exported: dict[str, Path]) -> None:
     copied = [file for file in files_of(exported[name]) if not file.startswith(("onnx/", "bge_fast"))]
-    assert len(copied) >= 6
+    assert set(copied) == {
+        file for file in files_of(MODELS / name) if not file.endswith((".safetensors", ".bin", ".pt"))
+    }
     for file in copied:
         assert (exported[name] / file).read_bytes() == (MODELS / name / file).read_bytes()
 

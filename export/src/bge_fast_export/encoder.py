@@ -19,20 +19,19 @@ MIN_LENGTH = 3
 
 @dataclass(frozen=True)
 class Architecture:
-    """One row of the table of architectures: how transformers names it and where its positions start."""
+    """One row of the table of architectures: how transformers names it, where positions start, how pairs are told."""
 
     name: str
-    model_class: str
-    config_class: str
     class_prefix: str
     positions_after_pad: bool
+    types_in_pairs: bool
 
 
 ARCHITECTURES: Mapping[str, Architecture] = {
     row.name: row
     for row in (
-        Architecture("bert", "BertModel", "BertConfig", "Bert", positions_after_pad=False),
-        Architecture("xlm-roberta", "XLMRobertaModel", "XLMRobertaConfig", "XLMRoberta", positions_after_pad=True),
+        Architecture("bert", "Bert", positions_after_pad=False, types_in_pairs=True),
+        Architecture("xlm-roberta", "XLMRoberta", positions_after_pad=True, types_in_pairs=False),
     )
 }
 
@@ -52,6 +51,7 @@ class Encoder:
     token_types: int
     pad_token_id: int
     layer_norm_eps: float
+    labels: int
 
     @property
     def max_length(self) -> int:
@@ -62,7 +62,7 @@ class Encoder:
 
     @property
     def parameters(self) -> int:
-        """Number of weights, without a pooler."""
+        """Number of weights, without pooler and heads."""
         h, i = self.hidden_size, self.intermediate_size
         embeddings = (self.vocab_size + self.positions + self.token_types + 2) * h
         layer = 4 * (h * h + h) + (h * i + i) + (i * h + h) + 4 * h
@@ -93,6 +93,7 @@ def read_encoder(config_path: Path) -> Encoder:
         token_types=_integer(config, "type_vocab_size", 1, 1_000),
         pad_token_id=_integer(config, "pad_token_id", 0, 4_000_000, default=int(architecture.positions_after_pad)),
         layer_norm_eps=_epsilon(config),
+        labels=_labels(config),
     )
     if encoder.hidden_size % encoder.heads:
         raise CheckpointError(
@@ -145,6 +146,12 @@ def _epsilon(config: dict[str, Any]) -> float:
     if not isinstance(value, float) or not 0 < value < MAX_EPSILON:
         raise CheckpointError(f"config.json: layer_norm_eps is {value!r}, not a number between 0 and {MAX_EPSILON}.")
     return value
+
+
+def _labels(config: dict[str, Any]) -> int:
+    """Count the numbers that a classification head gives, as transformers does."""
+    names = config.get("id2label")
+    return len(names) if isinstance(names, dict) else _integer(config, "num_labels", 0, 4_000_000, default=2)
 
 
 def _integer(config: dict[str, Any], key: str, low: int, high: int, default: int | None = None) -> int:

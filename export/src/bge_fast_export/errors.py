@@ -23,3 +23,9 @@ class OutputError(ExportError, OSError):
 
 class VerificationError(ExportError, RuntimeError):
     """A graph does not compute what the checkpoint computes."""
+
+
+def reason(error: Exception) -> str:
+    """What another library's error says, in one line of bearable length."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {' '.join(lines)[:200]}" if lines else type(error).__name__

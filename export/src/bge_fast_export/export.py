@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bge_fast_export.checkpoint import Checkpoint, open_checkpoint
-from bge_fast_export.encoder import Encoder
 from bge_fast_export.errors import CheckpointError, OutputError
 from bge_fast_export.folder import check_output, check_replaceable, replacing
 from bge_fast_export.graph import DEFAULT_OPSET, export_graph, read_signature
-from bge_fast_export.kinds import AUTO, Kind, detected_kind, named_kind
+from bge_fast_export.heads import HEAD_FILES, missing_heads
+from bge_fast_export.kinds import AUTO, M3_WITHOUT_HEADS, Kind, kind_of
 from bge_fast_export.manifest import Graph, write_manifest
+from bge_fast_export.model import load_model
 from bge_fast_export.precision import write_fp16
 from bge_fast_export.quiet import silenced
 from bge_fast_export.side_files import TOKENIZER, copy_side_files, side_bytes
 from bge_fast_export.verify import Reference, reference, verify
-from bge_fast_export.weights import load_model
 
 GRAPH_NAMES = {"fp32": "onnx/model.onnx", "fp16": "onnx/model_fp16.onnx"}
 PRECISIONS = tuple(GRAPH_NAMES)
@@ -53,11 +53,12 @@ def export(options: Options, report: Report) -> Path:
 
     """
     target = options.output.expanduser().resolve()
-    kind = named_kind(options.kind)
     check_output(target, options.overwrite)
     report(f"Reading {options.checkpoint}")
     checkpoint = open_checkpoint(options.checkpoint, options.revision)
-    kind = kind or detected_kind(checkpoint.folder, checkpoint.encoder)
+    kind = kind_of(options.kind, checkpoint.source.checkpoint, checkpoint.folder, checkpoint.encoder)
+    if kind is M3_WITHOUT_HEADS:
+        report(_without_heads(checkpoint.folder))
     max_length = _max_length(checkpoint, options.max_length)
     check_replaceable(target, checkpoint.folder)
     _check_space(target, checkpoint, options.precisions)
@@ -80,18 +81,18 @@ def _fill(folder: Path, checkpoint: Checkpoint, kind: Kind, max_length: int, opt
     with silenced(not options.verbose):
         copy_side_files(checkpoint.folder, folder)
         report("Loading the weights")
-        model = load_model(checkpoint.folder, encoder)
-        expected = reference(model, encoder, folder / TOKENIZER, max_length)
+        model = load_model(checkpoint.folder, encoder, kind)
+        expected = reference(model, kind, encoder, folder / TOKENIZER, max_length)
         report(f"Exporting the fp32 graph (opset {options.opset})")
         fp32_path = folder / GRAPH_NAMES["fp32"]
         export_graph(model, encoder, kind, fp32_path, options.opset)
         del model
         # Also when only fp16 is asked for: what fp16 is made of must be right.
-        graphs = {GRAPH_NAMES["fp32"]: _verified(folder, "fp32", kind, encoder, expected, report)}
+        graphs = {GRAPH_NAMES["fp32"]: _verified(folder, "fp32", expected, report)}
         if "fp16" in options.precisions:
             report("Fusing and converting the fp16 graph")
             write_fp16(fp32_path, folder / GRAPH_NAMES["fp16"], encoder)
-            graphs[GRAPH_NAMES["fp16"]] = _verified(folder, "fp16", kind, encoder, expected, report)
+            graphs[GRAPH_NAMES["fp16"]] = _verified(folder, "fp16", expected, report)
         if "fp32" not in options.precisions:
             _remove_graph(fp32_path)
             del graphs[GRAPH_NAMES["fp32"]]
@@ -99,13 +100,23 @@ def _fill(folder: Path, checkpoint: Checkpoint, kind: Kind, max_length: int, opt
         write_manifest(folder, checkpoint, kind, max_length, graphs)
 
 
-def _verified(folder: Path, precision: str, kind: Kind, encoder: Encoder, expected: Reference, report: Report) -> Graph:
+def _verified(folder: Path, precision: str, expected: Reference, report: Report) -> Graph:
     name = GRAPH_NAMES[precision]
     report(f"Verifying {name}")
-    signature = read_signature(folder / name, kind, encoder)
+    widths = {output: rows.shape[1] for output, rows in expected.rows.items()}
+    signature = read_signature(folder / name, expected.kind, widths)
     parity = verify(folder / name, precision, expected)
-    report(f"  max difference {parity.max_abs:.2g}, min cosine {parity.min_cosine:.7f}")
+    for output, found in parity.outputs.items():
+        cosine = "" if found.min_cosine is None else f", min cosine {found.min_cosine:.7f}"
+        report(f"  {output}: max difference {found.max_abs:.2g}{cosine}")
     return Graph(precision, signature, parity)
+
+
+def _without_heads(folder: Path) -> str:
+    missing = missing_heads(folder)
+    others = [name for name in HEAD_FILES.values() if name not in missing]
+    used = f"; {others[0]} is left out, heads are used only where both are there" if others else ""
+    return f"Dense vectors only: {' and '.join(missing)} not found{used}"
 
 
 def _max_length(checkpoint: Checkpoint, wanted: int | None) -> int:

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bge_fast_export.errors import CheckpointNotFoundError
+from bge_fast_export.heads import HEAD_FILES
 from bge_fast_export.side_files import SIDE_FILES
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95})?", re.ASCII)
 REVISION = re.compile(r"[A-Za-z0-9][\w./-]{0,127}", re.ASCII)
 
-# The M3 heads are a few kilobytes and tell an M3 checkpoint from a plain embedder; they are never loaded.
-SMALL_FILES = (*SIDE_FILES, "sparse_linear.pt", "colbert_linear.pt")
+SMALL_FILES = (*SIDE_FILES, *HEAD_FILES.values())
 SAFETENSORS_FILES = ("model.safetensors", "model.safetensors.index.json", "model-*-of-*.safetensors")
 PICKLE_FILES = ("pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_model-*-of-*.bin")
 

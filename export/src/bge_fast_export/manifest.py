@@ -11,8 +11,8 @@ from typing import Any
 
 from bge_fast_export.checkpoint import Checkpoint
 from bge_fast_export.graph import Signature
-from bge_fast_export.kinds import Kind
-from bge_fast_export.verify import Parity
+from bge_fast_export.kinds import RERANKER, Kind
+from bge_fast_export.verify import Difference, Parity
 
 MANIFEST = "bge_fast.json"
 FORMAT = 1
@@ -39,7 +39,7 @@ def write_manifest(
         "architecture": checkpoint.encoder.architecture.name,
         "source": asdict(checkpoint.source),
         "pooling": checkpoint.pooling,
-        "dimension": checkpoint.encoder.hidden_size,
+        "dimension": None if kind is RERANKER else checkpoint.encoder.hidden_size,
         "max_length": max_length,
         "graphs": {name: _graph_entry(graph) for name, graph in graphs.items()},
         "files": {path.relative_to(folder).as_posix(): _file_entry(path) for path in _files(folder)},
@@ -63,9 +63,17 @@ def _graph_entry(graph: Graph) -> dict[str, Any]:
         "outputs": {name: list(shape) for name, shape in graph.signature.outputs.items()},
         "parity": {
             "texts": graph.parity.texts,
-            "max_abs": float(f"{graph.parity.max_abs:.3g}"),
-            "min_cosine": round(graph.parity.min_cosine, 9),
+            **_figures(graph.parity),
+            "outputs": {name: _figures(found) for name, found in graph.parity.outputs.items()},
         },
+    }
+
+
+def _figures(found: Parity | Difference) -> dict[str, float | None]:
+    cosine = found.min_cosine
+    return {
+        "max_abs": float(f"{found.max_abs:.3g}"),
+        "min_cosine": None if cosine is None else round(cosine, 9),
     }
 
 

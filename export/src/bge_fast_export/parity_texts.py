@@ -28,3 +28,6 @@ PARITY_TEXTS = (
     "donaudampfschifffahrtsgesellschaftskapitänsmützenabzeichen" * 2,
     "长文本。" * 200 + _SENTENCE * 20,
 )
+
+# Each text beside the one as far from the other end.
+PARITY_PAIRS = tuple(zip(PARITY_TEXTS, reversed(PARITY_TEXTS), strict=True))

@@ -103,7 +103,7 @@ def _run(device: str, model: str = "") -> Facts:
         folder = str(write_tiny_model(Path(scratch, "tiny")))
         facts, vector = _timed_run(partial(FlagModel, folder, devices=device, pooling_method="mean"), FlagModel.encode)
     expected = [0.5 if index in IDS else 0.0 for index in range(len(vector))]
-    facts["right"] = max(abs(a - b) for a, b in zip(vector, expected, strict=True)) < _TOLERANCE
+    facts["right"] = bool(max(abs(a - b) for a, b in zip(vector, expected, strict=True)) < _TOLERANCE)
     return facts
 
 
