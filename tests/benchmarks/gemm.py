@@ -14,15 +14,25 @@ _TOKENS = 512
 _HIDDEN = 384
 _INNER = 1536
 _REPEATS = 10
-# One layer of bge-small: query, key, value, output, up, down.
-_WIDTHS = (_HIDDEN, _HIDDEN, _HIDDEN, _HIDDEN, _HIDDEN, _INNER, _HIDDEN)
-_GIGAFLOPS = _REPEATS * sum(2e-9 * _TOKENS * rows * columns for rows, columns in pairwise(_WIDTHS))
 
 
-def numpy_job() -> Job:
+class Products:
+    """A competitor's jobs with these products, of bge-small's sizes or of others: hidden size, and that between."""
+
+    def gemm_numpy(self, sizes: list[int]) -> Job:
+        """The encoder's matrix products, in numpy."""
+        return numpy_job(*sizes)
+
+    def gemm_onnxruntime(self, sizes: list[int]) -> Job:
+        """The encoder's matrix products, as a graph of nothing else."""
+        return onnxruntime_job(*sizes)
+
+
+def numpy_job(hidden: int = _HIDDEN, inner: int = _INNER) -> Job:
     """The products through numpy's BLAS."""
     source = np.random.default_rng(0)
-    weights = [source.random(shape, np.float32) - 0.5 for shape in pairwise(_WIDTHS)]
+    shapes = _shapes(hidden, inner)
+    weights = [source.random(shape, np.float32) - 0.5 for shape in shapes]
     inputs = [source.random((_TOKENS, weight.shape[0]), np.float32) for weight in weights]
     outputs = [np.empty((_TOKENS, weight.shape[1]), np.float32) for weight in weights]
 
@@ -31,32 +41,42 @@ def numpy_job() -> Job:
             for left, right, out in zip(inputs, weights, outputs, strict=True):
                 np.matmul(left, right, out=out)
 
-    return Job(run, {"gigaflops": _GIGAFLOPS})
+    return Job(run, {"gigaflops": _gigaflops(shapes)})
 
 
-def onnxruntime_job() -> Job:
+def onnxruntime_job(hidden: int = _HIDDEN, inner: int = _INNER) -> Job:
     """The products as a chain in ONNX Runtime, with weights that it may pack beforehand."""
     import onnxruntime
     from onnx import TensorProto, helper, numpy_helper
 
     source = np.random.default_rng(0)
+    shapes = _shapes(hidden, inner)
     nodes, weights = [], []
-    for index, shape in enumerate(pairwise(_WIDTHS)):
+    for index, shape in enumerate(shapes):
         weights.append(numpy_helper.from_array((source.random(shape, np.float32) - 0.5) / shape[0], f"w{index}"))
         nodes.append(helper.make_node("MatMul", [f"x{index}", f"w{index}"], [f"x{index + 1}"]))
     ends = [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, [_TOKENS, _HIDDEN]) for name in ("x0", f"x{len(nodes)}")
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, [_TOKENS, hidden]) for name in ("x0", f"x{len(nodes)}")
     ]
     graph = helper.make_graph(nodes, "products", ends[:1], ends[1:], weights)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    feeds = {"x0": source.random((_TOKENS, _HIDDEN), np.float32)}
+    feeds = {"x0": source.random((_TOKENS, hidden), np.float32)}
 
     def run() -> None:
         for _ in range(_REPEATS):
             session.run(None, feeds)
 
-    return Job(run, {"gigaflops": _GIGAFLOPS})
+    return Job(run, {"gigaflops": _gigaflops(shapes)})
+
+
+def _shapes(hidden: int, inner: int) -> list[tuple[int, int]]:
+    """One layer: query, key, value, output, up, down."""
+    return list(pairwise((hidden, hidden, hidden, hidden, hidden, inner, hidden)))
+
+
+def _gigaflops(shapes: list[tuple[int, int]]) -> float:
+    return _REPEATS * sum(2e-9 * _TOKENS * rows * columns for rows, columns in shapes)
 
 
 def encoder_gigaflops(tokens: list[int], folder: Path, pruned: bool = False) -> float:

@@ -5,11 +5,8 @@ from __future__ import annotations
 
 import json
 import sys
-import threading
 import time
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import memory
 import numpy as np
@@ -17,29 +14,6 @@ from graphs import Forms
 from texts import generate
 
 from bge_fast import FlagModel
-
-_INTERVAL = 0.005
-
-
-class Watch:
-    """The most private memory while it watches, looked at all the time."""
-
-    def __init__(self) -> None:
-        self.most = memory.private()
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._look)
-
-    def _look(self) -> None:
-        while not self._done.wait(_INTERVAL):
-            self.most = max(self.most, memory.private())
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._done.set()
-        self._thread.join()
 
 
 def main() -> None:
@@ -56,7 +30,7 @@ def measure(folder: Path, text: str, tokens: int) -> dict[str, float]:
     memory.forget_peak()
     resident = memory.resident()
     start = time.perf_counter()
-    with Watch() as watch:
+    with memory.Watch() as watch:
         model.encode(text)
     seconds = time.perf_counter() - start
     growth = {"private": watch.most - opened, "resident": memory.peak() - resident}

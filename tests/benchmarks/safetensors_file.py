@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,9 @@ def read(path: Path) -> dict[str, Array]:
 
 def write(path: Path, shapes: dict[str, tuple[int, ...]], make: Callable[[str, tuple[int, ...]], Array]) -> None:
     """A float32 file of arrays that are made one after the other."""
-    header, end = {}, 0
+    # transformers refuses a file that does not say this.
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    end = 0
     for name, shape in shapes.items():
         start, end = end, end + 4 * int(np.prod(shape))
         header[name] = {"dtype": "F32", "shape": list(shape), "data_offsets": [start, end]}

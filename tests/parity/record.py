@@ -6,7 +6,6 @@ Models that are absent are reported and left as they are; exemptions are rewritt
 from __future__ import annotations
 
 import importlib.metadata
-import inspect
 import json
 import platform
 import sys
@@ -14,43 +13,39 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from cases import CASES, LENGTHS, CaseCall, select_texts
+from cases import CASES, LENGTHS, M3_NAMES, RERANKER_NAMES, CaseCall, select_texts
 from checkpoints import find_checkpoint
 from FlagEmbedding import FlagModel
 from golden import DATA, FOLDER, FULL_LENGTH, Ids, cut, load_texts, pack_ids, pack_vectors
+from record_m3 import record_m3
+from record_reranker import record_reranker
+from record_signatures import signatures
 from stored import REASONS, StoredTokenizer
 
 BATCH_SIZE = 16
 PACKAGES = ("FlagEmbedding", "transformers", "tokenizers", "torch", "sentencepiece", "safetensors", "numpy")
-SIGNATURES = (
-    "__init__",
-    "encode",
-    "encode_queries",
-    "encode_corpus",
-    "encode_single_device",
-    "get_target_devices",
-    "get_detailed_instruct",
-    "stop_self_pool",
-)
 
 
 def main(wanted: list[str]) -> None:
     """Record the models named, or all."""
     FOLDER.mkdir(parents=True, exist_ok=True)
-    for name in wanted or list(CASES):
-        folder = find_checkpoint(name)
-        if folder is None:
+    for name in wanted or [*CASES, *M3_NAMES, *RERANKER_NAMES]:
+        folder = find_checkpoint(name) if name not in M3_NAMES else None
+        if name in M3_NAMES:
+            size = record_m3(name)
+        elif folder is None:
             print(f"{name}: absent, not recorded")
             continue
-        record_model(name, folder)
-        print(f"{name}: {(FOLDER / f'{name}.npz').stat().st_size} bytes", flush=True)
-    write_json(DATA / "flagmodel_signatures.json", record_signatures())
+        else:
+            size = record_reranker(name, folder) if name in RERANKER_NAMES else record_model(name, folder)
+        print(f"{name}: {size} bytes", flush=True)
+    write_json(DATA / "flagembedding_signatures.json", signatures())
     versions = {package: importlib.metadata.version(package) for package in PACKAGES}
     write_json(FOLDER / "versions.json", {"python": platform.python_version(), **versions})
 
 
-def record_model(name: str, folder: Path) -> None:
-    """Write `<name>.npz`, `<name>.json` and the model's part of `exemptions.json`."""
+def record_model(name: str, folder: Path) -> int:
+    """Write `<name>.npz`, `<name>.json` and the model's part of `exemptions.json`; returns the bytes of the first."""
     texts = load_texts()
     labels = select_texts(list(texts))
     tokenizer = open_model(folder, {}).tokenizer
@@ -76,6 +71,7 @@ def record_model(name: str, folder: Path) -> None:
     meta = {"lengths": LENGTHS, "cases": cases, "labels": labels}
     write_json(FOLDER / f"{name}.json", meta)
     write_exemptions(name, exempt, case_exempt)
+    return (FOLDER / f"{name}.npz").stat().st_size
 
 
 def open_model(folder: Path, options: dict[str, Any]) -> FlagModel:
@@ -129,23 +125,6 @@ def write_exemptions(name: str, exempt: dict[str, str], case_exempt: dict[str, d
     known["cases"][name] = case_exempt
     lengths = {str(length): "length-below-specials" for length in LENGTHS if length < 2}
     write_json(path, {"reasons": REASONS, "lengths": lengths, "texts": known["texts"], "cases": known["cases"]})
-
-
-def record_signatures() -> dict[str, list[dict[str, Any]]]:
-    """Names, kinds and defaults of every parameter, in order."""
-    signatures = {}
-    for method in SIGNATURES:
-        parameters = inspect.signature(getattr(FlagModel, method)).parameters.values()
-        signatures[method] = [describe(parameter) for parameter in parameters]
-    return signatures
-
-
-def describe(parameter: inspect.Parameter) -> dict[str, Any]:
-    """One parameter; without a default the key is absent."""
-    described: dict[str, Any] = {"name": parameter.name, "kind": parameter.kind.name}
-    if parameter.default is not inspect.Parameter.empty:
-        described["default"] = parameter.default
-    return described
 
 
 def write_json(path: Path, value: object) -> None:

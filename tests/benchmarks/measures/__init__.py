@@ -20,6 +20,11 @@ class Plan:
     long_layers: int
     long_tokens: int
     long_compared: int
+    m3_layers: int
+    m3_rounds: int
+    rerank_layers: int
+    rerank_rounds: int
+    colbert_texts: int
     calls_per_thread: int
     cranfield: Path
 

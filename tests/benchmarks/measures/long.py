@@ -6,8 +6,9 @@ from __future__ import annotations
 import json
 import subprocess
 
-import xlmr_large
+import random_xlmr
 from fleet import HERE, OURS, Fleet, environment
+from random_xlmr import Shape
 from report import Result, Target
 
 from measures import Plan
@@ -17,7 +18,7 @@ _DIFFERENCE = 1e-5
 
 
 def measure(fleet: Fleet, plan: Plan) -> Result:
-    folder = xlmr_large.make(fleet.logs / f"xlmr-large-{plan.long_layers}", plan.long_layers)
+    folder = random_xlmr.make(fleet.logs / f"xlmr-large-{plan.long_layers}", Shape(plan.long_layers))
     command = [OURS.python, HERE / "long_text.py", folder, plan.long_tokens, plan.long_compared]
     process = subprocess.run(
         [str(part) for part in command], env=environment(), capture_output=True, text=True, check=False

@@ -1,0 +1,69 @@
+"""Rerankers: each scores pairs of a query and a passage, given as one list of two a pair."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from competitors import Competitor
+from jobs import Job
+
+
+class Reranker(Competitor):
+    """A library's reranker."""
+
+    def score(self, pairs: list[list[str]]) -> Any:
+        """A logit a pair."""
+        raise NotImplementedError
+
+    def pairs(self, pairs: list[list[str]]) -> Job:
+        """All pairs in one call."""
+        return Job(lambda: self.score(pairs))
+
+
+class Ours(Reranker):
+    """bge-fast."""
+
+    packages = ("bge-fast", "numpy")
+
+    def __init__(self, folder: Path) -> None:
+        from bge_fast import FlagReranker
+
+        self.model = FlagReranker(str(folder), devices="cpu")
+
+    def score(self, pairs: list[list[str]]) -> Any:
+        return self.model.compute_score(pairs)
+
+    def facts(self) -> dict[str, str]:
+        info = self.model.info()
+        facts = {"ONNX Runtime": info["runtime_version"], "opened": info["source"], "threads": str(info["threads"])}
+        return {**super().facts(), **facts}
+
+
+class FlagEmbedding(Reranker):
+    """FlagEmbedding."""
+
+    packages = ("FlagEmbedding", "transformers", "torch")
+
+    def __init__(self, folder: Path) -> None:
+        from FlagEmbedding import FlagReranker
+
+        self.model = FlagReranker(str(folder), use_fp16=False, devices="cpu")
+
+    def score(self, pairs: list[list[str]]) -> Any:
+        return self.model.compute_score(pairs)
+
+
+class CrossEncoder(Reranker):
+    """sentence-transformers, torch."""
+
+    packages = ("sentence-transformers", "transformers", "torch")
+
+    def __init__(self, folder: Path) -> None:
+        from sentence_transformers import CrossEncoder
+        from torch.nn import Identity
+
+        self.model = CrossEncoder(str(folder), device="cpu", activation_fn=Identity())
+
+    def score(self, pairs: list[list[str]]) -> Any:
+        return self.model.predict(pairs)

@@ -1,0 +1,35 @@
+"""Record golden values of FlagReranker; called by `record.py`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from cases import RERANKER_CASES, select_pairs
+from golden import load_texts, pack_vectors
+from golden_reranker import FOLDER
+from record_m3 import places, without
+from reference_reranker import ReferenceReranker
+from threads import one_thread
+
+
+def record_reranker(name: str, folder: Path) -> int:
+    """Write `<name>.npz` and `<name>.json`; returns the bytes written."""
+    texts = load_texts()
+    labels = list(texts)
+    arrays: dict[str, np.ndarray[Any, Any]] = {}
+    for call in RERANKER_CASES:
+        chosen = select_pairs(labels)[call.pairs]
+        model = ReferenceReranker(folder, **call.options)
+        with one_thread():
+            scores = model.compute_score([(texts[one], texts[other]) for one, other in chosen], **call.arguments)
+        kept = [(pair, score) for pair, score in zip(chosen, scores, strict=True) if score is not None]
+        arrays[f"{call.name}-pairs"] = places(labels, [pair for pair, _ in kept])
+        arrays[call.name] = pack_vectors([score for _, score in kept])
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(FOLDER / f"{name}.npz", **arrays)
+    meta = {"labels": labels, "cases": [without(call, "pairs") for call in RERANKER_CASES]}
+    (FOLDER / f"{name}.json").write_text(json.dumps(meta, indent=1) + "\n", encoding="utf-8")
+    return (FOLDER / f"{name}.npz").stat().st_size
