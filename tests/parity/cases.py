@@ -156,7 +156,7 @@ RERANKER_CASES = (
     ScoreCall("passage-instruction", {"passage_instruction_for_rerank": "", "passage_instruction_format": "[{}] {}"}),
 )
 
-LONG_LABELS = ("letter-10000", "ideograph-10000", "mask-600", "pad-700", "prose-650-words", "joined-19")
+LONG_LABELS = ("letter-10000", "ideograph-10000", "mask-600", "dot-10000", "prose-650-words", "joined-19")
 SHORT_LABELS = ("empty", "space", "nul", "one-lower", "typed-sep", "typed-end", "typed-pad-angle", "prose-4-words")
 NEXT, FIRST = 7, 3
 

@@ -30,18 +30,21 @@ def main(wanted: list[str]) -> None:
     """Record the models named, or all."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     for name in wanted or [*CASES, *M3_NAMES, *RERANKER_NAMES]:
-        folder = find_checkpoint(name) if name not in M3_NAMES else None
-        if name in M3_NAMES:
-            size = record_m3(name)
-        elif folder is None:
-            print(f"{name}: absent, not recorded")
-            continue
-        else:
-            size = record_reranker(name, folder) if name in RERANKER_NAMES else record_model(name, folder)
-        print(f"{name}: {size} bytes", flush=True)
+        size = record(name)
+        print(f"{name}: absent, not recorded" if size is None else f"{name}: {size} bytes", flush=True)
     write_json(DATA / "flagembedding_signatures.json", signatures())
     versions = {package: importlib.metadata.version(package) for package in PACKAGES}
     write_json(FOLDER / "versions.json", {"python": platform.python_version(), **versions})
+
+
+def record(name: str) -> int | None:
+    """Record one model; returns the bytes written, None where its checkpoint is absent."""
+    if name in M3_NAMES:
+        return record_m3(name)
+    folder = find_checkpoint(name)
+    if folder is None:
+        return None
+    return record_reranker(name, folder) if name in RERANKER_NAMES else record_model(name, folder)
 
 
 def record_model(name: str, folder: Path) -> int:

@@ -14,6 +14,9 @@ from record_m3 import places, without
 from reference_reranker import ReferenceReranker
 from threads import one_thread
 
+# 500 tokens alike at one position: FlagEmbedding's own fp32 is 5e-5 from fp64 there, and may be as much on another CPU.
+LEFT_OUT = "pad-700"
+
 
 def record_reranker(name: str, folder: Path) -> int:
     """Write `<name>.npz` and `<name>.json`; returns the bytes written."""
@@ -21,7 +24,7 @@ def record_reranker(name: str, folder: Path) -> int:
     labels = list(texts)
     arrays: dict[str, np.ndarray[Any, Any]] = {}
     for call in RERANKER_CASES:
-        chosen = select_pairs(labels)[call.pairs]
+        chosen = [pair for pair in select_pairs(labels)[call.pairs] if LEFT_OUT not in pair]
         model = ReferenceReranker(folder, **call.options)
         with one_thread():
             scores = model.compute_score([(texts[one], texts[other]) for one, other in chosen], **call.arguments)
