@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -79,12 +80,16 @@ def _share(seconds: list[float], parts: list[list[float]]) -> float:
     return median(after / whole for whole, (_, _, after, _) in zip(seconds, parts, strict=True))
 
 
-def _compare_dicts(result: Result, fleet: Fleet, ours: Worker, folder: Any) -> None:
+def _compare_dicts(result: Result, fleet: Fleet, ours: Worker, folder: Path) -> None:
     """The same token weights turned into dicts here and there."""
     if not _DICTS.python.is_file():
         result.notes.append("Dicts: skipped, FlagEmbedding is not installed (make bench-peers).")
         return
-    theirs = fleet.fresh(_DICTS, folder)
+    try:
+        theirs = fleet.fresh(_DICTS, folder)
+    except RuntimeError as error:
+        result.notes.append(f"Dicts: skipped, {error}")
+        return
     try:
         for label, tokens in _token_weights().items():
             tables = [worker.prepare("dicts", tokens)["dicts"] for worker in (ours, theirs)]

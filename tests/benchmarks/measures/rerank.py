@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from statistics import median
 
 import cranfield
@@ -66,7 +67,7 @@ def measure(fleet: Fleet, plan: Plan) -> Result:
 def _start(
     fleet: Fleet,
     entry: Entry,
-    folder: object,
+    folder: Path,
     pairs: list[list[str]],
     workers: dict[Entry, Worker],
     absent: dict[str, str],
