@@ -21,7 +21,7 @@ impl Checkpoint {
     /// Those of [`Weights::open`] and [`graph::assemble`].
     pub fn open(files: &[WeightFile], encoder: Encoder, outputs: Outputs) -> Result<Self> {
         let checkpoint = Self { encoder, weights: Arc::new(Weights::open(files)?) };
-        checkpoint.assemble(Variant { outputs, mask: true })?;
+        checkpoint.assemble(Variant::of(outputs, true))?;
         Ok(checkpoint)
     }
 

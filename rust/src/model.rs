@@ -9,6 +9,8 @@ use crate::tokenizer::{Tokenizer, Tokens};
 use crate::work::{Outcome, RunError, Watcher, Work};
 use crate::{Error, Result};
 
+/// Tokens from which on a text takes the form that saves memory.
+const LONG: usize = 2048;
 /// Texts tokenized and sorted together: bounds the memory for ids, whatever the number of texts.
 pub(crate) const WINDOW: usize = 4096;
 
@@ -88,11 +90,11 @@ impl Model {
         let mut batches = plan(&lengths, TOKEN_BUDGET, batch_size);
         let place = self.sessions.for_batches(batches.len())?;
         // Two forms of attention: with a mask for padded batches, without one for the rest.
-        if batches.iter().any(|batch| batch.padded) && place.session(Variant { outputs, mask: true })?.is_none() {
+        if batches.iter().any(|batch| batch.padded) && place.session(Variant::of(outputs, true))?.is_none() {
             batches = split_by_length(&batches, &lengths);
         }
         let run = |batch: &Batch| {
-            let variant = Variant { outputs, mask: batch.padded };
+            let variant = Variant { outputs, mask: batch.padded, halves: batch.length >= LONG };
             let session = place.session(variant)?.ok_or_else(replaced)?;
             let inputs = Inputs::new(batch, tokens, session.encoding().pad_id);
             let result = session.run(&inputs, outputs, |arrays| read(&inputs, arrays))?;

@@ -70,7 +70,7 @@ pub enum Source {
 impl Source {
     fn form(&self, variant: Variant) -> Variant {
         match self {
-            Self::File(_) => Variant { outputs: Outputs::NONE, mask: true },
+            Self::File(_) => Variant::of(Outputs::NONE, true),
             Self::Checkpoint(_) => variant,
         }
     }

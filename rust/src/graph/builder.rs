@@ -23,6 +23,7 @@ pub(super) struct Builder<'a> {
     graph: GraphProto,
     tensors: Vec<(String, Tensor)>,
     known: HashSet<String>,
+    part: String,
 }
 
 impl<'a> Builder<'a> {
@@ -30,7 +31,7 @@ impl<'a> Builder<'a> {
         let graph = GraphProto { name: "encoder".into(), ..GraphProto::default() };
         let prefix = weights.encoder_prefix()?;
         let folder = common_folder(weights.files());
-        Ok(Self { weights, prefix, folder, graph, tensors: Vec::new(), known: HashSet::new() })
+        Ok(Self { weights, prefix, folder, graph, tensors: Vec::new(), known: HashSet::new(), part: String::new() })
     }
 
     /// Rows of the table `name.weight`, taken by id. A table of 16-bit numbers stays as it is; only its rows are widened.
@@ -130,6 +131,25 @@ impl<'a> Builder<'a> {
         self.node_of("", operator, inputs, output, attributes)
     }
 
+    /// From here on the names of values end with `part`.
+    pub(super) fn in_part(&mut self, part: &str) {
+        part.clone_into(&mut self.part);
+    }
+
+    /// The two halves of a layer's tokens.
+    pub(super) fn split(&mut self, values: &str, layer: usize) -> [String; 2] {
+        let halves = [0, 1].map(|half| format!("encoder.layer.{layer}.attention.{half}"));
+        self.graph.node.push(NodeProto {
+            input: vec![values.to_owned()],
+            output: halves.to_vec(),
+            name: format!("encoder.layer.{layer}.split"),
+            op_type: "Split".into(),
+            attribute: vec![Attribute::Int("axis", 1).into(), Attribute::Int("num_outputs", 2).into()],
+            domain: String::new(),
+        });
+        halves
+    }
+
     pub(super) fn node_of(
         &mut self,
         domain: &str,
@@ -138,15 +158,16 @@ impl<'a> Builder<'a> {
         output: &str,
         attributes: &[Attribute],
     ) -> String {
+        let output = format!("{output}{}", self.part);
         self.graph.node.push(NodeProto {
             input: inputs.iter().map(|&input| input.to_owned()).collect(),
-            output: vec![output.to_owned()],
-            name: output.to_owned(),
+            output: vec![output.clone()],
+            name: output.clone(),
             op_type: operator.into(),
             attribute: attributes.iter().map(|&attribute| attribute.into()).collect(),
             domain: domain.into(),
         });
-        output.to_owned()
+        output
     }
 
     pub(super) fn output(&mut self, name: &str, dims: &[&str]) {

@@ -43,9 +43,16 @@ impl Checkpoint {
     }
 
     /// One form of the graph: a serialized ONNX model, and the folder its external data is relative to.
-    fn graph<'py>(&self, py: Python<'py>, outputs: &str, mask: bool) -> PyResult<(Bound<'py, PyBytes>, PathBuf)> {
+    #[pyo3(signature = (outputs, mask, halves=false))]
+    fn graph<'py>(
+        &self,
+        py: Python<'py>,
+        outputs: &str,
+        mask: bool,
+        halves: bool,
+    ) -> PyResult<(Bound<'py, PyBytes>, PathBuf)> {
         let outputs = outputs.parse().map_err(|error| to_python(py, error))?;
-        let assembled = detached(py, || self.0.assemble(Variant { outputs, mask }))?;
+        let assembled = detached(py, || self.0.assemble(Variant { outputs, mask, halves }))?;
         Ok((PyBytes::new(py, &assembled.proto), assembled.folder))
     }
 

@@ -73,7 +73,7 @@ impl Model {
                 .ok_or_else(|| Error::RuntimeNotFound("no ONNX Runtime library was loaded".into()))?;
             let tokenizer = crate::tokenizer::Tokenizer::open(&folder)?;
             let encoding = Encoding { architecture, pad_id };
-            let sessions = Sessions::open(runtime, source, device, encoding, Variant { outputs, mask: false })?;
+            let sessions = Sessions::open(runtime, source, device, encoding, Variant::of(outputs, false))?;
             Ok(Self(crate::Model::new(tokenizer, sessions, dimension)))
         })
     }
