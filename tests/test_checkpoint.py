@@ -1,5 +1,6 @@
 """A checkpoint opened as it is gives its export's numbers, in every form of its graph, and leaves no trace."""
 
+import json
 import os
 import pickle
 import shutil
@@ -10,11 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 from conftest import SOURCES, checkpoint, edit_json
 from malformed import WEIGHTS, WORDS, change_tensors, pickled, read_safetensors, safetensors, turn_into_shards
 
-from bge_fast import FlagModel
+from bge_fast import FlagModel, _core
+from bge_fast.checkpoint import encoder_sizes
 from bge_fast.errors import ModelFormatError, ModelNotFoundError
 
 LINES = "wing in slipstream flow boundary layer heat transfer 机翼 Flügel données тело".split()
@@ -237,3 +240,20 @@ def test_nothing_is_written_anywhere(own_checkpoint, tmp_path):
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
     assert listing() == before
+
+
+def test_long_texts_give_the_same_bits_in_halves(tiny_xlmr):
+    """Of a text this long no tiny model has positions, so both forms of the graph are run as they are."""
+    config = json.loads((tiny_xlmr / "config.json").read_text())
+    checkpoint = _core.Checkpoint([str(tiny_xlmr / WEIGHTS)], encoder_sizes("tiny", config))
+    ids = np.random.default_rng(0).integers(5, 900, (1, 101))
+    inputs = {"input_ids": ids, "position_ids": np.arange(2, 103)[None]}
+    for outputs in ("cls", "hidden_states"):
+        whole, halves = (_run(*checkpoint.graph(outputs, False, in_halves), inputs) for in_halves in (False, True))
+        assert np.array_equal(whole, halves)
+
+
+def _run(graph: bytes, folder: Path, inputs: dict[str, np.ndarray]) -> np.ndarray:
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
+    return onnxruntime.InferenceSession(graph, options).run(None, inputs)[0]
