@@ -5,7 +5,7 @@ from typing import Any
 from bge_fast.devices import parse_devices
 from bge_fast.engine import EngineOptions
 from bge_fast.errors import warn
-from bge_fast.inputs import instruction_template, one_of, whole_number, with_instruction
+from bge_fast.inputs import instruction_template, one_of, whole_number
 from bge_fast.model import Model
 
 # FlagEmbedding hands these to its tokenizer; they never change a number.
@@ -33,11 +33,6 @@ class AbsEmbedder(Model):
     query_instruction_format: str
     truncate_dim: int | None
     on_truncate: str
-
-    @staticmethod
-    def get_detailed_instruct(instruction_format: str, instruction: str, sentence: str) -> str:
-        """Return the sentence with the instruction before it, by the format."""
-        return with_instruction([sentence], instruction, instruction_format)[0]
 
     def info(self) -> dict[str, Any]:
         """Facts about the opened model: files, device, execution provider of the live session, library, limits."""

@@ -8,7 +8,7 @@ from typing import Any, Self
 from bge_fast.devices import parse_devices
 from bge_fast.engine import Engine, EngineOptions
 from bge_fast.errors import warn
-from bge_fast.inputs import whole_number
+from bge_fast.inputs import whole_number, with_instruction
 
 _warned_keywords: set[str] = set()
 _DEFAULT_LENGTH = 512
@@ -87,6 +87,11 @@ class Model:
     def get_target_devices(devices: Any) -> list[str]:
         """Return the devices that ``devices`` names, as strings; the CPU where the choice is left open."""
         return [str(parse_devices(devices) or "cpu")]
+
+    @staticmethod
+    def get_detailed_instruct(instruction_format: str, instruction: str, sentence: str) -> str:
+        """Return the sentence with the instruction before it, by the format."""
+        return with_instruction([sentence], instruction, instruction_format)[0]
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.model_name_or_path!r})"

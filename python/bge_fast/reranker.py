@@ -171,11 +171,6 @@ class FlagReranker(AbsReranker):
         passages = with_instruction(passages, self.passage_instruction_for_rerank, self.passage_instruction_format)
         return [[query, passage] for query, passage in zip(queries, passages, strict=True)]
 
-    @staticmethod
-    def get_detailed_instruct(instruction_format: str, instruction: str, sentence: str) -> str:
-        """Return the sentence with the instruction before it, by the format."""
-        return with_instruction([sentence], instruction, instruction_format)[0]
-
     def _score(self, pairs: list[list[str]], limits: dict[str, int], normalize: bool, show: bool | None) -> list[float]:
         with progress_bar(len(pairs), show) as progress:
             queries, passages = [pair[0] for pair in pairs], [pair[1] for pair in pairs]

@@ -95,7 +95,12 @@ impl Model {
         }
         let run = |batch: &Batch| {
             let variant = Variant { outputs, mask: batch.padded, halves: batch.length >= LONG };
-            let session = place.session(variant)?.ok_or_else(replaced)?;
+            let session = match place.session(variant)? {
+                // Halves only save memory: where they cannot be opened any more, what is open gives the same.
+                None if variant.halves => place.session(Variant { halves: false, ..variant })?,
+                found => found,
+            };
+            let session = session.ok_or_else(replaced)?;
             let inputs = Inputs::new(batch, tokens, session.encoding().pad_id);
             let result = session.run(&inputs, outputs, |arrays| read(&inputs, arrays))?;
             result.map_err(|row| RunError::NotFinite { row: batch.rows[row] })
