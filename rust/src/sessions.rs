@@ -168,10 +168,11 @@ impl Sessions {
         }
     }
 
-    /// What was repacked is not read again; with `low_memory` everything is.
-    fn release_pages(&self) {
-        if let (Some(shared), Device::Cpu { low_memory: false, .. }) = (&self.shared, self.device) {
-            shared.weights().release();
+    /// Does `open`. What it repacks is not read again; with `low_memory` everything is.
+    fn let_go_behind<R>(&self, open: impl FnOnce() -> R) -> R {
+        match (&self.shared, self.device) {
+            (Some(shared), Device::Cpu { low_memory: false, .. }) => shared.weights().let_go_behind(open),
+            _ => open(),
         }
     }
 
@@ -209,8 +210,8 @@ impl Place<'_> {
         if sessions.unchanged() {
             let graph = sessions.graph(variant)?;
             let (placement, gate) = (group.placement, Arc::clone(&group.gate));
-            let session = Session::open(sessions.runtime, &graph, placement, sessions.encoding, gate)?;
-            sessions.release_pages();
+            let start = || Session::open(sessions.runtime, &graph, placement, sessions.encoding, gate);
+            let session = sessions.let_go_behind(start)?;
             if sessions.unchanged() {
                 return Ok(Some(Arc::clone(open.entry(variant).or_insert(Arc::new(session)))));
             }

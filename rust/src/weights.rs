@@ -1,27 +1,30 @@
 //! The tensors of a checkpoint, mapped where they lie and never copied.
 //!
 //! A file is trusted in nothing: header, directory and pickle are read with bounds, and each tensor lies inside its file.
-//! What a reader cannot exclude is that another process cuts a mapped file short; hub caches never change a file in place.
 
+mod mapped;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a panic fails the test")]
 mod tests;
 
 use std::collections::BTreeMap;
-use std::fs::{File, Metadata};
-use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
 
-use memmap2::{Mmap, UncheckedAdvice};
-
+use self::mapped::MappedFile;
+pub use self::mapped::WeightFile;
 use crate::error::{Error, Result};
-use crate::stamp::Stamp;
 pub use crate::stored::Dtype;
 use crate::stored::{MAX_RANK, MAX_TENSORS, Stored, shown};
 use crate::{safetensors_file, torch_file};
 
 /// What the names of an encoder's tensors start with: saved alone, or inside a model with a head.
 const PREFIXES: [&str; 3] = ["", "bert.", "roberta."];
+
+/// As often, pages that were read are let go of: a few dozen MB are read meanwhile.
+const RELEASE_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Where one tensor lies.
 #[derive(Debug, Clone)]
@@ -60,29 +63,10 @@ impl Entry {
     }
 }
 
-/// A weight file to open.
-#[derive(Debug, Clone)]
-pub struct WeightFile {
-    /// What messages call it. In a hub's cache the real file is named by its hash.
-    pub name: String,
-    /// Its real path.
-    pub path: PathBuf,
-    /// Put before the names of its tensors; of a head's own file, which calls them `weight` and `bias`.
-    pub prefix: &'static str,
-}
-
-/// A weight file as it was when it was opened.
-#[derive(Debug)]
-struct Mapped {
-    file: WeightFile,
-    map: Mmap,
-    stamp: Stamp,
-}
-
 /// The tensors of one file or of all shards of a checkpoint.
 #[derive(Debug)]
 pub struct Weights {
-    files: Vec<Mapped>,
+    files: Vec<MappedFile>,
     tensors: BTreeMap<String, Entry>,
 }
 
@@ -95,8 +79,8 @@ impl Weights {
     pub fn open(files: &[WeightFile]) -> Result<Self> {
         let mut weights = Self { files: Vec::with_capacity(files.len()), tensors: BTreeMap::new() };
         for file in files {
-            let mapped = map(file)?;
-            let stored = read(&file.name, &mapped.map)?;
+            let mapped = MappedFile::open(file)?;
+            let stored = read(&file.name, mapped.bytes())?;
             weights.files.push(mapped);
             for tensor in stored {
                 weights.add(Stored { name: format!("{}{}", file.prefix, tensor.name), ..tensor })?;
@@ -165,7 +149,7 @@ impl Weights {
     pub fn bytes(&self, tensor: &Tensor) -> &[u8] {
         let bytes = || {
             let (start, length) = (usize::try_from(tensor.offset).ok()?, usize::try_from(tensor.length).ok()?);
-            self.files.get(tensor.file)?.map.get(start..start.checked_add(length)?)
+            self.files.get(tensor.file)?.bytes().get(start..start.checked_add(length)?)
         };
         bytes().unwrap_or_default()
     }
@@ -173,16 +157,29 @@ impl Weights {
     /// Whether every path still leads to the file that was mapped, unchanged.
     #[must_use]
     pub fn unchanged(&self) -> bool {
-        self.files.iter().all(|mapped| Stamp::at(&mapped.file.path) == Some(mapped.stamp))
+        self.files.iter().all(MappedFile::unchanged)
     }
 
-    /// Lets go of the pages that were read so far. They come back from the file where they are read again.
-    #[expect(unsafe_code, reason = "nobody writes to the maps, so that nothing is lost with their pages")]
-    pub fn release(&self) {
-        for mapped in &self.files {
-            // Only advice: where it is not taken the pages stay.
-            let _ = unsafe { mapped.map.unchecked_advise(UncheckedAdvice::DontNeed) };
-        }
+    /// Does `work`, which reads these weights and does not need them again, and lets go of their pages all the while, so that
+    /// they are not resident beside what is made of them. Pages come back from the file where they are read again.
+    pub fn let_go_behind<R>(&self, work: impl FnOnce() -> R) -> R {
+        let (working, done) = mpsc::channel::<()>();
+        let follow = move || {
+            while done.recv_timeout(RELEASE_INTERVAL) == Err(RecvTimeoutError::Timeout) {
+                self.release();
+            }
+            self.release();
+        };
+        thread::scope(move |scope| {
+            // A process that may start no more threads only needs more memory for a while.
+            let _ = thread::Builder::new().name("bge-fast-pages".into()).spawn_scoped(scope, follow);
+            let _working = working;
+            work()
+        })
+    }
+
+    fn release(&self) {
+        self.files.iter().for_each(MappedFile::release);
     }
 
     /// Takes in a tensor of the last file.
@@ -233,45 +230,6 @@ impl Weights {
             format!("there are {} tensors: {}, …", self.tensors.len(), names.join(", "))
         }
     }
-}
-
-/// Maps a regular file. Its kind is told before it is opened, which would wait at a FIFO, and once more after.
-fn map(weight_file: &WeightFile) -> Result<Mapped> {
-    let WeightFile { name, path, .. } = weight_file;
-    let failed = |error: std::io::Error| match error.kind() {
-        ErrorKind::NotFound | ErrorKind::NotADirectory if path.is_symlink() => {
-            Error::ModelNotFound(format!("{} is a link to nothing", path.display()))
-        }
-        ErrorKind::NotFound | ErrorKind::NotADirectory => {
-            Error::ModelNotFound(format!("there is no file {}", path.display()))
-        }
-        _ => Error::ModelFormat(format!("{} cannot be read: {error}", path.display())),
-    };
-    check_regular(name, path, &path.metadata().map_err(failed)?)?;
-    let file = File::open(path).map_err(failed)?;
-    let metadata = file.metadata().map_err(failed)?;
-    check_regular(name, path, &metadata)?;
-    if metadata.len() == 0 {
-        return Err(Error::ModelFormat(format!("{name} is empty. Download it or save it again")));
-    }
-    #[expect(unsafe_code, reason = "a mapped file may be changed by others; its numbers are only ever read as numbers")]
-    let map = unsafe { Mmap::map(&file) }.map_err(failed)?;
-    Ok(Mapped { file: weight_file.clone(), map, stamp: Stamp::of(&metadata) })
-}
-
-fn check_regular(name: &str, path: &Path, metadata: &Metadata) -> Result<()> {
-    use std::os::unix::fs::FileTypeExt;
-    let kind = metadata.file_type();
-    let kind = match () {
-        () if kind.is_file() => return Ok(()),
-        () if kind.is_dir() => "a directory",
-        () if kind.is_fifo() => "a FIFO",
-        () if kind.is_socket() => "a socket",
-        () if kind.is_block_device() || kind.is_char_device() => "a device",
-        () => "something else",
-    };
-    let path = path.display();
-    Err(Error::ModelFormat(format!("{name} is {kind}, and weights must be in a regular file: {path}")))
 }
 
 /// The tensors of the file `name`, of the kind that its bytes tell.

@@ -20,7 +20,7 @@ from measures.m3 import OURS_M3
 LITE = Entry("bge-m3-lite", "m3_competitors.Lite", ".venv-peers")
 _TEXTS = 64
 _QUERIES = 8
-_QUERY_ROUNDS_A_ROUND = 3
+_QUERY_ROUNDS_A_ROUND = 8
 _CHECKED = 4
 _TOKENS = 512
 _LONG = 8192
