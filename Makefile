@@ -114,7 +114,7 @@ bench-peers: .venv-parity/.installed ## install the packages that `make bench` c
 	$(UV) venv --quiet --allow-existing --python .venv/bin/python .venv-peers
 	$(UV) pip install --quiet --python .venv-peers -r tests/benchmarks/peers.txt
 
-bench: .venv/.installed models ## the benchmarks, beside other packages where they are installed; about 25 minutes
+bench: .venv/.installed models ## the benchmarks, beside other packages where they are installed; about 30 minutes
 	.venv/bin/python tests/benchmarks/bench.py $(BENCH)
 
 dist: .venv/bin/uv ## wheel and sdist, in dist

@@ -192,6 +192,21 @@ def test_what_was_opened_before_the_files_went_stays_in_use(own_checkpoint, bert
     assert largest_difference(model.encode(BULK), bert.encode(BULK)) <= 1e-6
 
 
+def test_a_long_text_after_the_files_went_takes_the_form_that_is_open(own_checkpoint):
+    tensors = read_safetensors(own_checkpoint / WEIGHTS)
+    positions = next(key for key in tensors if key.endswith("position_embeddings.weight"))
+    tensors[positions] = np.vstack([tensors[positions]] * 8)
+    (own_checkpoint / WEIGHTS).write_bytes(safetensors(tensors))
+    edit_json(own_checkpoint / "config.json", max_position_embeddings=len(tensors[positions]))
+    edit_json(own_checkpoint / "tokenizer_config.json", model_max_length=len(tensors[positions]))
+    long = ["bees dance " * 1500]
+    reads_files, goes_on = (opened(own_checkpoint, passage_max_length=4096) for _ in range(2))
+    assert len(goes_on.tokenizer(long[0], max_length=4096)["input_ids"]) >= 2048
+    expected = reads_files.encode(long)
+    shutil.rmtree(own_checkpoint)
+    assert np.array_equal(goes_on.encode(long), expected)
+
+
 def test_a_pickled_model_looks_at_the_files_again(own_checkpoint):
     model = opened(own_checkpoint)
     assert np.array_equal(pickle.loads(pickle.dumps(model)).encode(SINGLE), model.encode(SINGLE))
