@@ -202,6 +202,6 @@ def test_maxsim_is_the_colbert_score(vectors, m3):
 def test_long_queries_are_compared_in_parts():
     random = np.random.default_rng(3)
     query, passage = (random.standard_normal((count, 8), np.float32) for count in (2500, 900))
-    one, other = ColbertBatch.of([query], 8), ColbertBatch.of([passage], 8)
+    one, other = (ColbertBatch.of(np.array([0, len(rows)]), rows, 8) for rows in (query, passage))
     wanted = (query.astype(np.float64) @ passage.T.astype(np.float64)).max(axis=1).mean()
     assert one.maxsim(other)[0, 0] == pytest.approx(wanted, abs=1e-5)

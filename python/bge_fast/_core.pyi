@@ -1,6 +1,6 @@
 from collections.abc import Mapping
 from pathlib import Path
-from typing import final
+from typing import Literal, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,12 +84,12 @@ class Model:
         refuse_long: bool,
         dense: bool,
         sparse: list[int] | None,
-        colbert: bool,
+        colbert: Literal["separate", "joined"] | None,
         progress: Progress,
     ) -> tuple[
         NDArray[np.float32] | None,
         tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.float32]] | None,
-        list[NDArray[np.float32]] | None,
+        list[NDArray[np.float32]] | tuple[NDArray[np.int64], NDArray[np.float32]] | None,
         int,
     ]: ...
     def score(

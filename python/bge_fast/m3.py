@@ -7,7 +7,7 @@ from bge_fast.base import CALL_KEYWORDS_WITHOUT_EFFECT, refuse_unknown_keywords
 from bge_fast.embedder import pooling_output
 from bge_fast.inputs import to_texts, with_instruction
 from bge_fast.m3_scores import M3Scores
-from bge_fast.results import ColbertBatch, M3Vectors
+from bge_fast.results import M3Vectors
 
 
 class BGEM3FlagModel(M3Scores):
@@ -227,11 +227,7 @@ class BGEM3FlagModel(M3Scores):
         length = self.query_max_length if query and max_length is None else max_length
         listed = with_instruction(to_texts(texts)[0], **options)
         modes = self._modes(dense, sparse, colbert)
-        matrix, weights, rows = self._vectors(listed, batch_size, length, modes, show_progress_bar)
-        if rows is None:
-            return M3Vectors(matrix, weights, None)
-        width = self._open().heads["colbert_linear"]
-        return M3Vectors(matrix, weights, ColbertBatch.of(rows, min(width, self.truncate_dim or width)))
+        return M3Vectors(*self._vectors(listed, batch_size, length, modes, show_progress_bar, joined=True))
 
     def encode_single_device(
         self,
@@ -277,9 +273,10 @@ class BGEM3FlagModel(M3Scores):
         max_length: int | None,
         modes: tuple[bool, bool, bool],
         show_progress_bar: bool | None,
+        joined: bool = False,
     ) -> tuple[Any, Any, Any]:
         """As `_encode`; warns about texts that were cut where the model is to."""
-        *vectors, truncated = self._encode(texts, batch_size, max_length, modes, show_progress_bar)
+        *vectors, truncated = self._encode(texts, batch_size, max_length, modes, show_progress_bar, joined)
         if truncated:
             length = self.passage_max_length if max_length is None else max_length
             self._warn_about_truncation(truncated, len(texts), self._usable_length("max_length", length))

@@ -13,7 +13,7 @@ from bge_fast.base import CALL_KEYWORDS_WITHOUT_EFFECT, AbsEmbedder, refuse_unkn
 from bge_fast.errors import NumericsError
 from bge_fast.inputs import to_pairs
 from bge_fast.progress import progress_bar
-from bge_fast.results import SparseBatch, lexical_score, maxsim
+from bge_fast.results import ColbertBatch, SparseBatch, lexical_score, maxsim
 
 _MODES = ("colbert", "sparse", "dense", "sparse+dense", "colbert+sparse+dense")
 # Tokens that get no lexical weight, as far as the tokenizer has them.
@@ -142,22 +142,29 @@ class M3Scores(AbsEmbedder):
         max_length: int | None,
         modes: tuple[bool, bool, bool],
         show_progress_bar: bool | None,
+        joined: bool = False,
         **changed: Any,
     ) -> tuple[Any, Any, Any, int]:
-        """Dense matrix, `SparseBatch`, list of multi-vectors, ``None`` for those not asked for; how many were cut."""
+        """Dense matrix, `SparseBatch`, multi-vectors, ``None`` for those not asked for; how many texts were cut.
+
+        Multi-vectors are a list or, ``joined``, a `ColbertBatch`.
+        """
         engine, options = self._open(), self._core_options(batch_size, max_length)
         dense, sparse, colbert = modes
         with progress_bar(len(texts), show_progress_bar) as progress:
-            matrix, weights, rows, truncated = engine.core.encode_m3(
+            matrix, weights, vectors, truncated = engine.core.encode_m3(
                 texts,
                 **{**options, **changed},
                 dense=dense,
                 sparse=self._ids_without_weight() if sparse else None,
-                colbert=colbert,
+                colbert=None if not colbert else "joined" if joined else "separate",
                 progress=progress,
             )
         batch = None if weights is None else SparseBatch.of(*weights, dim=len(engine.tokenizer))
-        return matrix, batch, rows, truncated
+        if not isinstance(vectors, tuple):
+            return matrix, batch, vectors, truncated
+        width = engine.heads["colbert_linear"]
+        return matrix, batch, ColbertBatch.of(*vectors, min(width, self.truncate_dim or width)), truncated
 
     def _ids_without_weight(self) -> list[int]:
         ids = (getattr(self.tokenizer, f"{role}_id") for role in _WITHOUT_WEIGHT)

@@ -144,18 +144,18 @@ class ColbertBatch(_Batch):
     vectors: Matrix
 
     @classmethod
-    def of(cls, rows: Sequence[Matrix], dim: int) -> Self:
-        """Join the matrices of texts."""
-        offsets = np.cumsum([0, *map(len, rows)])
-        vectors = np.concatenate(rows) if len(rows) else np.zeros((0, dim), np.float32)
-        return cls(_read_only(offsets.astype(np.int32) if offsets[-1] <= _MAX_INT32 else offsets), _read_only(vectors))
+    def of(cls, offsets: NDArray[np.int64], numbers: NDArray[np.float32], dim: int) -> Self:
+        """Wrap the core's arrays."""
+        narrow: Offsets = offsets.astype(np.int32) if offsets[-1] <= _MAX_INT32 else offsets
+        return cls(_read_only(narrow), _read_only(numbers.reshape(-1, dim)))
 
     @classmethod
     def concat(cls, batches: Sequence["ColbertBatch"]) -> "ColbertBatch":
         """One batch of all rows."""
         if not batches:
             raise ValueError("concat needs at least one batch")
-        return cls.of([row for batch in batches for row in batch], batches[0].vectors.shape[1])
+        vectors = np.concatenate([batch.vectors for batch in batches])
+        return cls.of(_joined_offsets([batch.offsets for batch in batches]), vectors, vectors.shape[1])
 
     @overload
     def __getitem__(self, index: int) -> Matrix: ...

@@ -14,6 +14,7 @@ mod gate;
 pub mod graph;
 pub mod m3;
 pub mod model;
+pub mod multi_vectors;
 pub mod outputs;
 mod pickle;
 pub mod pooling;

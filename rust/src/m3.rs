@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use crate::batch::{Batch, Inputs};
 use crate::embedder::{EncodeOptions, place_rows};
 use crate::model::{Model, WINDOW, Watch};
+use crate::multi_vectors::{Layout, MultiVectors, token_vectors, token_width};
 use crate::outputs::{Outputs, Part};
-use crate::pooling::{Finish, normalize};
 use crate::session::Array;
 use crate::{Error, Result};
 
@@ -20,7 +20,7 @@ pub struct M3Options {
     /// Lexical weights; these ids get none.
     pub sparse: Option<Vec<u32>>,
     /// A vector for every token but the first.
-    pub colbert: bool,
+    pub colbert: Option<Layout>,
 }
 
 impl M3Options {
@@ -28,7 +28,7 @@ impl M3Options {
         let wanted = [
             (self.dense, self.encode.pooling.part()),
             (self.sparse.is_some(), Part::Sparse),
-            (self.colbert, Part::Colbert),
+            (self.colbert.is_some(), Part::Colbert),
         ];
         wanted.into_iter().filter(|(on, _)| *on).fold(Outputs::NONE, |set, (_, part)| set.with(part))
     }
@@ -52,9 +52,9 @@ pub struct M3Vectors {
     pub dimension: usize,
     /// One a text.
     pub sparse: Vec<Lexical>,
-    /// For each text `(tokens - 1) × colbert_dimension` numbers.
-    pub colbert: Vec<Vec<f32>>,
-    /// Length of a multi-vector's row.
+    /// Vectors of tokens.
+    pub colbert: Option<MultiVectors>,
+    /// Length of one of them; 0 where there is no text.
     pub colbert_dimension: usize,
     /// Texts that were cut to `max_length`.
     pub truncated: usize,
@@ -85,7 +85,7 @@ impl Model {
             dense: vec![0.0; count(options.dense) * dimension],
             dimension,
             sparse: vec![Lexical::default(); count(options.sparse.is_some())],
-            colbert: vec![Vec::new(); count(options.colbert)],
+            colbert: options.colbert.map(MultiVectors::new),
             ..M3Vectors::default()
         };
         let limits = &options.encode.limits;
@@ -94,6 +94,9 @@ impl Model {
             let first = number * WINDOW;
             let (tokens, cut) = self.tokenize(window, limits, first)?;
             all.truncated += cut;
+            if let Some(colbert) = &mut all.colbert {
+                colbert.add(tokens.iter().map(|text| text.ids.len()));
+            }
             let mut put = |batch: &Batch, vectors: BatchVectors| all.put(first, batch, vectors);
             self.run(&tokens, limits.batch_size, options.outputs(), &read, &mut put, &mut |done| watch(first + done))
                 .map_err(|error| error.name("texts", first))?;
@@ -137,10 +140,12 @@ impl M3Vectors {
         for (&row, weights) in batch.rows.iter().zip(vectors.sparse) {
             self.sparse[first + row] = weights;
         }
-        for (&row, rows) in batch.rows.iter().zip(vectors.colbert) {
-            self.colbert[first + row] = rows;
-        }
         self.colbert_dimension = vectors.colbert_dimension;
+        if let Some(colbert) = &mut self.colbert {
+            for (&row, rows) in batch.rows.iter().zip(vectors.colbert) {
+                colbert.put(first + row, rows, self.colbert_dimension);
+            }
+        }
     }
 }
 
@@ -180,46 +185,6 @@ fn largest_weights(ids: &[i64], weights: &[f32], skip: &[u32]) -> Lexical {
         text.weights[place] = text.weights[place].max(weight);
     }
     text
-}
-
-/// For each text the vectors of all tokens but the first, cut and normalized; before them their length.
-#[expect(clippy::type_complexity, reason = "a length, and rows or the text whose row is not finite")]
-fn token_vectors(
-    inputs: &Inputs,
-    array: Array,
-    finish: Finish,
-) -> Result<(usize, std::result::Result<Vec<Vec<f32>>, usize>)> {
-    let width = token_width("colbert_vecs", inputs, array)?;
-    let dimension = finish.length(width);
-    let mut texts = Vec::with_capacity(inputs.rows);
-    for (row, &length) in inputs.lengths.iter().enumerate() {
-        let start = row * inputs.length;
-        let stored = &array.values[(start + 1) * width..(start + length.max(1)) * width];
-        let mut rows = Vec::with_capacity(stored.len() / width * dimension);
-        for vector in stored.chunks(width) {
-            rows.extend_from_slice(&vector[..dimension]);
-        }
-        if rows.iter().any(|x| !x.is_finite()) {
-            return Ok((dimension, Err(row)));
-        }
-        if finish.normalize {
-            rows.chunks_mut(dimension).for_each(normalize);
-        }
-        texts.push(rows);
-    }
-    Ok((dimension, Ok(texts)))
-}
-
-/// Numbers a token of an output `[rows, length, width]`.
-fn token_width(name: &str, inputs: &Inputs, array: Array) -> Result<usize> {
-    let sizes: Vec<usize> = array.shape.iter().filter_map(|&size| usize::try_from(size).ok()).collect();
-    match *sizes.as_slice() {
-        [rows, length, width] if rows == inputs.rows && length == inputs.length && width > 0 => Ok(width),
-        _ => Err(Error::ModelFormat(format!(
-            "{name} has the shape {:?}; expected [{}, {}, width]",
-            array.shape, inputs.rows, inputs.length
-        ))),
-    }
 }
 
 #[cfg(test)]

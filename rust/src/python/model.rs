@@ -15,6 +15,7 @@ use crate::embedder::EncodeOptions;
 use crate::graph::Variant;
 use crate::m3::{Lexical, M3Options};
 use crate::model::Limits;
+use crate::multi_vectors::MultiVectors;
 use crate::outputs::Outputs;
 use crate::pooling::Finish;
 use crate::reranker::ScoreOptions;
@@ -45,6 +46,13 @@ pub(super) struct Model(crate::Model);
 
 type Matrix<'py> = Bound<'py, PyArray2<f32>>;
 type SparseRows<'py> = (Bound<'py, PyArray1<i64>>, Bound<'py, PyArray1<u32>>, Bound<'py, PyArray1<f32>>);
+
+/// [`MultiVectors`] as Python gets them.
+#[derive(IntoPyObject)]
+enum TokenVectors<'py> {
+    Separate(Vec<Matrix<'py>>),
+    Joined((Bound<'py, PyArray1<i64>>, Bound<'py, PyArray1<f32>>)),
+}
 
 #[pymethods]
 impl Model {
@@ -105,11 +113,12 @@ impl Model {
     }
 
     /// Of one pass: dense vectors `(len(texts), dimension)`; lexical weights as (offsets, ids, weights), without the ids of
-    /// `sparse`; of each text the vectors of its tokens but the first; and the number of texts that were cut.
+    /// `sparse`; of each text the vectors of its tokens but the first, with `colbert` as `"separate"` matrices or `"joined"` as
+    /// (offsets, numbers); and the number of texts that were cut.
     #[pyo3(signature = (
         texts, *, max_length, batch_size, pooling, normalize, truncate_dim, refuse_long, dense, sparse, colbert, progress
     ))]
-    #[expect(clippy::too_many_arguments, clippy::fn_params_excessive_bools, reason = "keyword-only plain values")]
+    #[expect(clippy::too_many_arguments, reason = "keyword-only, and each is one plain value")]
     #[expect(clippy::type_complexity, reason = "a tuple for Python")]
     fn encode_m3<'py>(
         &self,
@@ -123,22 +132,24 @@ impl Model {
         refuse_long: bool,
         dense: bool,
         sparse: Option<Vec<u32>>,
-        colbert: bool,
+        colbert: Option<&str>,
         progress: &Progress,
-    ) -> PyResult<(Option<Matrix<'py>>, Option<SparseRows<'py>>, Option<Vec<Matrix<'py>>>, usize)> {
+    ) -> PyResult<(Option<Matrix<'py>>, Option<SparseRows<'py>>, Option<TokenVectors<'py>>, usize)> {
         let texts = borrow_texts(texts, |place| format!("texts[{place}]"))?;
         let encode = EncodeOptions {
             limits: Limits { max_length, batch_size, refuse_long },
             pooling: pooling.parse().map_err(|error| to_python(py, error))?,
             finish: Finish { truncate_dim, normalize },
         };
+        let colbert = colbert.map(str::parse).transpose().map_err(|error| to_python(py, error))?;
         let options = M3Options { encode, dense, sparse, colbert };
         let vectors = watched(py, progress, texts.len(), |watch| self.0.encode_m3(&texts, &options, watch))?;
         let shape = [texts.len(), vectors.dimension];
         let matrix = dense.then(|| vectors.dense.into_pyarray(py).reshape(shape)).transpose()?;
         let lexical = options.sparse.is_some().then(|| sparse_rows(py, &vectors.sparse));
-        let rows = colbert.then(|| token_rows(py, vectors.colbert, vectors.colbert_dimension)).transpose()?;
-        Ok((matrix, lexical, rows, vectors.truncated))
+        let dimension = vectors.colbert_dimension;
+        let tokens = vectors.colbert.map(|vectors| token_vectors(py, vectors, dimension)).transpose()?;
+        Ok((matrix, lexical, tokens, vectors.truncated))
     }
 
     /// The logit of each pair.
@@ -240,23 +251,31 @@ fn watched<R: Send>(
 
 fn sparse_rows<'py>(py: Python<'py>, texts: &[Lexical]) -> SparseRows<'py> {
     let ends = texts.iter().scan(0, |end, text| {
-        *end += i64::try_from(text.ids.len()).unwrap_or(i64::MAX);
+        *end += text.ids.len();
         Some(*end)
     });
-    let offsets: Vec<i64> = std::iter::once(0).chain(ends).collect();
     let ids: Vec<u32> = texts.iter().flat_map(|text| text.ids.iter().copied()).collect();
     let weights: Vec<f32> = texts.iter().flat_map(|text| text.weights.iter().copied()).collect();
-    (offsets.into_pyarray(py), ids.into_pyarray(py), weights.into_pyarray(py))
+    (offsets(py, std::iter::once(0).chain(ends)), ids.into_pyarray(py), weights.into_pyarray(py))
 }
 
-/// One array a text; each takes over its own numbers.
-fn token_rows(py: Python<'_>, texts: Vec<Vec<f32>>, dimension: usize) -> PyResult<Vec<Matrix<'_>>> {
+fn offsets(py: Python<'_>, ends: impl Iterator<Item = usize>) -> Bound<'_, PyArray1<i64>> {
+    ends.map(|end| i64::try_from(end).unwrap_or(i64::MAX)).collect::<Vec<_>>().into_pyarray(py)
+}
+
+/// Arrays that take over the numbers.
+fn token_vectors(py: Python<'_>, vectors: MultiVectors, dimension: usize) -> PyResult<TokenVectors<'_>> {
     let dimension = dimension.max(1);
-    texts
-        .into_iter()
-        .map(|numbers| {
-            let rows = numbers.len() / dimension;
-            numbers.into_pyarray(py).reshape([rows, dimension])
-        })
-        .collect()
+    Ok(match vectors {
+        MultiVectors::Separate(texts) => {
+            let matrices = texts.into_iter().map(|numbers| {
+                let rows = numbers.len() / dimension;
+                numbers.into_pyarray(py).reshape([rows, dimension])
+            });
+            TokenVectors::Separate(matrices.collect::<PyResult<_>>()?)
+        }
+        MultiVectors::Joined { offsets: ends, values } => {
+            TokenVectors::Joined((offsets(py, ends.into_iter()), values.into_pyarray(py)))
+        }
+    })
 }
