@@ -118,14 +118,12 @@ def test_input_is_read_as_it_is_needed(monkeypatch: pytest.MonkeyPatch, capsys: 
             return b"text\n"
 
     class Model:
-        query_instruction_for_retrieval = None
-
         def __enter__(self) -> "Model":
             return self
 
         def __exit__(self, *_: object) -> None: ...
 
-        def encode(self, given: list[str], **_: object) -> np.ndarray:
+        def encode_corpus(self, given: list[str], **_: object) -> np.ndarray:
             if given:
                 read_at_first_call.append(read)
             return np.zeros((len(given), 2), np.float32)
@@ -428,6 +426,37 @@ def test_search_puts_the_instruction_before_queries_alone(
     best = json.loads(capsys.readouterr().out)["results"][0]["score"]
     model = FlagModel(str(folder), query_instruction_for_retrieval=ENGLISH)
     assert best == pytest.approx(float((model.encode_queries("wing") @ model.encode_corpus(LINES).T).max()), abs=1e-5)
+
+
+def test_models_with_an_instruction_for_passages_get_it(
+    tiny_bert: Path, tmp_path: Path, lines: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = named(tiny_bert, "multilingual-e5-small", tmp_path)
+    model = FlagModel(str(folder), pooling_method="mean")
+    queries, passages, plain = (
+        model.encode([before + text for text in LINES]) for before in ("query: ", "passage: ", "")
+    )
+    for options, wanted in (
+        ([], passages),
+        (["--query"], queries),
+        (["--instruction", "query: "], queries),
+        (["--instruction", ""], plain),
+    ):
+        assert main(["embed", str(folder), str(lines), "-o", str(tmp_path / "out.npy"), *options]) == 0
+        assert same(np.load(tmp_path / "out.npy"), wanted), options
+    assert main(["search", str(folder), "--json", "--passages", str(lines), LINES[0], "--top", "1"]) == 0
+    best = json.loads(capsys.readouterr().out)["results"][0]["score"]
+    assert best == pytest.approx(float((queries[0] @ passages.T).max()), abs=1e-5)
+    assert main(["info", str(folder)]) == 0
+    assert "passage instruction  'passage: '" in capsys.readouterr().out
+
+
+def test_a_typed_instruction_takes_the_models_format(tiny_bert: Path, tmp_path: Path, lines: Path) -> None:
+    folder = named(tiny_bert, "multilingual-e5-large-instruct", tmp_path)
+    out = tmp_path / "out.npy"
+    assert main(["embed", str(folder), str(lines), "-o", str(out), "--query", "--instruction", "Find proofs"]) == 0
+    model = FlagModel(str(folder), pooling_method="mean")
+    assert same(np.load(out), model.encode([f"Instruct: Find proofs\nQuery: {text}" for text in LINES]))
 
 
 def test_search_cannot_read_both_from_stdin(tiny_bert: Path, capsys: pytest.CaptureFixture[str]) -> None:

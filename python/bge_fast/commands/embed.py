@@ -3,7 +3,6 @@
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator
-from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -11,9 +10,10 @@ from tqdm import tqdm
 
 from bge_fast.commands.opening import open_model
 from bge_fast.commands.texts import Text, TextReader, chunks
-from bge_fast.commands.vectors import Matrix, open_sink
+from bge_fast.commands.vectors import open_sink
 from bge_fast.embedder import FlagModel
 from bge_fast.errors import NumericsError
+from bge_fast.m3 import BGEM3FlagModel
 
 
 def run(args: Namespace) -> int:
@@ -22,10 +22,10 @@ def run(args: Namespace) -> int:
         return int(import_module("bge_fast.commands.embed_m3").run(args))
     reader = TextReader(args.files, args.field)
     with open_sink(args.output) as sink, open_model(args, FlagModel) as model:
-        encode = _encoder(model, args)
+        encode = encoder(model, args)
         sink.write([], encode([]))
         for chunk in with_bar(reader):
-            sink.write(chunk, encode(chunk))
+            sink.write(chunk, vectors_of(encode, chunk))
     return 0
 
 
@@ -40,21 +40,18 @@ def with_bar(reader: TextReader) -> Iterator[list[Text]]:
             bar.update(reader.bytes_read - bar.n)
 
 
-def encode_passages(model: FlagModel, chunk: list[Text], instruction: str | None = None) -> Matrix:
-    """Vectors of a chunk.
+def encoder(model: FlagModel | BGEM3FlagModel, args: Namespace) -> Callable[..., Any]:
+    """As queries or as passages; an instruction that was typed is meant, with ``--query`` or without."""
+    return model.encode_queries if args.query or args.instruction is not None else model.encode_corpus
+
+
+def vectors_of(encode: Callable[..., Any], chunk: list[Text], **options: Any) -> Any:
+    """What ``encode`` gives for a chunk.
 
     Raises:
         NumericsError: names a text by its place in the chunk, and where the chunk began.
     """
-    encode: Callable[..., Any] = partial(model.encode, instruction=instruction, show_progress_bar=False)
     try:
-        vectors: Matrix = encode([text.text for text in chunk])
+        return encode([text.text for text in chunk], show_progress_bar=False, **options)
     except NumericsError as error:
         raise NumericsError(f"{error} (texts[0] is {chunk[0].place})") from error
-    return vectors
-
-
-def _encoder(model: FlagModel, args: Namespace) -> Callable[[list[Text]], Matrix]:
-    # An instruction that was typed is meant, with --query or without.
-    instruction = model.query_instruction_for_retrieval if args.query or args.instruction else None
-    return lambda chunk: encode_passages(model, chunk, instruction)

@@ -44,6 +44,7 @@ def describe(source: Source) -> dict[str, Any]:
         "declared_pooling": source.declared_pooling,
         "pooling_method": known.pooling,
         "query_instruction": known.query_instruction or None,
+        "passage_instruction": known.passage_instruction or None,
         "graphs": source.manifest.get("graphs"),
         "tools": source.manifest.get("tools"),
         "runtime_library": str(libraries[0].path) if libraries else None,
@@ -61,7 +62,7 @@ def _rows(name: str, value: Any) -> list[tuple[str, str]]:
         value = ", ".join(map(str, value))
     if isinstance(value, dict):
         value = ", ".join(f"{key} {one}" for key, one in value.items())
-    return [(name.replace("_", " "), repr(value) if name == "query_instruction" else str(value))]
+    return [(name.replace("_", " "), repr(value) if name.endswith("_instruction") else str(value))]
 
 
 _NOTHING_TO_VERIFY = "nothing: there is no manifest with hashes"

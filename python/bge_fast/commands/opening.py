@@ -27,19 +27,21 @@ def locate(
 
 
 def defaults(source: Source) -> KnownModel:
-    """Return pooling and query instruction: by the name, by the name it was exported from, or by its files."""
+    """Return pooling and instructions: by the name, by the name it was exported from, or by its files."""
     exported_from = str(source.manifest.get("source", {}).get("checkpoint") or "")
     known = known_model(source.name) or known_model(exported_from)
     return known or KnownModel(source.declared_pooling or "cls")
 
 
 def open_model(args: Namespace, model_class: type[Embedder]) -> Embedder:
-    """Open the model that the arguments describe; its query instruction is theirs, or the recommended one."""
+    """Open the model that the arguments describe; instructions that they do not name are as recommended."""
     known = defaults(locate(args.model, args.device, args.precision, kind="embedder"))
     recommended = known.query_instruction if args.instruction is None else args.instruction
     return model_class(
         args.model,
         query_instruction_for_retrieval=recommended or None,
+        query_instruction_format=known.query_format,
+        passage_instruction_for_retrieval=known.passage_instruction or None,
         devices=args.device,
         pooling_method=args.pooling or known.pooling,
         batch_size=args.batch_size,

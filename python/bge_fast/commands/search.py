@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from bge_fast.commands import output
-from bge_fast.commands.embed import encode_passages, with_bar
+from bge_fast.commands.embed import vectors_of, with_bar
 from bge_fast.commands.opening import open_model
 from bge_fast.commands.texts import STDIN, InputError, Text, TextReader
 from bge_fast.commands.vectors import Matrix
@@ -40,7 +40,7 @@ def run(args: Namespace) -> int:
         vectors = model.encode_queries(queries, show_progress_bar=False)
         best = [Best(query, args.top) for query in queries]
         for chunk in with_bar(reader) if queries else ():
-            scores = vectors @ encode_passages(model, chunk).T
+            scores = vectors @ vectors_of(model.encode_corpus, chunk).T
             for one, row in zip(best, scores, strict=True):
                 one.offer(row, chunk)
     for one in best:
