@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -13,10 +14,11 @@ import termios
 import time
 import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from conftest import SOURCES, exported
+from conftest import SOURCES, checkpoint, exported
 
 import bge_fast
 from bge_fast import FlagModel
@@ -449,6 +451,50 @@ def test_models_with_an_instruction_for_passages_get_it(
     assert best == pytest.approx(float((queries[0] @ passages.T).max()), abs=1e-5)
     assert main(["info", str(folder)]) == 0
     assert "passage instruction  'passage: '" in capsys.readouterr().out
+
+
+def test_queries_of_an_unknown_model_say_that_nothing_is_put_before_them(
+    tiny_bert: Path, tmp_path: Path, lines: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known = named(tiny_bert, "bge-small-en-v1.5", tmp_path)
+    for model, options, told in (
+        (tiny_bert, ["--query"], True),
+        (tiny_bert, ["--query", "--instruction", ""], False),
+        (tiny_bert, [], False),
+        (known, ["--query"], False),
+    ):
+        assert main(["embed", str(model), str(lines), *options]) == 0
+        assert ("no instruction is known" in capsys.readouterr().err) is told
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_streams_that_were_closed_before_the_start(tiny_bert: Path, lines: Path, tmp_path: Path, closed: str) -> None:
+    out = tmp_path / "out.npy"
+    command = " ".join(map(shlex.quote, [*PROGRAM, "embed", str(tiny_bert), str(lines), "-o", str(out)]))
+    assert subprocess.run(["/bin/sh", "-c", f"{command} {closed}"], check=False).returncode == 0
+    assert len(np.load(out)) == len(LINES)
+    if closed == "<&-":
+        command = " ".join(map(shlex.quote, [*PROGRAM, "embed", str(tiny_bert)]))
+        ended = subprocess.run(["/bin/sh", "-c", f"{command} <&-"], check=False, capture_output=True, text=True)
+        assert (ended.returncode, "stdin is closed" in ended.stderr) == (1, True)
+
+
+def test_multi_vectors_are_written_a_few_texts_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "many.txt").write_text("wing\n" * 40)
+    asked = []
+
+    def noted(encode: Any, chunk: list[texts.Text], **options: Any) -> Any:
+        asked.append(len(chunk))
+        return embed_verb.vectors_of(encode, chunk, **options)
+
+    monkeypatch.setattr("bge_fast.commands.embed_m3.vectors_of", noted)
+    assert main(["embed", str(checkpoint("tiny-m3")), str(tmp_path / "many.txt"), "--colbert"]) == 0
+    assert asked == [16, 16, 8]
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert len(rows) == 40
+    assert np.array(rows[39]["colbert_vecs"]).ndim == 2
 
 
 def test_a_typed_instruction_takes_the_models_format(tiny_bert: Path, tmp_path: Path, lines: Path) -> None:

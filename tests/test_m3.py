@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 from collections import defaultdict
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -474,6 +475,40 @@ def test_encode_vectors_is_encode_in_other_shapes(m3):
     assert [list(table) for table in vectors.sparse.to_dicts()] == [list(table) for table in wanted["lexical_weights"]]
     one = m3.encode_vectors("wing", dense=False)
     assert (one.dense, one.colbert, len(one.sparse)) == (None, None, 1)
+
+
+@pytest.fixture
+def changing_meanwhile():
+    """A model whose core changes something of the model while it computes."""
+
+    def make(change: Callable[[BGEM3FlagModel], object], **options: Any) -> BGEM3FlagModel:
+        model = opened(**options)
+        engine = model._open()
+
+        class Core(Spy):
+            def encode_m3(self, texts: list[str], **options: Any) -> Any:
+                change(model)
+                return super().encode_m3(texts, **options)
+
+        engine.core = Core(engine.core)
+        return model
+
+    return make
+
+
+def test_a_call_keeps_the_options_that_it_began_with(m3, changing_meanwhile):
+    model = changing_meanwhile(lambda model: setattr(model, "truncate_dim", None), truncate_dim=16)
+    vectors = model.encode_vectors(TEXTS, colbert=True)
+    assert vectors.dense.shape[1] == vectors.colbert.vectors.shape[1] == 16
+    assert len(vectors.colbert.vectors) == vectors.colbert.offsets[-1]
+
+
+def test_a_call_finishes_when_the_model_is_closed_meanwhile(m3, changing_meanwhile):
+    long = ["wing " * 600, "slipstream"]
+    assert_same(changing_meanwhile(BGEM3FlagModel.close).encode(long, **ALL), m3.encode(long, **ALL))
+    pairs = [(f"query {number}", f"passage {number}") for number in range(200)]
+    scores = changing_meanwhile(BGEM3FlagModel.close).compute_score(pairs)
+    assert scores["dense"] == pytest.approx(m3.compute_score(pairs)["dense"], abs=1e-6)
 
 
 def test_nothing_is_printed():

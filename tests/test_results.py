@@ -199,6 +199,22 @@ def test_maxsim_is_the_colbert_score(vectors, m3):
             assert scores[row, column] == pytest.approx(float(m3.colbert_score(query, passage)), abs=1e-6)
 
 
+def test_what_is_no_batch_is_told(batch):
+    with pytest.raises(TypeError, match="takes an int or a slice, not list"):
+        batch[[0, 1]]
+    scores = batch.dot if isinstance(batch, SparseBatch) else batch.maxsim
+    with pytest.raises(TypeError, match=f"expected a {type(batch).__name__}, got list"):
+        scores([{}])
+    assert type(batch).concat(one for one in (batch, batch)) == type(batch).concat([batch, batch])
+
+
+def test_multi_vectors_of_no_token_have_no_score(m3):
+    with pytest.raises(ValueError, match=r"the query has no \(tokens, dim\) matrix .* \(0, 32\)"):
+        m3.colbert_score(np.zeros((0, 32)), np.ones((1, 32)))
+    with pytest.raises(ValueError, match=r"the passage has no .* \(32,\)"):
+        m3.colbert_score(np.ones((1, 32)), np.ones(32))
+
+
 def test_long_queries_are_compared_in_parts():
     random = np.random.default_rng(3)
     query, passage = (random.standard_normal((count, 8), np.float32) for count in (2500, 900))

@@ -124,5 +124,8 @@ def _refuse_other_models(name: str, config: dict[str, Any]) -> None:
         value = config.get(key)
         if value is None or value in supported or (key == "embedding_size" and value == config.get("hidden_size")):
             continue
-        instead = f"only {supported[0]!r} is" if supported else "leave it out"
+        if key == "quantization_config":
+            instead = "take the checkpoint as it was before it was quantized"
+        else:
+            instead = f"only {supported[0]!r} is" if supported else "leave it out"
         raise UnsupportedModelError(f"{name}: {key} {value!r:.80} of config.json is not supported; {instead}")

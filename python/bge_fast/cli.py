@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         0 done, 1 failed, 2 wrong usage, 3 ``doctor`` found an error, 130 interrupted.
     """
-    output.use_utf8()
+    output.set_up()
     words = sys.argv[1:] if argv is None else list(argv)
     try:
         with _stoppable(), _warnings_in_one_line():
@@ -161,7 +161,11 @@ def _add_options(verb: argparse.ArgumentParser) -> None:
     _add_device(verb)
     _add_precision(verb)
     verb.add_argument("--instruction", metavar="TEXT", help='before each query; "" for none (default: as recommended)')
-    verb.add_argument("--pooling", choices=("cls", "mean", "last_token"), help="default: as the checkpoint was trained")
+    verb.add_argument(
+        "--pooling",
+        choices=("cls", "mean", "last_token"),
+        help="default: as the checkpoint was trained; last_token is for BGE-M3 alone",
+    )
     verb.add_argument("--max-length", metavar="N", type=_positive, default=512, help="tokens a text (default: 512)")
     verb.add_argument("--batch-size", metavar="N", type=_positive, default=256, help="texts a batch, at most")
     verb.add_argument("--truncate-dim", metavar="N", type=_positive, help="keep the first N components")

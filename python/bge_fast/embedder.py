@@ -32,7 +32,7 @@ class FlagModel(AbsEmbedder):
         precision: ``"fp32"`` or ``"fp16"``; wins over ``use_fp16``.
         threads: CPU threads; by default all that affinity and cgroup allow.
         low_memory: leave weights in the mapped file instead of repacking them for speed: opens faster, needs a third
-            of the private memory, several processes share the rest; queries take 1.5 times as long.
+            of the private memory, several processes share the rest; queries take 1.7 times as long.
         on_truncate: what happens to texts over the length limit: ``"ignore"`` cuts them, ``"warn"`` also warns once
             a call, ``"error"`` refuses them.
 

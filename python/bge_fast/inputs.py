@@ -10,8 +10,8 @@ _PAIR = 2
 _NO_LIST = (bytes, bytearray, Mapping, set, frozenset)
 
 
-def to_texts(sentences: Any) -> tuple[list[str], bool]:
-    """Return the texts as a list, and whether one bare ``str`` came in.
+def to_texts(sentences: Any, name: str = "texts") -> tuple[list[str], bool]:
+    """Return the texts as a list, and whether one bare ``str`` came in. Errors call them ``name``.
 
     Raises:
         TypeError: not a text or an iterable of texts, or an element that is not a ``str``; names its index.
@@ -28,7 +28,7 @@ def to_texts(sentences: Any) -> tuple[list[str], bool]:
     for index, text in enumerate(texts):
         if not isinstance(text, str):
             hint = "; pairs belong to a reranker's compute_score" if isinstance(text, tuple | list) else ""
-            raise TypeError(f"texts[{index}] is {type(text).__name__}, not str{hint}")
+            raise TypeError(f"{name}[{index}] is {type(text).__name__}, not str{hint}")
     return texts, False
 
 

@@ -275,11 +275,10 @@ class BGEM3FlagModel(M3Scores):
         show_progress_bar: bool | None,
         joined: bool = False,
     ) -> tuple[Any, Any, Any]:
-        """As `_encode`; warns about texts that were cut where the model is to."""
-        *vectors, truncated = self._encode(texts, batch_size, max_length, modes, show_progress_bar, joined)
-        if truncated:
-            length = self.passage_max_length if max_length is None else max_length
-            self._warn_about_truncation(truncated, len(texts), self._usable_length("max_length", length))
+        """Dense, sparse and multi-vector output; warns about texts that were cut where the model is to."""
+        call = self._call(batch_size, max_length)
+        *vectors, truncated = call.encode(texts, modes, show_progress_bar, joined)
+        self._warn_about_truncation(truncated, len(texts), call.options["max_length"])
         return vectors[0], vectors[1], vectors[2]
 
 

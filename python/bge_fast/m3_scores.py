@@ -12,12 +12,11 @@ from numpy.typing import NDArray
 from bge_fast.base import CALL_KEYWORDS_WITHOUT_EFFECT, AbsEmbedder, refuse_unknown_keywords
 from bge_fast.errors import NumericsError
 from bge_fast.inputs import to_pairs
+from bge_fast.m3_call import M3Call
 from bge_fast.progress import progress_bar
-from bge_fast.results import ColbertBatch, SparseBatch, lexical_score, maxsim
+from bge_fast.results import lexical_score, maxsim
 
 _MODES = ("colbert", "sparse", "dense", "sparse+dense", "colbert+sparse+dense")
-# Tokens that get no lexical weight, as far as the tokenizer has them.
-_WITHOUT_WEIGHT = ("cls_token", "eos_token", "pad_token", "unk_token")
 # Pairs scored at once: their multi-vectors are in memory together.
 _PAIRS_AT_ONCE = 128
 
@@ -54,7 +53,7 @@ class M3Scores(AbsEmbedder):
             return []
         lengths = self._pair_lengths(max_query_length, max_passage_length)
         sides = [
-            _Side(name, partial(self._everything, batch_size=batch_size, max_length=length))
+            _Side(name, partial(_everything, self._call(batch_size, length, truncate_dim=None)))
             for name, length in zip(("query", "passage"), lengths, strict=True)
         ]
         scores: dict[str, list[float]] = {mode: [] for mode in _MODES}
@@ -103,8 +102,9 @@ class M3Scores(AbsEmbedder):
             return _dict_score(lexical_weights_1, lexical_weights_2)
         if any(both):
             raise ValueError("compute_lexical_matching_score takes two dicts or two lists of dicts, not one of each")
-        rows = [[_dict_score(one, other) for other in lexical_weights_2] for one in lexical_weights_1]
-        return np.array(rows, np.float64).reshape(len(lexical_weights_1), len(lexical_weights_2))
+        ones, others = list(lexical_weights_1), list(lexical_weights_2)
+        rows = [[_dict_score(one, other) for other in others] for one in ones]
+        return np.array(rows, np.float64).reshape(len(ones), len(others))
 
     def colbert_score(self, q_reps: Any, p_reps: Any) -> np.float32:
         """Mean over the query's vectors of the largest dot product with a passage's vector."""
@@ -128,47 +128,14 @@ class M3Scores(AbsEmbedder):
             passage if of_passage is None else usable("max_passage_length", of_passage),
         )
 
-    def _everything(
-        self, texts: list[str], batch_size: int | None, max_length: int
-    ) -> tuple[Iterator[tuple[Any, Any, Any]], int]:
-        """Of each text what scores need, and how many texts were cut."""
-        *vectors, truncated = self._encode(texts, batch_size, max_length, (True, True, True), False, truncate_dim=None)
-        return zip(*vectors, strict=True), truncated
+    def _call(self, batch_size: int | None, max_length: int | None, **changed: Any) -> M3Call:
+        return M3Call(self._open(), {**self._core_options(batch_size, max_length), **changed})
 
-    def _encode(
-        self,
-        texts: list[str],
-        batch_size: int | None,
-        max_length: int | None,
-        modes: tuple[bool, bool, bool],
-        show_progress_bar: bool | None,
-        joined: bool = False,
-        **changed: Any,
-    ) -> tuple[Any, Any, Any, int]:
-        """Dense matrix, `SparseBatch`, multi-vectors, ``None`` for those not asked for; how many texts were cut.
 
-        Multi-vectors are a list or, ``joined``, a `ColbertBatch`.
-        """
-        engine, options = self._open(), self._core_options(batch_size, max_length)
-        dense, sparse, colbert = modes
-        with progress_bar(len(texts), show_progress_bar) as progress:
-            matrix, weights, vectors, truncated = engine.core.encode_m3(
-                texts,
-                **{**options, **changed},
-                dense=dense,
-                sparse=self._ids_without_weight() if sparse else None,
-                colbert=None if not colbert else "joined" if joined else "separate",
-                progress=progress,
-            )
-        batch = None if weights is None else SparseBatch.of(*weights, dim=len(engine.tokenizer))
-        if not isinstance(vectors, tuple):
-            return matrix, batch, vectors, truncated
-        width = engine.heads["colbert_linear"]
-        return matrix, batch, ColbertBatch.of(*vectors, min(width, self.truncate_dim or width)), truncated
-
-    def _ids_without_weight(self) -> list[int]:
-        ids = (getattr(self.tokenizer, f"{role}_id") for role in _WITHOUT_WEIGHT)
-        return [token for token in ids if token is not None]
+def _everything(call: M3Call, texts: list[str]) -> tuple[Iterator[tuple[Any, Any, Any]], int]:
+    """Of each text what scores need, and how many texts were cut."""
+    *vectors, truncated = call.encode(texts, (True, True, True), False)
+    return zip(*vectors, strict=True), truncated
 
 
 class _Side:

@@ -8,6 +8,8 @@ from bge_fast.base import CALL_KEYWORDS_WITHOUT_EFFECT, AbsReranker, engine_opti
 from bge_fast.inputs import instruction_template, to_pairs, to_texts, whole_number, with_instruction
 from bge_fast.progress import progress_bar
 
+_SCORE_KEYWORDS = frozenset({"batch_size", "query_max_length", "max_length", "normalize", "show_progress_bar"})
+
 
 class Ranked(NamedTuple):
     """A passage's place in the list that was passed, and its score."""
@@ -147,7 +149,7 @@ class FlagReranker(AbsReranker):
 
         Args:
             query: one text.
-            passages: any iterable of ``str``.
+            passages: any iterable of ``str``, or one.
             top_k: how many to return; ``None`` all.
             **kwargs: those of `compute_score`.
 
@@ -156,10 +158,11 @@ class FlagReranker(AbsReranker):
         """
         if not isinstance(query, str):
             raise TypeError(f"the query is {type(query).__name__}, not str")
-        texts = [passages] if isinstance(passages, str) else to_texts(passages)[0]
+        keep = None if top_k is None else whole_number("top_k", top_k, 1)
+        refuse_unknown_keywords("rank", kwargs, CALL_KEYWORDS_WITHOUT_EFFECT | _SCORE_KEYWORDS)
+        texts = to_texts(passages, "passages")[0]
         scores = self.compute_score([(query, text) for text in texts], **kwargs)
         order = sorted(range(len(scores)), key=lambda place: -scores[place])
-        keep = len(order) if top_k is None else whole_number("top_k", top_k, 1)
         return [Ranked(place, scores[place]) for place in order[:keep]]
 
     def get_detailed_inputs(self, sentence_pairs: Any) -> list[list[str]]:

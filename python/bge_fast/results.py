@@ -1,7 +1,7 @@
 """M3's native results: one allocation a kind for all texts of a call. FlagEmbedding's shapes are made from them."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Self, overload
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 Offsets = NDArray[np.int32] | NDArray[np.int64]
 Matrix = NDArray[np.float32]
+_MATRIX = 2
 _MAX_INT32 = 2**31 - 1
 # Rows of a query that are compared with a passage at once: bounds the memory for 8,192 × 8,192 similarities.
 _ROWS_AT_ONCE = 1024
@@ -25,6 +26,8 @@ class _Batch:
         return len(self.offsets) - 1
 
     def _bounds(self, index: int) -> slice:
+        if not hasattr(index, "__index__"):
+            raise TypeError(f"a batch takes an int or a slice, not {type(index).__name__}")
         place = index + len(self) if index < 0 else index
         if not 0 <= place < len(self):
             raise IndexError(f"index {index} is out of range for a batch of {len(self)}")
@@ -66,9 +69,9 @@ class SparseBatch(_Batch):
         return cls(_read_only(narrow), _read_only(ids.view(np.int32)), _read_only(weights), dim)
 
     @classmethod
-    def concat(cls, batches: Sequence["SparseBatch"]) -> "SparseBatch":
+    def concat(cls, batches: Iterable["SparseBatch"]) -> "SparseBatch":
         """One batch of all rows."""
-        if not batches:
+        if not (batches := list(batches)):
             raise ValueError("concat needs at least one batch")
         offsets = _joined_offsets([batch.offsets for batch in batches])
         ids = np.concatenate([batch.ids for batch in batches])
@@ -110,6 +113,8 @@ class SparseBatch(_Batch):
     def to_csr(self, sort: bool = True) -> Any:
         """Return a float32 ``scipy.sparse.csr_array`` ``(n, dim)``; with ``sort=False`` one that shares memory.
 
+        One that shares memory cannot be written to, which scipy does to sort it, for ``max`` and ``argmax`` too.
+
         Raises:
             ImportError: scipy is not installed.
         """
@@ -124,6 +129,7 @@ class SparseBatch(_Batch):
 
     def dot(self, other: "SparseBatch") -> NDArray[np.float64]:
         """Lexical scores of every text here with every text there, ``(len(self), len(other))`` float64."""
+        _check_batch(other, SparseBatch)
         scores = np.zeros((len(self), len(other)))
         places = np.repeat(np.arange(len(other)), np.diff(other.offsets))
         for row, (ids, weights) in enumerate(self):
@@ -150,9 +156,9 @@ class ColbertBatch(_Batch):
         return cls(_read_only(narrow), _read_only(numbers.reshape(-1, dim)))
 
     @classmethod
-    def concat(cls, batches: Sequence["ColbertBatch"]) -> "ColbertBatch":
+    def concat(cls, batches: Iterable["ColbertBatch"]) -> "ColbertBatch":
         """One batch of all rows."""
-        if not batches:
+        if not (batches := list(batches)):
             raise ValueError("concat needs at least one batch")
         vectors = np.concatenate([batch.vectors for batch in batches])
         return cls.of(_joined_offsets([batch.offsets for batch in batches]), vectors, vectors.shape[1])
@@ -187,6 +193,7 @@ class ColbertBatch(_Batch):
 
     def maxsim(self, other: "ColbertBatch") -> NDArray[np.float64]:
         """Late-interaction scores of every query here with every passage there, ``(len(self), len(other))`` float64."""
+        _check_batch(other, ColbertBatch)
         scores = [maxsim(query, passage) for query in self for passage in other]
         return np.array(scores, np.float64).reshape(len(self), len(other))
 
@@ -202,6 +209,9 @@ class M3Vectors:
 
 def maxsim(query: Matrix, passage: Matrix) -> np.float32:
     """Mean over the query's vectors of the largest dot product with a passage's vector."""
+    for name, vectors in (("query", query), ("passage", passage)):
+        if vectors.ndim != _MATRIX or not len(vectors):
+            raise ValueError(f"the {name} has no (tokens, dim) matrix of vectors but an array of shape {vectors.shape}")
     parts = range(0, len(query), _ROWS_AT_ONCE)
     best = [(query[start : start + _ROWS_AT_ONCE] @ passage.T).max(axis=1) for start in parts]
     return np.float32(np.concatenate(best).sum(dtype=np.float64) / len(query))
@@ -219,6 +229,11 @@ def _weights_of(wanted: NDArray[np.int32], ids: NDArray[np.int32], weights: Matr
     order = np.argsort(ids)
     places = order[np.searchsorted(ids, wanted, sorter=order).clip(max=len(ids) - 1)]
     return np.where(ids[places] == wanted, weights[places], 0).astype(np.float64)
+
+
+def _check_batch(other: Any, wanted: type) -> None:
+    if not isinstance(other, wanted):
+        raise TypeError(f"expected a {wanted.__name__}, got {type(other).__name__}")
 
 
 def _joined_offsets(parts: Sequence[Offsets]) -> NDArray[np.int64]:

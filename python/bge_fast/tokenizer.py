@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from bge_fast import _core
 
 _ROLES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
@@ -46,12 +48,12 @@ class Tokenizer:
 
     def decode(self, token_ids: int | Iterable[int], skip_special_tokens: bool = False) -> str:
         """Return the text of ids."""
-        ids = [token_ids] if isinstance(token_ids, int) else list(token_ids)
+        ids = [token_ids] if isinstance(token_ids, int | np.integer) else list(token_ids)
         return self._core.decode(ids, skip_special_tokens)
 
     def convert_ids_to_tokens(self, ids: int | Iterable[int]) -> Any:
         """Return the token of each id."""
-        return self._core.token(ids) if isinstance(ids, int) else [self._core.token(one) for one in ids]
+        return self._core.token(ids) if isinstance(ids, int | np.integer) else [self._core.token(one) for one in ids]
 
     def convert_tokens_to_ids(self, tokens: str | Iterable[str]) -> Any:
         """Return the id of each token; an unknown token has the id of the unknown token."""

@@ -59,7 +59,13 @@ impl Tokenizer {
     /// [`Error::ModelNotFound`] without `tokenizer.json`; [`Error::ModelFormat`] for a file that is no tokenizer.
     pub fn open(folder: &Path) -> Result<Self> {
         let stored = read(&folder.join("tokenizer.json"))?
-            .ok_or_else(|| Error::ModelNotFound(format!("{} has no tokenizer.json", folder.display())))?;
+            .ok_or_else(|| {
+                Error::ModelNotFound(format!(
+                    "{} has no tokenizer.json. With transformers, AutoTokenizer.from_pretrained(folder).save_pretrained(folder) \
+                     makes one of vocab.txt or sentencepiece.bpe.model",
+                    folder.display()
+                ))
+            })?;
         let config = read(&folder.join("tokenizer_config.json"))?.unwrap_or_else(|| "{}".into());
         Self::from_json(&stored, &config).map_err(|error| match error {
             Error::ModelFormat(reason) => Error::ModelFormat(format!("{}: {reason}", folder.display())),

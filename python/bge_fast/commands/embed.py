@@ -21,7 +21,7 @@ def run(args: Namespace) -> int:
     if args.sparse or args.colbert:
         return int(import_module("bge_fast.commands.embed_m3").run(args))
     reader = TextReader(args.files, args.field)
-    with open_sink(args.output) as sink, open_model(args, FlagModel) as model:
+    with open_sink(args.output) as sink, open_model(args, FlagModel, args.query) as model:
         encode = encoder(model, args)
         sink.write([], encode([]))
         for chunk in with_bar(reader):
@@ -29,11 +29,11 @@ def run(args: Namespace) -> int:
     return 0
 
 
-def with_bar(reader: TextReader) -> Iterator[list[Text]]:
-    """Chunks of the reader's texts, with a progress bar where stderr is a terminal."""
+def with_bar(reader: TextReader, most: int | None = None) -> Iterator[list[Text]]:
+    """Chunks of the reader's texts, of at most ``most`` each, with a progress bar where stderr is a terminal."""
     texts = 0
     with tqdm(total=reader.total_bytes, unit="B", unit_scale=True, file=sys.stderr, disable=None) as bar:
-        for chunk in chunks(reader):
+        for chunk in chunks(reader, most):
             yield chunk
             texts += len(chunk)
             bar.set_postfix(texts=texts, refresh=False)

@@ -42,7 +42,7 @@ def describe(source: Source) -> dict[str, Any]:
         "dimension": source.dimension,
         "max_length": source.max_length,
         "declared_pooling": source.declared_pooling,
-        "pooling_method": known.pooling,
+        "pooling_method": None if source.kind == "reranker" else known.pooling,
         "query_instruction": known.query_instruction or None,
         "passage_instruction": known.passage_instruction or None,
         "graphs": source.manifest.get("graphs"),

@@ -6,6 +6,7 @@ Unlike the Python API, which keeps FlagEmbedding's defaults, the command line po
 from argparse import Namespace
 from typing import TypeVar
 
+from bge_fast.commands import output
 from bge_fast.devices import parse_devices
 from bge_fast.embedder import FlagModel
 from bge_fast.engine import EngineOptions
@@ -28,14 +29,31 @@ def locate(
 
 def defaults(source: Source) -> KnownModel:
     """Return pooling and instructions: by the name, by the name it was exported from, or by its files."""
+    return _row(source) or KnownModel(source.declared_pooling or "cls")
+
+
+def is_known(source: Source) -> bool:
+    """Whether the name, or the name it was exported from, tells which instructions a model wants."""
+    return _row(source) is not None
+
+
+def _row(source: Source) -> KnownModel | None:
     exported_from = str(source.manifest.get("source", {}).get("checkpoint") or "")
-    known = known_model(source.name) or known_model(exported_from)
-    return known or KnownModel(source.declared_pooling or "cls")
+    return known_model(source.name) or known_model(exported_from)
 
 
-def open_model(args: Namespace, model_class: type[Embedder]) -> Embedder:
-    """Open the model that the arguments describe; instructions that they do not name are as recommended."""
-    known = defaults(locate(args.model, args.device, args.precision, kind="embedder"))
+def open_model(args: Namespace, model_class: type[Embedder], queries: bool = False) -> Embedder:
+    """Open the model that the arguments describe; instructions that they do not name are as recommended.
+
+    For ``queries``, a model that is not known by its name gets a note that nothing is put before them.
+    """
+    source = locate(args.model, args.device, args.precision, kind="embedder")
+    known = defaults(source)
+    if queries and args.instruction is None and not is_known(source):
+        output.note(
+            f"no instruction is known for {args.model}, so none is put before queries. "
+            'Pass --instruction TEXT, or --instruction "" where it needs none'
+        )
     recommended = known.query_instruction if args.instruction is None else args.instruction
     return model_class(
         args.model,

@@ -15,8 +15,11 @@ from typing import Any
 PROGRAM = "bge-fast"
 
 
-def use_utf8() -> None:
-    """Write UTF-8 whatever the locale says."""
+def set_up() -> None:
+    """Write UTF-8 whatever the locale says, and into nothing where the stream was closed before the start."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")

@@ -36,7 +36,7 @@ def run(args: Namespace) -> int:
         raise InputError("stdin cannot give both passages and queries; pass the queries as arguments")
     reader = TextReader([args.passages], args.field)
     queries = args.queries or [text.text for text in TextReader([])]
-    with open_model(args, FlagModel) as model:
+    with open_model(args, FlagModel, queries=True) as model:
         vectors = model.encode_queries(queries, show_progress_bar=False)
         best = [Best(query, args.top) for query in queries]
         for chunk in with_bar(reader) if queries else ():

@@ -87,14 +87,15 @@ class TextReader:
                 yield Text(_field_of(record, self._field or _DEFAULT_FIELD, place), record, name, number)
 
 
-def chunks(texts: Iterable[Text]) -> Iterator[list[Text]]:
-    """Group texts into lists that are worth one call and small enough to hold."""
+def chunks(texts: Iterable[Text], most: int | None = None) -> Iterator[list[Text]]:
+    """Group texts into lists that are worth one call and small enough to hold; of at most ``most`` texts."""
+    most = most or CHUNK_TEXTS
     chunk: list[Text] = []
     characters = 0
     for text in texts:
         chunk.append(text)
         characters += len(text.text)
-        if len(chunk) >= CHUNK_TEXTS or characters >= CHUNK_CHARACTERS:
+        if len(chunk) >= most or characters >= CHUNK_CHARACTERS:
             yield chunk
             chunk, characters = [], 0
     if chunk:
@@ -103,6 +104,8 @@ def chunks(texts: Iterable[Text]) -> Iterator[list[Text]]:
 
 def _check_readable(file: str) -> None:
     if file == STDIN:
+        if sys.stdin is None:
+            raise InputError("stdin is closed; name a file of texts")
         return
     if not Path(file).exists():
         raise InputError(f"there is no file {file}")

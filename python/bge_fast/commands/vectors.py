@@ -81,13 +81,14 @@ class JsonlSink:
 
     def write(self, texts: Sequence[Text], vectors: Matrix) -> None:
         """Write a line for each text."""
-        self.write_fields(texts, {"embedding": vectors.tolist()})
+        self.write_fields(texts, {"embedding": vectors})
 
-    def write_fields(self, texts: Sequence[Text], fields: Mapping[str, Sequence[Any]]) -> None:
-        """Write a line for each text, with its value of each field."""
+    def write_fields(self, texts: Sequence[Text], fields: Mapping[str, Any]) -> None:
+        """Write a line for each text, with its value of each field. Arrays become lists one text at a time."""
         for place, text in enumerate(texts):
             values = {name: column[place] for name, column in fields.items()}
-            self._write_line(output.to_json({**text.record, **values}))
+            lists = {name: one.tolist() if isinstance(one, np.ndarray) else one for name, one in values.items()}
+            self._write_line(output.to_json({**text.record, **lists}))
         self.finish()
 
     def finish(self) -> None:

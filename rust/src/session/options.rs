@@ -21,7 +21,7 @@ pub enum Placement {
         /// Runs at a time; more callers wait.
         runs: usize,
         /// Leave weights as they are stored instead of repacking a copy for the kernels: a third of the private memory, and
-        /// processes share the file's pages; 1.5 × the time of a query.
+        /// processes share the file's pages; 1.7 × the time of a query.
         low_memory: bool,
     },
     /// A CUDA device, by index as CUDA counts the visible ones; one run at a time.
