@@ -249,6 +249,13 @@ def test_an_unknown_name_is_told_with_the_known_ones(auto, known, no_files):
         assert said in str(refused.value)
 
 
+def test_a_name_of_the_other_kind_is_told_with_its_class(no_files):
+    with pytest.raises(ValueError, match=r"'bge-reranker-v2-m3' is a reranker; open it with FlagAutoReranker\."):
+        FlagAutoModel.from_finetuned("BAAI/bge-reranker-v2-m3")
+    with pytest.raises(ValueError, match=r"'bge-m3' is an embedder; open it with FlagAutoModel\."):
+        FlagAutoReranker.from_finetuned("BAAI/bge-m3")
+
+
 @pytest.mark.parametrize(
     ("auto", "wrong", "accepted"),
     [

@@ -98,6 +98,7 @@ def test_model_is_run(source: str, tmp_path: Path) -> None:
     assert f"{source} at" in by_id(found)["model"]["fact"]
     status, found = report(str(tmp_path / "none"), "--device", "cpu")
     assert (status, by_id(found)["model"]["status"], by_id(found)["run-cpu"]["status"]) == (3, "error", "ok")
+    assert by_id(found)["model"]["remedy"] == "check the path"
 
 
 def test_model_is_not_downloaded(tmp_path: Path) -> None:

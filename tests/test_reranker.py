@@ -213,6 +213,17 @@ def test_on_one_device(reranker):
         reranker.compute_score_single_gpu(PAIRS, device="cuda:0")
 
 
+def test_what_rank_cannot_take_is_named_before_anything_is_scored(reranker, monkeypatch):
+    monkeypatch.setattr(reranker, "compute_score", None)
+    for arguments, keywords, error, said in (
+        (("q", ["p"]), {"topk": 1}, TypeError, r"rank\(\) got an unexpected keyword argument 'topk'"),
+        (("q", ["p", {"text": "p"}]), {}, TypeError, r"passages\[1\] is dict"),
+        (("q", ["p"]), {"top_k": 0}, ValueError, "top_k must be at least 1"),
+    ):
+        with pytest.raises(error, match=said):
+            reranker.rank(*arguments, **keywords)
+
+
 def test_rank_sorts_passages_best_first(reranker):
     passages = [*TEXTS, TEXTS[0]]
     scores = reranker.compute_score([("wing", passage) for passage in passages], normalize=True)

@@ -7,6 +7,7 @@ from itertools import product
 from pathlib import Path
 
 import golden
+import numpy as np
 import pytest
 import tokenizers
 from conftest import checkpoint, edit_json
@@ -135,6 +136,8 @@ def test_the_object_that_callers_know(bert, xlmr):
     assert bert.tokenizer.convert_tokens_to_ids(bert.tokenizer.convert_ids_to_tokens(ids)) == ids
     assert bert.tokenizer.convert_tokens_to_ids("no such token") == bert.tokenizer.unk_token_id
     assert bert.tokenizer.decode(ids, skip_special_tokens=True) == "wing flow"
+    assert bert.tokenizer.decode(np.array(ids), skip_special_tokens=True) == "wing flow"
+    assert bert.tokenizer.decode(np.int32(ids[1])) == bert.tokenizer.decode(ids[1]) == "wing"
     many = bert.tokenizer(["wing", "wing flow"])
     assert [len(row) for row in many["input_ids"]] == [len(row) for row in many["attention_mask"]]
     with pytest.raises(AttributeError, match="no_such_thing"):

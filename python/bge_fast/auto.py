@@ -3,7 +3,7 @@
 import logging
 import os
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, TypeVar
@@ -229,12 +229,18 @@ def _reranker_config(path: str, model_class: str | RerankerModelClass | None) ->
 
 def _row(mapping: Mapping[str, Row], path: str, classes: type[Enum]) -> Row:
     name = table_name(os.fspath(path))
-    if name not in mapping:
-        raise ValueError(
-            f"{name!r} (of {str(path)!r}) is not a known model. Pass model_class= one of {_values(classes)}, "
-            f"or use a known name: {', '.join(mapping)}"
-        )
-    return mapping[name]
+    if name in mapping:
+        return mapping[name]
+    for other, kind, auto in (
+        (AUTO_EMBEDDER_MAPPING, "an embedder", FlagAutoModel),
+        (AUTO_RERANKER_MAPPING, "a reranker", FlagAutoReranker),
+    ):
+        if name in other:
+            raise ValueError(f"{name!r} is {kind}; open it with {auto.__name__}.from_finetuned")
+    raise ValueError(
+        f"{name!r} (of {str(path)!r}) is not a known model. Pass model_class= one of {_values(classes)} "
+        f"(decoder-only ones are not supported yet), or use a known name: {', '.join(_working(mapping))}"
+    )
 
 
 def _member(classes: type[Member], model_class: Any) -> Member:
@@ -250,9 +256,11 @@ def _values(classes: type[Enum]) -> str:
 
 def _refuse_later(model_class: type, path: str, mapping: Mapping[str, EmbedderConfig | RerankerConfig]) -> None:
     if issubclass(model_class, Later):
-        raise model_class.refusal(
-            path, (name for name, row in mapping.items() if not issubclass(row.model_class, Later))
-        )
+        raise model_class.refusal(path, _working(mapping))
+
+
+def _working(mapping: Mapping[str, EmbedderConfig | RerankerConfig]) -> Iterator[str]:
+    return (name for name, row in mapping.items() if not issubclass(row.model_class, Later))
 
 
 def _filled(name: str, value: Any, config: EmbedderConfig | RerankerConfig) -> Any:

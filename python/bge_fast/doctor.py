@@ -151,7 +151,9 @@ class Examination:
         try:
             source = locate(name, self.device, download=False)
         except BGEFastError as error:
-            return Check("model", "error", str(error), f"bge-fast info {name} --download")
+            # Only a name that the hub may have can be downloaded.
+            remedy = "check the path" if "not a hub id" in str(error) else f"bge-fast info {name} --download"
+            return Check("model", "error", str(error), remedy)
         files = f"{source.origin} at {source.folder}, {source.architecture}, {source.dimension} dimensions"
         ran = self._run("model", self._devices()[-1], str(source.folder))
         return replace(ran, fact=f"{files}; {ran.fact}")
