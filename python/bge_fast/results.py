@@ -65,8 +65,7 @@ class SparseBatch(_Batch):
     @classmethod
     def of(cls, offsets: NDArray[np.int64], ids: NDArray[np.uint32], weights: Matrix, dim: int) -> Self:
         """Wrap the core's arrays."""
-        narrow: Offsets = offsets.astype(np.int32) if len(ids) <= _MAX_INT32 else offsets
-        return cls(_read_only(narrow), _read_only(ids.view(np.int32)), _read_only(weights), dim)
+        return cls(_narrowed(offsets), _read_only(ids.view(np.int32)), _read_only(weights), dim)
 
     @classmethod
     def concat(cls, batches: Iterable["SparseBatch"]) -> "SparseBatch":
@@ -152,8 +151,7 @@ class ColbertBatch(_Batch):
     @classmethod
     def of(cls, offsets: NDArray[np.int64], numbers: NDArray[np.float32], dim: int) -> Self:
         """Wrap the core's arrays."""
-        narrow: Offsets = offsets.astype(np.int32) if offsets[-1] <= _MAX_INT32 else offsets
-        return cls(_read_only(narrow), _read_only(numbers.reshape(-1, dim)))
+        return cls(_narrowed(offsets), _read_only(numbers.reshape(-1, dim)))
 
     @classmethod
     def concat(cls, batches: Iterable["ColbertBatch"]) -> "ColbertBatch":
@@ -239,6 +237,11 @@ def _check_batch(other: Any, wanted: type) -> None:
 def _joined_offsets(parts: Sequence[Offsets]) -> NDArray[np.int64]:
     lengths = np.concatenate([np.diff(offsets) for offsets in parts])
     return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+
+
+def _narrowed(offsets: NDArray[np.int64]) -> Offsets:
+    narrow: Offsets = _read_only(offsets.astype(np.int32) if offsets[-1] <= _MAX_INT32 else offsets)
+    return narrow
 
 
 def _read_only(array: Any) -> Any:

@@ -152,3 +152,16 @@ class Fleet:
 def environment() -> dict[str, str]:
     """Variables that every competitor gets: nobody asks the network for anything."""
     return {**os.environ, "HF_HUB_OFFLINE": "1", "ORT_DISABLE_TELEMETRY": "1"}
+
+
+def run_script(entry: Entry, script: str, *arguments: object) -> str:
+    """The last line that one of the scripts here prints, run to its end in a competitor's environment.
+
+    Raises:
+        RuntimeError: it failed; with the end of what it said.
+    """
+    command = [str(part) for part in (entry.python, HERE / script, *arguments)]
+    process = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
+    if process.returncode:
+        raise RuntimeError(f"{script} ended: {process.stderr.strip()[-2000:]}")
+    return process.stdout.strip().rpartition("\n")[2]

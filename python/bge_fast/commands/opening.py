@@ -32,11 +32,6 @@ def defaults(source: Source) -> KnownModel:
     return _row(source) or KnownModel(source.declared_pooling or "cls")
 
 
-def is_known(source: Source) -> bool:
-    """Whether the name, or the name it was exported from, tells which instructions a model wants."""
-    return _row(source) is not None
-
-
 def _row(source: Source) -> KnownModel | None:
     exported_from = str(source.manifest.get("source", {}).get("checkpoint") or "")
     return known_model(source.name) or known_model(exported_from)
@@ -49,7 +44,7 @@ def open_model(args: Namespace, model_class: type[Embedder], queries: bool = Fal
     """
     source = locate(args.model, args.device, args.precision, kind="embedder")
     known = defaults(source)
-    if queries and args.instruction is None and not is_known(source):
+    if queries and args.instruction is None and _row(source) is None:
         output.note(
             f"no instruction is known for {args.model}, so none is put before queries. "
             'Pass --instruction TEXT, or --instruction "" where it needs none'

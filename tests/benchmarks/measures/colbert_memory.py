@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import subprocess
 
 import random_xlmr
-from fleet import HERE, OURS, Fleet, environment
+from fleet import OURS, Fleet, run_script
 from report import Result, Target
 
 from measures import Plan
@@ -17,13 +16,7 @@ _MEGABYTES = 300
 
 def measure(fleet: Fleet, plan: Plan) -> Result:
     folder = random_xlmr.make(fleet.logs / f"m3-large-{_LAYERS}", random_xlmr.m3(_LAYERS))
-    command = [OURS.python, HERE / "colbert_memory.py", folder, plan.colbert_texts, plan.cranfield]
-    process = subprocess.run(
-        [str(part) for part in command], env=environment(), capture_output=True, text=True, check=False
-    )
-    if process.returncode:
-        raise RuntimeError(f"colbert_memory.py ended: {process.stderr.strip()[-2000:]}")
-    found = json.loads(process.stdout.strip().splitlines()[-1])
+    found = json.loads(run_script(OURS, "colbert_memory.py", folder, plan.colbert_texts, plan.cranfield))
     beyond = found["peak"] - found["weights"] - found["result"]
     result = Result(f"Multi-vectors in memory: {found['origin']}; {_LAYERS} layers of M3's shape", ("", "measured"))
     result.rows = [

@@ -4,10 +4,9 @@ without a mask gives what the one with a mask gives."""
 from __future__ import annotations
 
 import json
-import subprocess
 
 import random_xlmr
-from fleet import HERE, OURS, Fleet, environment
+from fleet import OURS, Fleet, run_script
 from random_xlmr import Shape
 from report import Result, Target
 
@@ -19,13 +18,7 @@ _DIFFERENCE = 1e-5
 
 def measure(fleet: Fleet, plan: Plan) -> Result:
     folder = random_xlmr.make(fleet.logs / f"xlmr-large-{plan.long_layers}", Shape(plan.long_layers))
-    command = [OURS.python, HERE / "long_text.py", folder, plan.long_tokens, plan.long_compared]
-    process = subprocess.run(
-        [str(part) for part in command], env=environment(), capture_output=True, text=True, check=False
-    )
-    if process.returncode:
-        raise RuntimeError(f"long_text.py ended: {process.stderr.strip()[-2000:]}")
-    found = json.loads(process.stdout.strip().splitlines()[-1])
+    found = json.loads(run_script(OURS, "long_text.py", folder, plan.long_tokens, plan.long_compared))
     shape = f"{plan.long_layers} layers of XLM-R large's shape, random weights"
     result = Result(f"One text of {plan.long_tokens:,} tokens: {shape}", ("", "measured"))
     compared = f"{plan.long_compared:,} tokens: vectors differ by"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 from statistics import median
 
@@ -11,7 +10,7 @@ import gemm
 import numpy as np
 import random_xlmr
 import texts
-from fleet import HERE, Entry, Fleet, Worker, environment
+from fleet import Entry, Fleet, Worker, run_script
 from report import Result, Target
 
 from measures import Plan, paired_ratio
@@ -88,10 +87,7 @@ def _make_lite(checkpoint: Path, folder: Path) -> Path:
     """Its files, made in its environment."""
     if not LITE.python.is_file():
         raise RuntimeError("bge-m3-lite is not installed (make bench-peers).")
-    command = [str(part) for part in (LITE.python, HERE / "m3_lite_model.py", checkpoint, folder)]
-    process = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
-    if process.returncode:
-        raise RuntimeError(f"m3_lite_model.py ended: {process.stderr.strip()[-500:]}")
+    run_script(LITE, "m3_lite_model.py", checkpoint, folder)
     return folder
 
 
