@@ -26,7 +26,7 @@ from bge_fast import (
     RerankerModelClass,
     UnsupportedModelError,
 )
-from bge_fast.models import EMBEDDERS, KNOWN_MODELS, RERANKERS, KnownModel, known_model, table_name
+from bge_fast.known import EMBEDDERS, KNOWN_MODELS, RERANKERS, KnownModel, known_model, table_name
 
 E5 = ("e5-{}-v2", "e5-{}", "multilingual-e5-{}")
 SIZES = ("large", "base", "small")

@@ -17,8 +17,8 @@ from conftest import SOURCES, checkpoint, edit_json
 from malformed import WEIGHTS, WORDS, change_tensors, pickled, read_safetensors, safetensors, turn_into_shards
 
 from bge_fast import FlagModel, _core
-from bge_fast.checkpoint import encoder_sizes
 from bge_fast.errors import ModelFormatError, ModelNotFoundError
+from bge_fast.opening.checkpoint import encoder_sizes
 
 LINES = "wing in slipstream flow boundary layer heat transfer 机翼 Flügel données тело".split()
 SINGLE = ["a wing"]

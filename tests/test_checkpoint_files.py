@@ -21,7 +21,7 @@ from malformed import (
 
 from bge_fast import FlagModel, _core, engine
 from bge_fast.errors import ModelFormatError, ModelNotFoundError, UnsupportedModelError
-from bge_fast.files import find_model
+from bge_fast.opening.hub import find_model
 
 TEXTS = ["a wing", "boundary layer flow", "", "wing " * 700]
 

@@ -22,9 +22,9 @@ from conftest import SOURCES, checkpoint, exported
 
 import bge_fast
 from bge_fast import FlagModel
-from bge_fast.cli import main
 from bge_fast.commands import embed as embed_verb
 from bge_fast.commands import output, texts
+from bge_fast.commands.cli import main
 from bge_fast.commands.texts import TextReader
 from bge_fast.commands.vectors import NpySink
 
@@ -311,7 +311,7 @@ def test_failure_is_one_line(lines: Path, capsys: pytest.CaptureFixture[str]) ->
 
 def test_version_is_quick() -> None:
     code = (
-        "import sys; from bge_fast.cli import main; status = main(['--version']); "
+        "import sys; from bge_fast.commands.cli import main; status = main(['--version']); "
         "heavy = {'numpy', 'tqdm', 'huggingface_hub', 'bge_fast._core'} & set(sys.modules); sys.exit(status or str(heavy or ''))"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -489,7 +489,7 @@ def test_multi_vectors_are_written_a_few_texts_at_a_time(
         asked.append(len(chunk))
         return embed_verb.vectors_of(encode, chunk, **options)
 
-    monkeypatch.setattr("bge_fast.commands.embed_m3.vectors_of", noted)
+    monkeypatch.setattr("bge_fast.commands.embed.vectors_of", noted)
     assert main(["embed", str(checkpoint("tiny-m3")), str(tmp_path / "many.txt"), "--colbert"]) == 0
     assert asked == [16, 16, 8]
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]

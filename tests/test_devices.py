@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from bge_fast import FlagModel, cuda
-from bge_fast.devices import Device, parse_devices
 from bge_fast.errors import DeviceError
+from bge_fast.runtime.devices import Device, parse_devices
 
 
 @pytest.mark.parametrize(

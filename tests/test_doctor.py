@@ -14,12 +14,12 @@ from conftest import SOURCES
 
 import bge_fast
 from bge_fast import doctor
-from bge_fast.cli import main
-from bge_fast.commands import probe
-from bge_fast.commands.checks import Check, acceleration, installation, machine
+from bge_fast.commands.cli import main
+from bge_fast.commands.doctor import acceleration, installation, machine, probe
+from bge_fast.commands.doctor.check import Check
+from bge_fast.commands.doctor.probe import ProbeError, ask
 from bge_fast.commands.output import shorten_home
-from bge_fast.commands.probe import ProbeError, ask
-from bge_fast.runtime import Library, find_libraries
+from bge_fast.runtime.library import Library, find_libraries
 
 PACKAGE = Path(bge_fast.__file__).parent
 IDS = [
@@ -134,8 +134,8 @@ def test_crash_in_native_code_leaves_the_rest_readable(own_package: Path) -> Non
 
 
 def test_core_that_cannot_be_imported_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "bge_fast.runtime", None)
-    monkeypatch.delitem(sys.modules, "bge_fast.commands.checks.acceleration")
+    monkeypatch.setitem(sys.modules, "bge_fast.runtime.library", None)
+    monkeypatch.delitem(sys.modules, "bge_fast.commands.doctor.acceleration")
     checks = {check.id: check for check in doctor.Examination(device="cpu").checks()}
     assert checks["runtime"].status == "error"
     assert "ModuleNotFoundError" in checks["runtime"].fact
@@ -323,7 +323,7 @@ def test_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_cache_folder_is_the_hubs(variables: dict[str, str]) -> None:
     code = (
-        "from huggingface_hub.constants import HF_HUB_CACHE; from bge_fast.commands.checks.installation import cache_folder; "
+        "from huggingface_hub.constants import HF_HUB_CACHE; from bge_fast.commands.doctor.installation import cache_folder; "
         "assert str(cache_folder()[0]) == HF_HUB_CACHE, (cache_folder(), HF_HUB_CACHE)"
     )
     known = ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME")

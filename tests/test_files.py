@@ -8,7 +8,7 @@ from conftest import edit_json
 
 from bge_fast import FlagModel
 from bge_fast.errors import ModelFormatError, ModelNotFoundError, UnsupportedModelError
-from bge_fast.files import find_model, verify_files
+from bge_fast.opening.hub import find_model, verify_files
 
 MANIFEST = "bge_fast.json"
 

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import bge_fast
-from bge_fast.runtime import find_libraries
+from bge_fast.runtime.library import find_libraries
 
 BUNDLED = Path(bge_fast.__file__).parent / "_ort" / "libonnxruntime_bge_fast.so"
 

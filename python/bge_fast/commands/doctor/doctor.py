@@ -10,8 +10,9 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from bge_fast.commands import output
-from bge_fast.commands.checks import INSTALL_GPU, REINSTALL, Check, Status, installation, machine
-from bge_fast.commands.probe import Facts, ProbeError, ask
+from bge_fast.commands.doctor import installation, machine
+from bge_fast.commands.doctor.check import INSTALL_GPU, REINSTALL, Check, Status
+from bge_fast.commands.doctor.probe import Facts, ProbeError, ask
 from bge_fast.errors import BGEFastError
 
 SCHEMA = 1
@@ -83,26 +84,26 @@ class Examination:
         return answer
 
     def _runtime(self) -> Check:
-        from bge_fast.commands.checks import acceleration
-        from bge_fast.runtime import find_libraries
+        from bge_fast.commands.doctor import acceleration
+        from bge_fast.runtime.library import find_libraries
 
         libraries = find_libraries()
         return acceleration.check_runtime(libraries, self._ask("runtime")) if libraries else acceleration.no_runtime()
 
     def _cuda_facts(self) -> Facts | None:
-        from bge_fast.runtime import find_libraries
+        from bge_fast.runtime.library import find_libraries
 
         best = next(iter(find_libraries()), None)
         provider = best.cuda_provider if best else None
         return self._ask("cuda-libraries", str(provider)) if provider else None
 
     def _cuda_libraries(self) -> Check:
-        from bge_fast.commands.checks import acceleration
+        from bge_fast.commands.doctor import acceleration
 
         return acceleration.check_cuda_libraries(self._wants_cuda(), self._cuda_facts())
 
     def _driver(self) -> Check:
-        from bge_fast.commands.checks import acceleration
+        from bge_fast.commands.doctor import acceleration
 
         return acceleration.check_driver(self.device, self._cuda_facts(), self._ask("driver"))
 
@@ -145,7 +146,7 @@ class Examination:
         return Check(name, "ok", fact)
 
     def _model(self) -> Check:
-        from bge_fast.commands.opening import locate
+        from bge_fast.commands.defaults import locate
 
         name = str(self.model)
         try:

@@ -1,21 +1,11 @@
-"""What the models of a kind share: options checked and live, lengths, instructions, warnings."""
+"""What embedders share: options checked and live, lengths, instructions, warnings."""
 
 from typing import Any
 
-from bge_fast.devices import parse_devices
-from bge_fast.engine import EngineOptions
 from bge_fast.errors import warn
-from bge_fast.inputs import instruction_template, one_of, whole_number
-from bge_fast.model import Model
-
-# FlagEmbedding hands these to its tokenizer; they never change a number.
-CALL_KEYWORDS_WITHOUT_EFFECT = frozenset({"pad_to_multiple_of", "padding_side", "return_attention_mask", "verbose"})
-
-
-def refuse_unknown_keywords(method: str, keywords: dict[str, Any], known: frozenset[str]) -> None:
-    """Raise ``TypeError`` for a keyword that has no meaning, as any Python function does."""
-    if unknown := keywords.keys() - known:
-        raise TypeError(f"{method}() got an unexpected keyword argument {sorted(unknown)[0]!r}")
+from bge_fast.models.inputs import one_of, whole_number
+from bge_fast.models.model import Model, engine_options
+from bge_fast.models.prompts import instruction_template
 
 
 class AbsEmbedder(Model):
@@ -99,30 +89,3 @@ class AbsEmbedder(Model):
                 f"pooling_method={self.pooling_method!r} is used, as FlagEmbedding does. "
                 + (f"Pass pooling_method={declared!r}" if known else "That pooling is not supported here")
             )
-
-
-class AbsReranker(Model):
-    """Base of the rerankers, for ``isinstance`` checks. Open a model with a subclass."""
-
-
-def engine_options(
-    name: str,
-    kwargs: dict[str, Any],
-    *,
-    devices: Any,
-    precision: str | None,
-    prefer_fp16: bool,
-    cache_dir: Any,
-    low_memory: bool,
-    **plain: Any,
-) -> EngineOptions:
-    """The constructor's arguments as plain values; ``device`` of ``kwargs`` is an alias of ``devices``."""
-    return EngineOptions(
-        name=name,
-        device=parse_devices(devices, kwargs.get("device")),
-        precision=precision,
-        prefer_fp16=bool(prefer_fp16),
-        cache_dir=None if cache_dir is None else str(cache_dir),
-        low_memory=bool(low_memory),
-        **plain,
-    )

@@ -5,11 +5,14 @@ import threading
 from types import SimpleNamespace
 from typing import Any, Self
 
-from bge_fast.devices import parse_devices
-from bge_fast.engine import Engine, EngineOptions
 from bge_fast.errors import warn
-from bge_fast.inputs import whole_number, with_instruction
+from bge_fast.models.inputs import whole_number
+from bge_fast.models.prompts import with_instruction
+from bge_fast.opening.engine import Engine, EngineOptions
+from bge_fast.runtime.devices import parse_devices
 
+# FlagEmbedding hands these to its tokenizer; they never change a number.
+CALL_KEYWORDS_WITHOUT_EFFECT = frozenset({"pad_to_multiple_of", "padding_side", "return_attention_mask", "verbose"})
 _warned_keywords: set[str] = set()
 _DEFAULT_LENGTH = 512
 
@@ -73,7 +76,7 @@ class Model:
 
     @property
     def tokenizer(self) -> Any:
-        """The model's tokenizer; see `bge_fast.tokenizer.Tokenizer`."""
+        """The model's tokenizer; see `bge_fast.models.tokenizer.Tokenizer`."""
         return self._open().tokenizer
 
     @property
@@ -131,3 +134,32 @@ class Model:
     def _check_device(self, device: str | None) -> None:
         if device is not None and str(parse_devices(device)) not in self.target_devices:
             raise ValueError(f"device={device!r} is not one of this model's devices {self.target_devices}")
+
+
+def refuse_unknown_keywords(method: str, keywords: dict[str, Any], known: frozenset[str]) -> None:
+    """Raise ``TypeError`` for a keyword that has no meaning, as any Python function does."""
+    if unknown := keywords.keys() - known:
+        raise TypeError(f"{method}() got an unexpected keyword argument {sorted(unknown)[0]!r}")
+
+
+def engine_options(
+    name: str,
+    kwargs: dict[str, Any],
+    *,
+    devices: Any,
+    precision: str | None,
+    prefer_fp16: bool,
+    cache_dir: Any,
+    low_memory: bool,
+    **plain: Any,
+) -> EngineOptions:
+    """The constructor's arguments as plain values; ``device`` of ``kwargs`` is an alias of ``devices``."""
+    return EngineOptions(
+        name=name,
+        device=parse_devices(devices, kwargs.get("device")),
+        precision=precision,
+        prefer_fp16=bool(prefer_fp16),
+        cache_dir=None if cache_dir is None else str(cache_dir),
+        low_memory=bool(low_memory),
+        **plain,
+    )

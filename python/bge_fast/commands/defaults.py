@@ -7,14 +7,14 @@ from argparse import Namespace
 from typing import TypeVar
 
 from bge_fast.commands import output
-from bge_fast.devices import parse_devices
-from bge_fast.embedder import FlagModel
-from bge_fast.engine import EngineOptions
-from bge_fast.files import find_model
-from bge_fast.m3 import BGEM3FlagModel
-from bge_fast.models import KnownModel, known_model
-from bge_fast.runtime import default_device
-from bge_fast.source import Source
+from bge_fast.known import KnownModel, known_model
+from bge_fast.models.dense import FlagModel
+from bge_fast.models.m3 import BGEM3FlagModel
+from bge_fast.opening.engine import EngineOptions
+from bge_fast.opening.hub import find_model
+from bge_fast.opening.source import Source
+from bge_fast.runtime.devices import parse_devices
+from bge_fast.runtime.library import default_device
 
 Embedder = TypeVar("Embedder", FlagModel, BGEM3FlagModel)
 

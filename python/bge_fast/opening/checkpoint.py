@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bge_fast.errors import ModelFormatError, ModelNotFoundError, UnsupportedModelError
-from bge_fast.jsonfiles import read_json, whole_number_of
+from bge_fast.opening.jsonfiles import read_json, whole_number_of
 
 # Best first: safetensors need no pickle to be read.
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")

@@ -13,7 +13,7 @@ from typing import NoReturn
 
 from bge_fast import __version__
 from bge_fast.commands import output
-from bge_fast.devices import parse_devices
+from bge_fast.runtime.devices import parse_devices
 
 FAILED = 1
 INTERRUPTED = 130
@@ -131,7 +131,7 @@ def _info(verb: argparse.ArgumentParser) -> argparse.ArgumentParser:
 
 
 def _doctor(verb: argparse.ArgumentParser) -> argparse.ArgumentParser:
-    verb.set_defaults(room="bge_fast.doctor")
+    verb.set_defaults(room="bge_fast.commands.doctor.doctor")
     verb.description = "Check this machine and installation. Needs no model and no network; exit status 3 on an error."
     verb.add_argument("model", metavar="MODEL", nargs="?", help="also check this model and run it")
     verb.add_argument("--json", action="store_true", help="one JSON object")

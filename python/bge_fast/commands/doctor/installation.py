@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, distributions, version
 from pathlib import Path
 
-from bge_fast.commands.checks import INSTALL_GPU, REINSTALL, Check
+from bge_fast.commands.doctor.check import INSTALL_GPU, REINSTALL, Check
 
 _NEIGHBOURS = (
     "numpy",

@@ -4,9 +4,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bge_fast.base import CALL_KEYWORDS_WITHOUT_EFFECT, AbsReranker, engine_options, refuse_unknown_keywords
-from bge_fast.inputs import instruction_template, to_pairs, to_texts, whole_number, with_instruction
-from bge_fast.progress import progress_bar
+from bge_fast.models.inputs import to_pairs, to_texts, whole_number
+from bge_fast.models.model import CALL_KEYWORDS_WITHOUT_EFFECT, engine_options, refuse_unknown_keywords
+from bge_fast.models.progress import progress_bar
+from bge_fast.models.prompts import instruction_template, with_instruction
+from bge_fast.models.reranker import AbsReranker
 
 _SCORE_KEYWORDS = frozenset({"batch_size", "query_max_length", "max_length", "normalize", "show_progress_bar"})
 

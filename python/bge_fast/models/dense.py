@@ -4,9 +4,11 @@ from typing import Any
 
 import numpy as np
 
-from bge_fast.base import CALL_KEYWORDS_WITHOUT_EFFECT, AbsEmbedder, refuse_unknown_keywords
-from bge_fast.inputs import to_texts, with_instruction
-from bge_fast.progress import progress_bar
+from bge_fast.models.embedder import AbsEmbedder
+from bge_fast.models.inputs import to_texts
+from bge_fast.models.model import CALL_KEYWORDS_WITHOUT_EFFECT, refuse_unknown_keywords
+from bge_fast.models.progress import progress_bar
+from bge_fast.models.prompts import with_instruction
 
 
 class FlagModel(AbsEmbedder):

@@ -3,8 +3,9 @@
 from collections.abc import Iterable
 from typing import Any
 
-from bge_fast.base import AbsEmbedder, AbsReranker
 from bge_fast.errors import UnsupportedModelError
+from bge_fast.models.embedder import AbsEmbedder
+from bge_fast.models.reranker import AbsReranker
 
 _WORKING = "FlagModel, BGEM3FlagModel and FlagReranker"
 

@@ -6,10 +6,10 @@ import shutil
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
 
-from bge_fast.commands.checks import INSTALL_GPU, REINSTALL, Check, Status
-from bge_fast.commands.probe import Facts
-from bge_fast.devices import parse_devices
-from bge_fast.runtime import Library
+from bge_fast.commands.doctor.check import INSTALL_GPU, REINSTALL, Check, Status
+from bge_fast.commands.doctor.probe import Facts
+from bge_fast.runtime.devices import parse_devices
+from bge_fast.runtime.library import Library
 
 _CUDA_DOCS = "see https://docs.nvidia.com/cuda/cuda-toolkit-release-notes for the driver, then reboot"
 

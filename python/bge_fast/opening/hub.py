@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bge_fast.checkpoint import INDEXES, WEIGHTS, shard_names, weight_names
 from bge_fast.errors import ModelFormatError, ModelNotFoundError
-from bge_fast.jsonfiles import read_json
-from bge_fast.source import MANIFEST, SIDE_FILES, Source, source_from_folder
+from bge_fast.opening.checkpoint import INDEXES, WEIGHTS, shard_names, weight_names
+from bge_fast.opening.jsonfiles import read_json
+from bge_fast.opening.source import MANIFEST, SIDE_FILES, Source, source_from_folder
 
 _PLAIN_GRAPH = ["onnx/model.onnx", "onnx/model.onnx_data"]
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")

@@ -4,7 +4,7 @@ import os
 import re
 from pathlib import Path
 
-from bge_fast.commands.checks import Check
+from bge_fast.commands.doctor.check import Check
 
 _INSTRUCTION_SETS = ("avx2", "fma", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "amx_bf16")
 _CGROUPS = Path("/sys/fs/cgroup")

@@ -1,6 +1,6 @@
 """Questions that only native code answers, asked in a process of their own: a crash there is an answer too.
 
-``python -m bge_fast.commands.probe QUESTION [WORD…]`` writes one JSON object to stdout.
+``python -m bge_fast.commands.doctor.probe QUESTION [WORD…]`` writes one JSON object to stdout.
 """
 
 import json
@@ -56,7 +56,7 @@ def _how_it_ended(status: int, stderr: str) -> str:
 
 
 def _runtime() -> Facts:
-    from bge_fast.runtime import load_runtime
+    from bge_fast.runtime.library import load_runtime
 
     runtime = load_runtime()
     return {"path": str(runtime.path), "version": runtime.version, "providers": runtime.providers}
@@ -69,7 +69,7 @@ def _threads() -> Facts:
 
 
 def _cuda_libraries(provider: str) -> Facts:
-    from bge_fast import cuda
+    from bge_fast.runtime import cuda
 
     path = Path(provider)
     missing = cuda.missing_libraries(path)
@@ -84,7 +84,7 @@ def _cuda_libraries(provider: str) -> Facts:
 def _driver() -> Facts:
     import ctypes
 
-    from bge_fast import cuda
+    from bge_fast.runtime import cuda
 
     count = cuda.device_count()
     version = ctypes.c_int(0)
@@ -94,8 +94,8 @@ def _driver() -> Facts:
 
 
 def _run(device: str, model: str = "") -> Facts:
-    from bge_fast.commands.tiny_model import IDS, write_tiny_model
-    from bge_fast.embedder import FlagModel
+    from bge_fast.commands.doctor.tiny_model import IDS, write_tiny_model
+    from bge_fast.models.dense import FlagModel
 
     if model:
         return _run_model(device, model)
@@ -108,9 +108,9 @@ def _run(device: str, model: str = "") -> Facts:
 
 
 def _run_model(device: str, model: str) -> Facts:
-    from bge_fast.commands.opening import defaults, locate
-    from bge_fast.embedder import FlagModel
-    from bge_fast.reranker import FlagReranker
+    from bge_fast.commands.defaults import defaults, locate
+    from bge_fast.models.cross_encoder import FlagReranker
+    from bge_fast.models.dense import FlagModel
 
     source = locate(model, device, download=False)
     if source.kind == "reranker":
@@ -121,7 +121,7 @@ def _run_model(device: str, model: str) -> Facts:
 
 
 def _timed_run(open_model: Callable[[], Any], run: Callable[[Any, str], Any]) -> tuple[Facts, Any]:
-    from bge_fast.commands.tiny_model import TEXT
+    from bge_fast.commands.doctor.tiny_model import TEXT
 
     started = time.perf_counter()
     with open_model() as opened:

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from bge_fast import _core
-from bge_fast.devices import CPU, Device
 from bge_fast.errors import DeviceError, ForkedProcessError, warn
-from bge_fast.files import find_model
-from bge_fast.inputs import one_of, whole_number
-from bge_fast.jsonfiles import read_json
-from bge_fast.runtime import check_cuda, default_device, load_runtime
-from bge_fast.source import Source, exported_heads
-from bge_fast.tokenizer import Tokenizer
+from bge_fast.models.inputs import one_of, whole_number
+from bge_fast.models.tokenizer import Tokenizer
+from bge_fast.opening.hub import find_model
+from bge_fast.opening.jsonfiles import read_json
+from bge_fast.opening.source import Source, exported_heads
+from bge_fast.runtime.devices import CPU, Device
+from bge_fast.runtime.library import check_cuda, default_device, load_runtime
 
 PRECISIONS = ("fp32", "fp16")
 

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
-from bge_fast.engine import Engine
-from bge_fast.progress import progress_bar
-from bge_fast.results import ColbertBatch, SparseBatch
+from bge_fast.models.progress import progress_bar
+from bge_fast.models.results import ColbertBatch, SparseBatch
+from bge_fast.opening.engine import Engine
 
 # Tokens that get no lexical weight, as far as the tokenizer has them.
 _WITHOUT_WEIGHT = ("cls_token", "eos_token", "pad_token", "unk_token")

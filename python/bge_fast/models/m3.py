@@ -3,11 +3,12 @@
 from types import SimpleNamespace
 from typing import Any
 
-from bge_fast.base import CALL_KEYWORDS_WITHOUT_EFFECT, refuse_unknown_keywords
-from bge_fast.embedder import pooling_output
-from bge_fast.inputs import to_texts, with_instruction
-from bge_fast.m3_scores import M3Scores
-from bge_fast.results import M3Vectors
+from bge_fast.models.dense import pooling_output
+from bge_fast.models.inputs import to_texts
+from bge_fast.models.m3_scores import M3Scores
+from bge_fast.models.model import CALL_KEYWORDS_WITHOUT_EFFECT, refuse_unknown_keywords
+from bge_fast.models.prompts import with_instruction
+from bge_fast.models.results import M3Vectors
 
 
 class BGEM3FlagModel(M3Scores):

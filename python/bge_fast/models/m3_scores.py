@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bge_fast.base import CALL_KEYWORDS_WITHOUT_EFFECT, AbsEmbedder, refuse_unknown_keywords
 from bge_fast.errors import NumericsError
-from bge_fast.inputs import to_pairs
-from bge_fast.m3_call import M3Call
-from bge_fast.progress import progress_bar
-from bge_fast.results import lexical_score, maxsim
+from bge_fast.models.embedder import AbsEmbedder
+from bge_fast.models.inputs import to_pairs
+from bge_fast.models.m3_call import M3Call
+from bge_fast.models.model import CALL_KEYWORDS_WITHOUT_EFFECT, refuse_unknown_keywords
+from bge_fast.models.progress import progress_bar
+from bge_fast.models.results import lexical_score, maxsim
 
 _MODES = ("colbert", "sparse", "dense", "sparse+dense", "colbert+sparse+dense")
 # Pairs scored at once: their multi-vectors are in memory together.

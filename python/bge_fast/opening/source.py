@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bge_fast.checkpoint import INDEXES, WEIGHTS, encoder_sizes, real_files, weight_names
 from bge_fast.errors import ModelFormatError, ModelNotFoundError, UnsupportedModelError
-from bge_fast.jsonfiles import read_json, whole_number_of
-from bge_fast.kinds import HEAD_FILES, check_kind, head_outputs, kind_of
+from bge_fast.opening.checkpoint import INDEXES, WEIGHTS, encoder_sizes, real_files, weight_names
+from bge_fast.opening.jsonfiles import read_json, whole_number_of
+from bge_fast.opening.kinds import HEAD_FILES, check_kind, head_outputs, kind_of
 
 MANIFEST = "bge_fast.json"
 # What is read besides the graph. A listed file that is not one of these may be missing: nobody opens it here.

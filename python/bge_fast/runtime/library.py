@@ -12,11 +12,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bge_fast import _core, cuda
-from bge_fast.devices import CPU, Device
+from bge_fast import _core
 from bge_fast.errors import DeviceError, RuntimeNotFoundError
+from bge_fast.runtime import cuda
+from bge_fast.runtime.devices import CPU, Device
 
-_BUNDLED = Path(__file__).parent / "_ort" / "libonnxruntime_bge_fast.so"
+_BUNDLED = Path(__file__).parent.parent / "_ort" / "libonnxruntime_bge_fast.so"
 _OLDEST = 24
 _NO_TELEMETRY = "ORT_DISABLE_TELEMETRY"
 _environment = threading.Lock()
