@@ -35,12 +35,13 @@ class M3Call:
                 colbert=None if not colbert else "joined" if joined else "separate",
                 progress=progress,
             )
-        batch = None if weights is None else SparseBatch.of(*weights, dim=len(self.engine.tokenizer))
+        batch = None if weights is None else SparseBatch.of(*weights, dim=self.engine.core.vocabulary_size)
         if not isinstance(vectors, tuple):
             return matrix, batch, vectors, truncated
         width = self.engine.heads["colbert_linear"]
         return matrix, batch, ColbertBatch.of(*vectors, min(width, self.options["truncate_dim"] or width)), truncated
 
     def _ids_without_weight(self) -> list[int]:
-        ids = (getattr(self.engine.tokenizer, f"{role}_id") for role in _WITHOUT_WEIGHT)
+        tokens = self.engine.special_tokens
+        ids = (self.engine.core.token_id(tokens[role]) for role in _WITHOUT_WEIGHT if role in tokens)
         return [token for token in ids if token is not None]

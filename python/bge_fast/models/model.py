@@ -6,9 +6,10 @@ from types import SimpleNamespace
 from typing import Any, Self
 
 from bge_fast.errors import warn
-from bge_fast.models.inputs import whole_number
+from bge_fast.models.inputs import one_of, whole_number
 from bge_fast.models.prompts import with_instruction
-from bge_fast.opening.engine import Engine, EngineOptions
+from bge_fast.models.tokenizer import Tokenizer
+from bge_fast.opening.engine import PRECISIONS, Engine, EngineOptions
 from bge_fast.runtime.devices import parse_devices
 
 # FlagEmbedding hands these to its tokenizer; they never change a number.
@@ -25,6 +26,7 @@ class Model:
     pool: None = None
     _known_keywords: frozenset[str] = frozenset({"device"})
     _config: SimpleNamespace | None = None
+    _tokenizer: Tokenizer | None = None
     _warned_length = False
 
     def _set_up(self, options: EngineOptions) -> None:
@@ -75,9 +77,12 @@ class Model:
         return [str(self._open().device)]
 
     @property
-    def tokenizer(self) -> Any:
-        """The model's tokenizer; see `bge_fast.models.tokenizer.Tokenizer`."""
-        return self._open().tokenizer
+    def tokenizer(self) -> Tokenizer:
+        """The model's tokenizer: ids of texts, texts of ids, and the special tokens."""
+        engine = self._open()
+        if self._tokenizer is None:
+            self._tokenizer = Tokenizer(engine.core, engine.special_tokens, engine.source.max_length)
+        return self._tokenizer
 
     @property
     def model(self) -> SimpleNamespace:
@@ -101,7 +106,7 @@ class Model:
 
     # A model pickles as path and options; the copy opens its files at first use.
     def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in self.__dict__.items() if key not in ("_opened", "_opening")}
+        return {key: value for key, value in self.__dict__.items() if key not in ("_opened", "_opening", "_tokenizer")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -150,16 +155,22 @@ def engine_options(
     precision: str | None,
     prefer_fp16: bool,
     cache_dir: Any,
+    threads: int | None,
     low_memory: bool,
     **plain: Any,
 ) -> EngineOptions:
-    """The constructor's arguments as plain values; ``device`` of ``kwargs`` is an alias of ``devices``."""
+    """The constructor's arguments as plain values; ``device`` of ``kwargs`` is an alias of ``devices``.
+
+    Raises:
+        TypeError, ValueError: names the argument and what it may be.
+    """
     return EngineOptions(
         name=name,
         device=parse_devices(devices, kwargs.get("device")),
-        precision=precision,
+        precision=None if precision is None else one_of("precision", precision, PRECISIONS),
         prefer_fp16=bool(prefer_fp16),
         cache_dir=None if cache_dir is None else str(cache_dir),
+        threads=None if threads is None else whole_number("threads", threads, at_least=1),
         low_memory=bool(low_memory),
         **plain,
     )

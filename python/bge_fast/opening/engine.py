@@ -6,8 +6,6 @@ from typing import Any
 
 from bge_fast import _core
 from bge_fast.errors import DeviceError, ForkedProcessError, warn
-from bge_fast.models.inputs import one_of, whole_number
-from bge_fast.models.tokenizer import Tokenizer
 from bge_fast.opening.hub import find_model
 from bge_fast.opening.jsonfiles import read_json
 from bge_fast.opening.source import Source, exported_heads
@@ -48,29 +46,17 @@ class EngineOptions:
             return (self.precision,)
         return ("fp16", "fp32") if device.cuda is not None and self.prefer_fp16 else ("fp32",)
 
-    def check(self) -> None:
-        """See that each option is one that can be used.
-
-        Raises:
-            TypeError, ValueError: names the option and what it may be.
-        """
-        if self.precision is not None:
-            one_of("precision", self.precision, PRECISIONS)
-        if self.threads is not None:
-            whole_number("threads", self.threads, at_least=1)
-
 
 class Engine:
-    """A tokenizer and a graph, ready to run. Any number of threads may use one."""
+    """A model's core, ready to run, with the facts about it. Any number of threads may use one."""
 
     def __init__(self, options: EngineOptions) -> None:
-        options.check()
         # The pid is compared before anything of a forked child waits for a thread that was not forked with it.
         self._process = os.getpid()
         self.runtime = load_runtime()
         self.device, self.source, self.core, self.heads = _open(options)
         self.threads, self.low_memory = _threads(options), options.low_memory
-        self.tokenizer = Tokenizer(self.core, _special_tokens(self.source), self.source.max_length)
+        self.special_tokens = _special_tokens(self.source)
 
     def check_process(self) -> None:
         """Raise ``ForkedProcessError`` in a forked child of the process that opened the model."""
