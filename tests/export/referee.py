@@ -15,7 +15,8 @@ from optimum.exporters.onnx import export
 from optimum.exporters.tasks import TasksManager
 
 from bge_fast import _core
-from bge_fast.opening.checkpoint import encoder_sizes, real_files, weight_names
+from bge_fast.opening.checkpoint import encoder_sizes, real_files
+from bge_fast.opening.choice import chosen
 from tests.export.batches import Batch, batches, limit_of, position_ids
 
 FOLDER_OF_WEIGHTS = "session.model_external_initializers_file_folder_path"
@@ -69,7 +70,9 @@ class Checkpoint:
     def ours(self, output: str, mask: bool, change: Change = bytes) -> Results:
         """What our graph gives; ``change`` may spoil it first."""
         name = self.folder.name
-        files = real_files(name, self.folder, weight_names(self.folder))
+        choice = chosen(self.folder, {}, ("fp32",))
+        assert choice is not None
+        files = real_files(name, self.folder, choice.files)
         checkpoint = _core.Checkpoint([str(file) for file in files.values()], encoder_sizes(name, self.config))
         graph, weights = checkpoint.graph(output, mask)
         session = session_of(change(graph), weights)

@@ -71,7 +71,7 @@ def test_a_precision_that_only_an_export_has_prints_the_command(own_checkpoint):
         find_model(str(own_checkpoint), ["fp16"])
     command = f"bge-fast-export {own_checkpoint} -o checkpoint-onnx --precision fp16,fp32"
     assert command in str(caught.value)
-    assert find_model(str(own_checkpoint), ["fp16", "fp32"]).precision == "fp32"
+    assert find_model(str(own_checkpoint), ["fp16", "fp32"]).computation == "fp32"
 
 
 def test_an_adapter_without_its_model_is_named(own_checkpoint):

@@ -11,8 +11,8 @@ from bge_fast.known import KnownModel, known_model
 from bge_fast.models.dense import FlagModel
 from bge_fast.models.m3 import BGEM3FlagModel
 from bge_fast.opening.engine import EngineOptions
+from bge_fast.opening.files import ModelFiles
 from bge_fast.opening.hub import find_model
-from bge_fast.opening.source import Source
 from bge_fast.runtime.devices import parse_devices
 from bge_fast.runtime.library import default_device
 
@@ -21,20 +21,20 @@ Embedder = TypeVar("Embedder", FlagModel, BGEM3FlagModel)
 
 def locate(
     name: str, device: str | None = None, precision: str | None = None, download: bool = True, kind: str | None = None
-) -> Source:
+) -> ModelFiles:
     """Find the files that a run with these options would open; without ``download`` the network is not used."""
     options = EngineOptions(name, parse_devices(device), precision, prefer_fp16=True)
-    return find_model(name, options.precisions(options.device or default_device()), download=download, kind=kind)
+    return find_model(name, options.computations(options.device or default_device()), download=download, kind=kind)
 
 
-def defaults(source: Source) -> KnownModel:
+def defaults(files: ModelFiles) -> KnownModel:
     """Return pooling and instructions: by the name, by the name it was exported from, or by its files."""
-    return _row(source) or KnownModel(source.declared_pooling or "cls")
+    return _row(files) or KnownModel(files.declared_pooling or "cls")
 
 
-def _row(source: Source) -> KnownModel | None:
-    exported_from = str(source.manifest.get("source", {}).get("checkpoint") or "")
-    return known_model(source.name) or known_model(exported_from)
+def _row(files: ModelFiles) -> KnownModel | None:
+    exported_from = str(files.manifest.get("source", {}).get("checkpoint") or "")
+    return known_model(files.name) or known_model(exported_from)
 
 
 def open_model(args: Namespace, model_class: type[Embedder], queries: bool = False) -> Embedder:
@@ -42,9 +42,9 @@ def open_model(args: Namespace, model_class: type[Embedder], queries: bool = Fal
 
     For ``queries``, a model that is not known by its name gets a note that nothing is put before them.
     """
-    source = locate(args.model, args.device, args.precision, kind="embedder")
-    known = defaults(source)
-    if queries and args.instruction is None and _row(source) is None:
+    files = locate(args.model, args.device, args.precision, kind="embedder")
+    known = defaults(files)
+    if queries and args.instruction is None and _row(files) is None:
         output.note(
             f"no instruction is known for {args.model}, so none is put before queries. "
             'Pass --instruction TEXT, or --instruction "" where it needs none'

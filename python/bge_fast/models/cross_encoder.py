@@ -92,7 +92,7 @@ class FlagReranker(AbsReranker):
                 cache_dir=cache_dir,
                 threads=threads,
                 low_memory=low_memory,
-                first="logits",
+                outputs=("logits",),
             )
         )
         self._limits(None, None, None)

@@ -97,7 +97,7 @@ class FlagModel(AbsEmbedder):
             cache_dir=cache_dir,
             threads=threads,
             low_memory=low_memory,
-            first=pooling_output(pooling_method),
+            outputs=(pooling_output(pooling_method),),
         )
 
     def encode_queries(

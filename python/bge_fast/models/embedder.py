@@ -6,6 +6,7 @@ from bge_fast.errors import warn
 from bge_fast.models.inputs import one_of, whole_number
 from bge_fast.models.model import Model, engine_options
 from bge_fast.models.prompts import instruction_template
+from bge_fast.opening.engine import EmbedderInfo
 
 
 class AbsEmbedder(Model):
@@ -24,7 +25,7 @@ class AbsEmbedder(Model):
     truncate_dim: int | None
     on_truncate: str
 
-    def info(self) -> dict[str, Any]:
+    def info(self) -> EmbedderInfo:
         """Facts about the opened model: files, device, execution provider of the live session, library, limits."""
         return {**super().info(), "pooling_method": self.pooling_method}
 
@@ -81,7 +82,7 @@ class AbsEmbedder(Model):
         instruction_template(self.kwargs.get("passage_instruction_format", "{}{}"))
 
     def _warn_about_pooling(self) -> None:
-        declared = self._open().source.declared_pooling
+        declared = self._open().files.declared_pooling
         if declared and declared != self.pooling_method and self.pooling_method == self.DEFAULT_POOLING_METHOD:
             known = declared in self._pooling_methods
             warn(

@@ -9,6 +9,7 @@ from bge_fast.models.m3_scores import M3Scores
 from bge_fast.models.model import CALL_KEYWORDS_WITHOUT_EFFECT, refuse_unknown_keywords
 from bge_fast.models.prompts import with_instruction
 from bge_fast.models.results import M3Vectors
+from bge_fast.opening.engine import Outputs
 
 
 class BGEM3FlagModel(M3Scores):
@@ -107,7 +108,7 @@ class BGEM3FlagModel(M3Scores):
             cache_dir=cache_dir,
             threads=threads,
             low_memory=low_memory,
-            first=_outputs(pooling_method, return_dense, return_sparse, return_colbert_vecs),
+            outputs=_outputs(pooling_method, return_dense, return_sparse, return_colbert_vecs),
         )
         width = self._open().heads.get("colbert_linear")
         if colbert_dim > 0 and width is not None and colbert_dim != width:
@@ -283,6 +284,6 @@ class BGEM3FlagModel(M3Scores):
         return vectors[0], vectors[1], vectors[2]
 
 
-def _outputs(pooling_method: str, dense: bool, sparse: bool, colbert: bool) -> str:
+def _outputs(pooling_method: str, dense: bool, sparse: bool, colbert: bool) -> Outputs:
     wanted = {pooling_output(pooling_method): dense, "sparse": sparse, "colbert": colbert}
-    return "+".join(name for name, on in wanted.items() if on) or "cls"
+    return tuple(name for name, on in wanted.items() if on) or ("cls",)

@@ -9,7 +9,7 @@ from bge_fast.errors import warn
 from bge_fast.models.inputs import one_of, whole_number
 from bge_fast.models.prompts import with_instruction
 from bge_fast.models.tokenizer import Tokenizer
-from bge_fast.opening.engine import PRECISIONS, Engine, EngineOptions
+from bge_fast.opening.engine import COMPUTATIONS, Engine, EngineOptions, ModelInfo
 from bge_fast.runtime.devices import parse_devices
 
 # FlagEmbedding hands these to its tokenizer; they never change a number.
@@ -52,7 +52,7 @@ class Model:
             self._process, self._opening = os.getpid(), threading.Lock()
         return self._opening
 
-    def info(self) -> dict[str, Any]:
+    def info(self) -> ModelInfo:
         """Facts about the opened model: files, device, execution provider of the live session, library, limits."""
         return self._open().info()
 
@@ -81,14 +81,14 @@ class Model:
         """The model's tokenizer: ids of texts, texts of ids, and the special tokens."""
         engine = self._open()
         if self._tokenizer is None:
-            self._tokenizer = Tokenizer(engine.core, engine.special_tokens, engine.source.max_length)
+            self._tokenizer = Tokenizer(engine.core, engine.special_tokens, engine.files.max_length)
         return self._tokenizer
 
     @property
     def model(self) -> SimpleNamespace:
         """Not a torch module: an object whose ``config`` has the fields of ``config.json`` as attributes."""
         if self._config is None:
-            self._config = SimpleNamespace(**{**self._open().source.config, "_name_or_path": self.model_name_or_path})
+            self._config = SimpleNamespace(**{**self._open().files.config, "_name_or_path": self.model_name_or_path})
         return SimpleNamespace(config=self._config)
 
     @staticmethod
@@ -125,7 +125,7 @@ class Model:
 
     def _usable_length(self, name: str, length: int | None) -> int:
         """A length that the model can take; lowered to its limit with one warning an object."""
-        limit = self._open().source.max_length
+        limit = self._open().files.max_length
         if length is None:
             return limit
         if whole_number(name, length, 0) <= limit:
@@ -167,7 +167,7 @@ def engine_options(
     return EngineOptions(
         name=name,
         device=parse_devices(devices, kwargs.get("device")),
-        precision=None if precision is None else one_of("precision", precision, PRECISIONS),
+        computation=None if precision is None else one_of("precision", precision, COMPUTATIONS),
         prefer_fp16=bool(prefer_fp16),
         cache_dir=None if cache_dir is None else str(cache_dir),
         threads=None if threads is None else whole_number("threads", threads, at_least=1),

@@ -1,5 +1,6 @@
 """The three kinds of models, told by their files, and which class opens which."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +30,12 @@ def check_kind(name: str, kind: str, wanted: str, config: dict[str, Any]) -> Non
     Raises:
         ModelFormatError: names the class that opens it, or the head that is missing.
     """
-    if kind == "reranker" != wanted:
+    if kind == "reranker" and wanted != "reranker":
         classes = config.get("architectures") or [kind]
         raise ModelFormatError(
             f"{name} is a reranker ({str(classes[0])!r:.80}): it scores pairs and has no vectors; see FlagReranker"
         )
-    if wanted == "reranker" != kind:
+    if wanted == "reranker" and kind != "reranker":
         raise ModelFormatError(
             f"{name} is an embedder: it has no classification head to score pairs; see FlagModel and BGEM3FlagModel"
         )
@@ -46,7 +47,7 @@ def check_kind(name: str, kind: str, wanted: str, config: dict[str, Any]) -> Non
         )
 
 
-def head_outputs(graph: dict[str, Any]) -> dict[str, int]:
+def head_outputs(graph: Mapping[str, Any]) -> dict[str, int]:
     """Heads that an exported graph has by its manifest, with their widths."""
     outputs = graph.get("outputs")
     outputs = outputs if isinstance(outputs, dict) else {}

@@ -150,14 +150,14 @@ class Examination:
 
         name = str(self.model)
         try:
-            source = locate(name, self.device, download=False)
+            files = locate(name, self.device, download=False)
         except BGEFastError as error:
             # Only a name that the hub may have can be downloaded.
             remedy = "check the path" if "not a hub id" in str(error) else f"bge-fast info {name} --download"
             return Check("model", "error", str(error), remedy)
-        files = f"{source.origin} at {source.folder}, {source.architecture}, {source.dimension} dimensions"
-        ran = self._run("model", self._devices()[-1], str(source.folder))
-        return replace(ran, fact=f"{files}; {ran.fact}")
+        described = f"{files.origin} at {files.folder}, {files.architecture}, {files.dimension} dimensions"
+        ran = self._run("model", self._devices()[-1], str(files.folder))
+        return replace(ran, fact=f"{described}; {ran.fact}")
 
 
 def _guarded(name: str, check: Callable[[], Check]) -> Check:

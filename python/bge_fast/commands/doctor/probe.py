@@ -112,11 +112,11 @@ def _run_model(device: str, model: str) -> Facts:
     from bge_fast.models.cross_encoder import FlagReranker
     from bge_fast.models.dense import FlagModel
 
-    source = locate(model, device, download=False)
-    if source.kind == "reranker":
+    files = locate(model, device, download=False)
+    if files.kind == "reranker":
         opened = partial(FlagReranker, model, devices=device)
         return _timed_run(opened, lambda reranker, text: reranker.rank(text, [text]))[0]
-    pooling = defaults(source).pooling
+    pooling = defaults(files).pooling
     return _timed_run(partial(FlagModel, model, devices=device, pooling_method=pooling), FlagModel.encode)[0]
 
 

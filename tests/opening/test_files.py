@@ -7,7 +7,8 @@ import pytest
 
 from bge_fast import FlagModel
 from bge_fast.errors import ModelFormatError, ModelNotFoundError, UnsupportedModelError
-from bge_fast.opening.hub import find_model, verify_files
+from bge_fast.opening.hub import find_model
+from bge_fast.opening.manifest import verify_files
 from tests.support.checkpoints import edit_json
 
 MANIFEST = "bge_fast.json"
@@ -139,12 +140,12 @@ def test_a_missing_listed_file_is_noticed(own_folder):
 
 
 def test_verification_names_the_file_that_was_changed(own_folder):
-    source = find_model(str(own_folder), ["fp32"])
-    assert "onnx/model.onnx" in verify_files(source)
+    files = find_model(str(own_folder), ["fp32"])
+    assert "onnx/model.onnx" in verify_files(files.folder, files.manifest)
     path = own_folder / "tokenizer.json"
     path.write_text(path.read_text().replace("wing", "gniw", 1))
     with pytest.raises(ModelFormatError, match=r"tokenizer\.json: sha256 differs"):
-        verify_files(source)
+        verify_files(files.folder, files.manifest)
 
 
 def test_a_precision_that_is_not_there_prints_the_export_command(own_folder):
