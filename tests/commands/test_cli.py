@@ -483,13 +483,13 @@ def test_multi_vectors_are_written_a_few_texts_at_a_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "many.txt").write_text("wing\n" * 40)
-    asked = []
+    asked, vectors_of = [], embed_verb.vectors_of
 
     def noted(encode: Any, chunk: list[texts.Text], **options: Any) -> Any:
         asked.append(len(chunk))
-        return embed_verb.vectors_of(encode, chunk, **options)
+        return vectors_of(encode, chunk, **options)
 
-    monkeypatch.setattr("bge_fast.commands.embed.vectors_of", noted)
+    monkeypatch.setattr(embed_verb, "vectors_of", noted)
     assert main(["embed", str(checkpoint("tiny-m3")), str(tmp_path / "many.txt"), "--colbert"]) == 0
     assert asked == [16, 16, 8]
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
