@@ -1,16 +1,15 @@
 """Cross-encoders: ``FlagReranker``."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple, Unpack
 
 import numpy as np
 
 from bge_fast.models.inputs import to_pairs, to_texts, whole_number
-from bge_fast.models.model import CALL_KEYWORDS_WITHOUT_EFFECT, engine_options, refuse_unknown_keywords
+from bge_fast.models.keywords import ModelKeywords, Scoring, TokenizerKeywords, refuse_unknown_keywords
 from bge_fast.models.progress import progress_bar
-from bge_fast.models.prompts import instruction_template, with_instruction
+from bge_fast.models.prompts import with_instruction
 from bge_fast.models.reranker import AbsReranker
-
-_SCORE_KEYWORDS = frozenset({"batch_size", "query_max_length", "max_length", "normalize", "show_progress_bar"})
+from bge_fast.models.shapes import Devices, Pair, Pairs, Texts
 
 
 class Ranked(NamedTuple):
@@ -56,7 +55,7 @@ class FlagReranker(AbsReranker):
         passage_instruction_format: str = "{}{}",
         trust_remote_code: bool = False,
         cache_dir: str | None = None,
-        devices: str | int | list[str] | list[int] | None = None,
+        devices: Devices = None,
         batch_size: int = 128,
         query_max_length: int | None = None,
         max_length: int = 512,
@@ -65,48 +64,20 @@ class FlagReranker(AbsReranker):
         precision: str | None = None,
         threads: int | None = None,
         low_memory: bool = False,
-        **kwargs: Any,
+        **kwargs: Unpack[ModelKeywords],
     ) -> None:
-        self.model_name_or_path = str(model_name_or_path)
-        self.use_fp16 = use_fp16
-        self.query_instruction_for_rerank = query_instruction_for_rerank
-        self.query_instruction_format = query_instruction_format
-        self.passage_instruction_for_rerank = passage_instruction_for_rerank
-        self.passage_instruction_format = passage_instruction_format
-        self.trust_remote_code = trust_remote_code
-        self.batch_size = batch_size
-        self.query_max_length = query_max_length
-        self.max_length = max_length
-        self.normalize = normalize
-        self._set_keywords(kwargs)
-        instruction_template(query_instruction_format)
-        instruction_template(passage_instruction_format)
-        self._set_up(
-            engine_options(
-                self.model_name_or_path,
-                kwargs,
-                kind="reranker",
-                devices=devices,
-                precision=precision,
-                prefer_fp16=use_fp16,
-                cache_dir=cache_dir,
-                threads=threads,
-                low_memory=low_memory,
-                outputs=("logits",),
-            )
-        )
-        self._limits(None, None, None)
+        self._start(locals())
 
     def compute_score(
         self,
-        sentence_pairs: Any,
+        sentence_pairs: Pair | Pairs,
         *,
         batch_size: int | None = None,
         query_max_length: int | None = None,
         max_length: int | None = None,
         normalize: bool | None = None,
         show_progress_bar: bool | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[TokenizerKeywords],
     ) -> list[float]:
         """Score pairs of a query and a passage.
 
@@ -122,14 +93,14 @@ class FlagReranker(AbsReranker):
             TypeError, ValueError: an input that cannot be scored; names its index. Nothing was computed.
             NumericsError: a score that is not finite; names the pair.
         """
-        refuse_unknown_keywords("compute_score", kwargs, CALL_KEYWORDS_WITHOUT_EFFECT)
+        refuse_unknown_keywords("compute_score", kwargs)
         pairs = self.get_detailed_inputs(sentence_pairs)
         limits = self._limits(batch_size, query_max_length, max_length)
         return self._score(pairs, limits, self.normalize if normalize is None else normalize, show_progress_bar)
 
     def compute_score_single_gpu(
         self,
-        sentence_pairs: Any,
+        sentence_pairs: Pair | Pairs,
         batch_size: int | None = None,
         query_max_length: int | None = None,
         max_length: int | None = None,
@@ -137,16 +108,16 @@ class FlagReranker(AbsReranker):
         device: str | None = None,
         *,
         show_progress_bar: bool | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[TokenizerKeywords],
     ) -> list[float]:
         """Score on the model's device; ``device`` may name it. As `compute_score`, but without the instructions."""
-        refuse_unknown_keywords("compute_score_single_gpu", kwargs, CALL_KEYWORDS_WITHOUT_EFFECT)
+        refuse_unknown_keywords("compute_score_single_gpu", kwargs)
         self._check_device(device)
         pairs = [list(pair) for pair in to_pairs(sentence_pairs)[0]]
         limits = self._limits(batch_size, query_max_length, max_length)
         return self._score(pairs, limits, self.normalize if normalize is None else normalize, show_progress_bar)
 
-    def rank(self, query: str, passages: Any, top_k: int | None = None, **kwargs: Any) -> list[Ranked]:
+    def rank(self, query: str, passages: Texts, top_k: int | None = None, **kwargs: Unpack[Scoring]) -> list[Ranked]:
         """Sort passages by their score for one query.
 
         Args:
@@ -161,13 +132,13 @@ class FlagReranker(AbsReranker):
         if not isinstance(query, str):
             raise TypeError(f"the query is {type(query).__name__}, not str")
         keep = None if top_k is None else whole_number("top_k", top_k, 1)
-        refuse_unknown_keywords("rank", kwargs, CALL_KEYWORDS_WITHOUT_EFFECT | _SCORE_KEYWORDS)
+        refuse_unknown_keywords("rank", kwargs, Scoring)
         texts = to_texts(passages, "passages")[0]
         scores = self.compute_score([(query, text) for text in texts], **kwargs)
         order = sorted(range(len(scores)), key=lambda place: -scores[place])
         return [Ranked(place, scores[place]) for place in order[:keep]]
 
-    def get_detailed_inputs(self, sentence_pairs: Any) -> list[list[str]]:
+    def get_detailed_inputs(self, sentence_pairs: Pair | Pairs) -> list[list[str]]:
         """Return the pairs as lists of two, with the instructions applied."""
         pairs, _ = to_pairs(sentence_pairs)
         queries = [query for query, _ in pairs]
@@ -184,6 +155,9 @@ class FlagReranker(AbsReranker):
             with np.errstate(over="ignore"):
                 scores = 1 / (1 + np.exp(-scores))
         return [float(score) for score in scores]
+
+    def _check_limits(self) -> None:
+        self._limits(None, None, None)
 
     def _limits(self, batch_size: int | None, query_max_length: int | None, max_length: int | None) -> dict[str, int]:
         length = self._usable_length("max_length", self.max_length if max_length is None else max_length)

@@ -1,14 +1,20 @@
 """Dense embedders: ``FlagModel``."""
 
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 import numpy as np
 
 from bge_fast.models.embedder import AbsEmbedder
 from bge_fast.models.inputs import to_texts
-from bge_fast.models.model import CALL_KEYWORDS_WITHOUT_EFFECT, refuse_unknown_keywords
+from bge_fast.models.keywords import Calling, EmbedderKeywords, Encoding, refuse_unknown_keywords
 from bge_fast.models.progress import progress_bar
 from bge_fast.models.prompts import with_instruction
+from bge_fast.models.shapes import Devices, Matrix, Numpy, Texts, Vector
+from bge_fast.opening.engine import Outputs
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class FlagModel(AbsEmbedder):
@@ -46,6 +52,7 @@ class FlagModel(AbsEmbedder):
     Source: ``FlagEmbedding.FlagModel`` of FlagEmbedding 1.4.2.
     """
 
+    _kind = "embedder"
     convert_to_numpy: bool
 
     def __init__(
@@ -56,7 +63,7 @@ class FlagModel(AbsEmbedder):
         use_bf16: bool = False,
         query_instruction_for_retrieval: str | None = None,
         query_instruction_format: str = "{}{}",
-        devices: str | int | list[str] | list[int] | None = None,
+        devices: Devices = None,
         pooling_method: str = "cls",
         trust_remote_code: bool = False,
         cache_dir: str | None = None,
@@ -70,39 +77,50 @@ class FlagModel(AbsEmbedder):
         threads: int | None = None,
         low_memory: bool = False,
         on_truncate: str = "ignore",
-        **kwargs: Any,
+        **kwargs: Unpack[EmbedderKeywords],
     ) -> None:
-        self._start(
-            {
-                "model_name_or_path": model_name_or_path,
-                "normalize_embeddings": normalize_embeddings,
-                "use_fp16": use_fp16,
-                "use_bf16": use_bf16,
-                "query_instruction_for_retrieval": query_instruction_for_retrieval,
-                "query_instruction_format": query_instruction_format,
-                "pooling_method": pooling_method,
-                "trust_remote_code": trust_remote_code,
-                "batch_size": batch_size,
-                "query_max_length": query_max_length,
-                "passage_max_length": passage_max_length,
-                "convert_to_numpy": convert_to_numpy,
-                "truncate_dim": truncate_dim,
-                "on_truncate": on_truncate,
-            },
-            kwargs,
-            kind="embedder",
-            devices=devices,
-            precision=precision,
-            prefer_fp16=use_fp16 and not use_bf16,
-            cache_dir=cache_dir,
-            threads=threads,
-            low_memory=low_memory,
-            outputs=(pooling_output(pooling_method),),
-        )
+        self._start(locals())
 
+    # To type checkers, one str is an iterable of str too: here it gives a vector, and they are told so first.
+    @overload
+    def encode_queries(  # type: ignore[overload-overlap]
+        self,
+        queries: str,
+        batch_size: int | None = ...,
+        max_length: int | None = ...,
+        convert_to_numpy: Numpy = ...,
+        **kwargs: Unpack[Calling],
+    ) -> Vector: ...
+    @overload
     def encode_queries(
         self,
-        queries: Any,
+        queries: Iterable[str],
+        batch_size: int | None = ...,
+        max_length: int | None = ...,
+        convert_to_numpy: Numpy = ...,
+        **kwargs: Unpack[Calling],
+    ) -> Matrix: ...
+    @overload
+    def encode_queries(
+        self,
+        queries: Texts,
+        batch_size: int | None = ...,
+        max_length: int | None = ...,
+        convert_to_numpy: Literal[False] = ...,
+        **kwargs: Unpack[Calling],
+    ) -> "Tensor": ...
+    @overload
+    def encode_queries(
+        self,
+        queries: Texts,
+        batch_size: int | None = ...,
+        max_length: int | None = ...,
+        convert_to_numpy: bool | None = ...,
+        **kwargs: Unpack[Calling],
+    ) -> "Vector | Matrix | Tensor": ...
+    def encode_queries(
+        self,
+        queries: Texts,
         batch_size: int | None = None,
         max_length: int | None = None,
         convert_to_numpy: bool | None = None,
@@ -112,9 +130,45 @@ class FlagModel(AbsEmbedder):
         length = self.query_max_length if max_length is None else max_length
         return self.encode(queries, batch_size, length, convert_to_numpy, **self._query_options(), **kwargs)
 
+    @overload
+    def encode_corpus(  # type: ignore[overload-overlap]
+        self,
+        corpus: str,
+        batch_size: int | None = ...,
+        max_length: int | None = ...,
+        convert_to_numpy: Numpy = ...,
+        **kwargs: Unpack[Calling],
+    ) -> Vector: ...
+    @overload
     def encode_corpus(
         self,
-        corpus: Any,
+        corpus: Iterable[str],
+        batch_size: int | None = ...,
+        max_length: int | None = ...,
+        convert_to_numpy: Numpy = ...,
+        **kwargs: Unpack[Calling],
+    ) -> Matrix: ...
+    @overload
+    def encode_corpus(
+        self,
+        corpus: Texts,
+        batch_size: int | None = ...,
+        max_length: int | None = ...,
+        convert_to_numpy: Literal[False] = ...,
+        **kwargs: Unpack[Calling],
+    ) -> "Tensor": ...
+    @overload
+    def encode_corpus(
+        self,
+        corpus: Texts,
+        batch_size: int | None = ...,
+        max_length: int | None = ...,
+        convert_to_numpy: bool | None = ...,
+        **kwargs: Unpack[Calling],
+    ) -> "Vector | Matrix | Tensor": ...
+    def encode_corpus(
+        self,
+        corpus: Texts,
         batch_size: int | None = None,
         max_length: int | None = None,
         convert_to_numpy: bool | None = None,
@@ -123,9 +177,45 @@ class FlagModel(AbsEmbedder):
         """Encode passages, with ``passage_instruction_for_retrieval`` if the constructor got it; else as `encode`."""
         return self.encode(corpus, batch_size, max_length, convert_to_numpy, **self._passage_options(), **kwargs)
 
+    @overload
+    def encode(  # type: ignore[overload-overlap]
+        self,
+        sentences: str,
+        batch_size: int | None = ...,
+        max_length: int | None = ...,
+        convert_to_numpy: Numpy = ...,
+        **kwargs: Unpack[Encoding],
+    ) -> Vector: ...
+    @overload
     def encode(
         self,
-        sentences: Any,
+        sentences: Iterable[str],
+        batch_size: int | None = ...,
+        max_length: int | None = ...,
+        convert_to_numpy: Numpy = ...,
+        **kwargs: Unpack[Encoding],
+    ) -> Matrix: ...
+    @overload
+    def encode(
+        self,
+        sentences: Texts,
+        batch_size: int | None = ...,
+        max_length: int | None = ...,
+        convert_to_numpy: Literal[False] = ...,
+        **kwargs: Unpack[Encoding],
+    ) -> "Tensor": ...
+    @overload
+    def encode(
+        self,
+        sentences: Texts,
+        batch_size: int | None = ...,
+        max_length: int | None = ...,
+        convert_to_numpy: bool | None = ...,
+        **kwargs: Unpack[Encoding],
+    ) -> "Vector | Matrix | Tensor": ...
+    def encode(
+        self,
+        sentences: Texts,
         batch_size: int | None = None,
         max_length: int | None = None,
         convert_to_numpy: bool | None = None,
@@ -155,7 +245,7 @@ class FlagModel(AbsEmbedder):
             NumericsError: a vector that is not finite; names the text.
             ForkedProcessError: the model was opened before this process was forked.
         """
-        refuse_unknown_keywords("encode", kwargs, CALL_KEYWORDS_WITHOUT_EFFECT)
+        refuse_unknown_keywords("encode", kwargs)
         texts, single = to_texts(sentences)
         texts = with_instruction(texts, instruction, instruction_format)
         engine, options = self._open(), self._core_options(batch_size, max_length)
@@ -168,24 +258,22 @@ class FlagModel(AbsEmbedder):
 
     def encode_single_device(
         self,
-        sentences: Any,
+        sentences: Texts,
         batch_size: int = 256,
         max_length: int = 512,
         convert_to_numpy: bool = True,
         device: str | None = None,
-        **kwargs: Any,
-    ) -> Any:
+        **kwargs: Unpack[Encoding],
+    ) -> "Vector | Matrix | Tensor":
         """Encode on the model's device; ``device`` may name it. Otherwise as `encode`."""
         self._check_device(device)
         return self.encode(sentences, batch_size, max_length, convert_to_numpy, **kwargs)
 
-
-def pooling_output(pooling_method: str) -> str:
-    """What a graph must put out for a pooling method."""
-    return "cls" if pooling_method == "cls" else "hidden_states"
+    def _outputs_at_start(self) -> Outputs:
+        return (self._pooled_output(),)
 
 
-def _to_torch(vectors: np.ndarray[Any, Any]) -> Any:
+def _to_torch(vectors: Vector | Matrix) -> "Tensor":
     try:
         import torch
     except ImportError as error:

@@ -4,7 +4,8 @@ from typing import Any
 
 from bge_fast.errors import warn
 from bge_fast.models.inputs import one_of, whole_number
-from bge_fast.models.model import Model, engine_options
+from bge_fast.models.keywords import EmbedderKeywords
+from bge_fast.models.model import Model
 from bge_fast.models.prompts import instruction_template
 from bge_fast.opening.engine import EmbedderInfo
 
@@ -14,14 +15,13 @@ class AbsEmbedder(Model):
 
     DEFAULT_POOLING_METHOD = "cls"
     _pooling_methods: tuple[str, ...] = ("cls", "mean")
-    _known_keywords = frozenset({"device", "passage_instruction_for_retrieval", "passage_instruction_format"})
+    _known_keywords = EmbedderKeywords
     normalize_embeddings: bool
+    use_bf16: bool
     pooling_method: str
-    batch_size: int
     query_max_length: int | None
     passage_max_length: int | None
     query_instruction_for_retrieval: str | None
-    query_instruction_format: str
     truncate_dim: int | None
     on_truncate: str
 
@@ -29,16 +29,9 @@ class AbsEmbedder(Model):
         """Facts about the opened model: files, device, execution provider of the live session, library, limits."""
         return {**super().info(), "pooling_method": self.pooling_method}
 
-    def _start(self, attributes: dict[str, Any], kwargs: dict[str, Any], **options: Any) -> None:
-        """Keep the constructor's arguments as attributes, check them and open the model."""
-        self.__dict__.update(attributes)
-        self.model_name_or_path = str(self.model_name_or_path)
-        self._set_keywords(kwargs)
-        self._check_options()
-        self._set_up(engine_options(self.model_name_or_path, kwargs, **options))
-        self._warn_about_pooling()
-        for name in ("query_max_length", "passage_max_length"):
-            self._usable_length(name, getattr(self, name))
+    def _pooled_output(self) -> str:
+        """What the graph must put out for the pooling method."""
+        return "cls" if self.pooling_method == "cls" else "hidden_states"
 
     def _query_options(self) -> dict[str, Any]:
         return {
@@ -80,6 +73,11 @@ class AbsEmbedder(Model):
             whole_number("truncate_dim", self.truncate_dim, 1)
         instruction_template(self.query_instruction_format)
         instruction_template(self.kwargs.get("passage_instruction_format", "{}{}"))
+
+    def _check_limits(self) -> None:
+        self._warn_about_pooling()
+        for name in ("query_max_length", "passage_max_length"):
+            self._usable_length(name, getattr(self, name))
 
     def _warn_about_pooling(self) -> None:
         declared = self._open().files.declared_pooling

@@ -1,15 +1,13 @@
 """BGE-M3: dense, lexical and multi-vector output of one pass. ``BGEM3FlagModel``."""
 
-from types import SimpleNamespace
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Unpack, overload
 
-from bge_fast.models.dense import pooling_output
 from bge_fast.models.inputs import to_texts
+from bge_fast.models.keywords import M3Calling, M3Encoding, M3Keywords, M3TokenizerKeywords, refuse_unknown_keywords
 from bge_fast.models.m3_scores import M3Scores
-from bge_fast.models.model import CALL_KEYWORDS_WITHOUT_EFFECT, refuse_unknown_keywords
 from bge_fast.models.prompts import with_instruction
-from bge_fast.models.results import M3Vectors
-from bge_fast.opening.engine import Outputs
+from bge_fast.models.shapes import Devices, M3Output, M3OutputOfOne, Texts
 
 
 class BGEM3FlagModel(M3Scores):
@@ -46,13 +44,6 @@ class BGEM3FlagModel(M3Scores):
     Source: ``FlagEmbedding.BGEM3FlagModel`` of FlagEmbedding 1.4.2.
     """
 
-    _pooling_methods = ("cls", "mean", "last_token")
-    _known_keywords = M3Scores._known_keywords | {"convert_to_numpy"}
-    return_dense: bool
-    return_sparse: bool
-    return_colbert_vecs: bool
-    colbert_dim: int
-
     def __init__(
         self,
         model_name_or_path: str,
@@ -61,7 +52,7 @@ class BGEM3FlagModel(M3Scores):
         use_bf16: bool = False,
         query_instruction_for_retrieval: str | None = None,
         query_instruction_format: str = "{}{}",
-        devices: str | int | list[str] | list[int] | None = None,
+        devices: Devices = None,
         pooling_method: str = "cls",
         trust_remote_code: bool = False,
         cache_dir: str | None = None,
@@ -78,52 +69,43 @@ class BGEM3FlagModel(M3Scores):
         threads: int | None = None,
         low_memory: bool = False,
         on_truncate: str = "ignore",
-        **kwargs: Any,
+        **kwargs: Unpack[M3Keywords],
     ) -> None:
-        self._start(
-            {
-                "model_name_or_path": model_name_or_path,
-                "normalize_embeddings": normalize_embeddings,
-                "use_fp16": use_fp16,
-                "use_bf16": use_bf16,
-                "query_instruction_for_retrieval": query_instruction_for_retrieval,
-                "query_instruction_format": query_instruction_format,
-                "pooling_method": pooling_method,
-                "trust_remote_code": trust_remote_code,
-                "colbert_dim": colbert_dim,
-                "batch_size": batch_size,
-                "query_max_length": query_max_length,
-                "passage_max_length": passage_max_length,
-                "return_dense": return_dense,
-                "return_sparse": return_sparse,
-                "return_colbert_vecs": return_colbert_vecs,
-                "truncate_dim": truncate_dim,
-                "on_truncate": on_truncate,
-            },
-            kwargs,
-            kind="m3",
-            devices=devices,
-            precision=precision,
-            prefer_fp16=use_fp16 and not use_bf16,
-            cache_dir=cache_dir,
-            threads=threads,
-            low_memory=low_memory,
-            outputs=_outputs(pooling_method, return_dense, return_sparse, return_colbert_vecs),
-        )
-        width = self._open().heads.get("colbert_linear")
-        if colbert_dim > 0 and width is not None and colbert_dim != width:
-            raise ValueError(f"colbert_dim={colbert_dim}, but the multi-vector head of {self!r} has the width {width}")
+        self._start(locals())
 
+    # To type checkers, one str is an iterable of str too: it gives the output of one text, and they are told so first.
+    @overload
+    def encode_queries(  # type: ignore[overload-overlap]
+        self,
+        queries: str,
+        batch_size: int | None = ...,
+        max_length: int | None = ...,
+        return_dense: bool | None = ...,
+        return_sparse: bool | None = ...,
+        return_colbert_vecs: bool | None = ...,
+        **kwargs: Unpack[M3Calling],
+    ) -> M3OutputOfOne: ...
+    @overload
     def encode_queries(
         self,
-        queries: Any,
+        queries: Iterable[str],
+        batch_size: int | None = ...,
+        max_length: int | None = ...,
+        return_dense: bool | None = ...,
+        return_sparse: bool | None = ...,
+        return_colbert_vecs: bool | None = ...,
+        **kwargs: Unpack[M3Calling],
+    ) -> M3Output: ...
+    def encode_queries(
+        self,
+        queries: Texts,
         batch_size: int | None = None,
         max_length: int | None = None,
         return_dense: bool | None = None,
         return_sparse: bool | None = None,
         return_colbert_vecs: bool | None = None,
         **kwargs: Any,
-    ) -> dict[str, Any]:
+    ) -> Any:
         """Encode queries with the query instruction, if the model has one. Shapes, errors and keywords as `encode`."""
         length = self.query_max_length if max_length is None else max_length
         return self.encode(
@@ -137,16 +119,38 @@ class BGEM3FlagModel(M3Scores):
             **kwargs,
         )
 
+    @overload
+    def encode_corpus(  # type: ignore[overload-overlap]
+        self,
+        corpus: str,
+        batch_size: int | None = ...,
+        max_length: int | None = ...,
+        return_dense: bool | None = ...,
+        return_sparse: bool | None = ...,
+        return_colbert_vecs: bool | None = ...,
+        **kwargs: Unpack[M3Calling],
+    ) -> M3OutputOfOne: ...
+    @overload
     def encode_corpus(
         self,
-        corpus: Any,
+        corpus: Iterable[str],
+        batch_size: int | None = ...,
+        max_length: int | None = ...,
+        return_dense: bool | None = ...,
+        return_sparse: bool | None = ...,
+        return_colbert_vecs: bool | None = ...,
+        **kwargs: Unpack[M3Calling],
+    ) -> M3Output: ...
+    def encode_corpus(
+        self,
+        corpus: Texts,
         batch_size: int | None = None,
         max_length: int | None = None,
         return_dense: bool | None = None,
         return_sparse: bool | None = None,
         return_colbert_vecs: bool | None = None,
         **kwargs: Any,
-    ) -> dict[str, Any]:
+    ) -> Any:
         """Encode passages, with ``passage_instruction_for_retrieval`` if the constructor got it; else as `encode`."""
         return self.encode(
             corpus,
@@ -159,9 +163,31 @@ class BGEM3FlagModel(M3Scores):
             **kwargs,
         )
 
+    @overload
+    def encode(  # type: ignore[overload-overlap]
+        self,
+        sentences: str,
+        batch_size: int | None = ...,
+        max_length: int | None = ...,
+        return_dense: bool | None = ...,
+        return_sparse: bool | None = ...,
+        return_colbert_vecs: bool | None = ...,
+        **kwargs: Unpack[M3Encoding],
+    ) -> M3OutputOfOne: ...
+    @overload
     def encode(
         self,
-        sentences: Any,
+        sentences: Iterable[str],
+        batch_size: int | None = ...,
+        max_length: int | None = ...,
+        return_dense: bool | None = ...,
+        return_sparse: bool | None = ...,
+        return_colbert_vecs: bool | None = ...,
+        **kwargs: Unpack[M3Encoding],
+    ) -> M3Output: ...
+    def encode(
+        self,
+        sentences: Texts,
         batch_size: int | None = None,
         max_length: int | None = None,
         return_dense: bool | None = None,
@@ -172,7 +198,7 @@ class BGEM3FlagModel(M3Scores):
         instruction_format: str | None = "{}{}",
         show_progress_bar: bool | None = None,
         **kwargs: Any,
-    ) -> dict[str, Any]:
+    ) -> Any:
         """Encode texts, in one pass for everything asked for.
 
         Args:
@@ -196,7 +222,7 @@ class BGEM3FlagModel(M3Scores):
             ValueError: a mode that this model has no head for; or, with TypeError, an input that cannot be encoded.
             NumericsError: a number that is not finite; names the text.
         """
-        refuse_unknown_keywords("encode", kwargs, CALL_KEYWORDS_WITHOUT_EFFECT | {"convert_to_numpy"})
+        refuse_unknown_keywords("encode", kwargs, M3TokenizerKeywords)
         modes = self._modes(return_dense, return_sparse, return_colbert_vecs)
         texts, single = to_texts(sentences)
         texts = with_instruction(texts, instruction, instruction_format)
@@ -207,83 +233,19 @@ class BGEM3FlagModel(M3Scores):
             return {name: None if result is None else result[0] for name, result in results.items()}
         return results
 
-    def encode_vectors(
-        self,
-        texts: Any,
-        *,
-        batch_size: int | None = None,
-        max_length: int | None = None,
-        dense: bool = True,
-        sparse: bool = True,
-        colbert: bool = False,
-        query: bool = False,
-        show_progress_bar: bool | None = None,
-    ) -> M3Vectors:
-        """Encode texts into native batches: arrays over all texts instead of a dict and a matrix for each.
-
-        Args:
-            texts: one ``str``, or any iterable of ``str``; the result is a batch in any case.
-            query: encode as ``encode_queries`` does instead of as ``encode_corpus``.
-        """
-        options = self._query_options() if query else self._passage_options()
-        length = self.query_max_length if query and max_length is None else max_length
-        listed = with_instruction(to_texts(texts)[0], **options)
-        modes = self._modes(dense, sparse, colbert)
-        return M3Vectors(*self._vectors(listed, batch_size, length, modes, show_progress_bar, joined=True))
-
     def encode_single_device(
         self,
-        sentences: Any,
+        sentences: Texts,
         batch_size: int = 256,
         max_length: int = 512,
         return_dense: bool = True,
         return_sparse: bool = False,
         return_colbert_vecs: bool = False,
         device: str | None = None,
-        **kwargs: Any,
-    ) -> dict[str, Any]:
+        **kwargs: Unpack[M3Encoding],
+    ) -> M3Output | M3OutputOfOne:
         """Encode on the model's device; ``device`` may name it. Otherwise as `encode`."""
         self._check_device(device)
         return self.encode(
             sentences, batch_size, max_length, return_dense, return_sparse, return_colbert_vecs, **kwargs
         )
-
-    @property
-    def model(self) -> SimpleNamespace:
-        """Not a torch module: ``config``, ``model.config`` and ``colbert_linear.out_features`` are there to be read."""
-        config = super().model.config
-        head = SimpleNamespace(out_features=self._open().heads.get("colbert_linear"))
-        return SimpleNamespace(config=config, model=SimpleNamespace(config=config), colbert_linear=head)
-
-    def _modes(self, dense: bool | None, sparse: bool | None, colbert: bool | None) -> tuple[bool, bool, bool]:
-        modes = (
-            bool(self.return_dense if dense is None else dense),
-            bool(self.return_sparse if sparse is None else sparse),
-            bool(self.return_colbert_vecs if colbert is None else colbert),
-        )
-        if not any(modes):
-            raise AssertionError(
-                "one of return_dense, return_sparse and return_colbert_vecs must be true, or there is nothing to return"
-            )
-        self._check_heads(sparse=modes[1], colbert=modes[2])
-        return modes
-
-    def _vectors(
-        self,
-        texts: list[str],
-        batch_size: int | None,
-        max_length: int | None,
-        modes: tuple[bool, bool, bool],
-        show_progress_bar: bool | None,
-        joined: bool = False,
-    ) -> tuple[Any, Any, Any]:
-        """Dense, sparse and multi-vector output; warns about texts that were cut where the model is to."""
-        call = self._call(batch_size, max_length)
-        *vectors, truncated = call.encode(texts, modes, show_progress_bar, joined)
-        self._warn_about_truncation(truncated, len(texts), call.options["max_length"])
-        return vectors[0], vectors[1], vectors[2]
-
-
-def _outputs(pooling_method: str, dense: bool, sparse: bool, colbert: bool) -> Outputs:
-    wanted = {pooling_output(pooling_method): dense, "sparse": sparse, "colbert": colbert}
-    return tuple(name for name, on in wanted.items() if on) or ("cls",)

@@ -1,37 +1,58 @@
 """Scores of pairs by BGE-M3's three kinds of vectors."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Unpack, overload
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from bge_fast.errors import NumericsError
-from bge_fast.models.embedder import AbsEmbedder
 from bge_fast.models.inputs import to_pairs
+from bge_fast.models.keywords import Calling, refuse_unknown_keywords
 from bge_fast.models.m3_call import M3Call
-from bge_fast.models.model import CALL_KEYWORDS_WITHOUT_EFFECT, refuse_unknown_keywords
+from bge_fast.models.m3_vectors import M3Encoder
 from bge_fast.models.progress import progress_bar
 from bge_fast.models.results import lexical_score, maxsim
+from bge_fast.models.shapes import M3PairScores, M3PairScoresOfOne, Pair, Pairs, Scores
 
 _MODES = ("colbert", "sparse", "dense", "sparse+dense", "colbert+sparse+dense")
 # Pairs scored at once: their multi-vectors are in memory together.
 _PAIRS_AT_ONCE = 128
 
 
-class M3Scores(AbsEmbedder):
-    """All vectors of texts in one pass, and what `BGEM3FlagModel` does with them."""
+class M3Scores(M3Encoder):
+    """Scores of pairs: by all three kinds of vectors, or of vectors that are at hand."""
 
+    @overload
     def compute_score(
         self,
-        sentence_pairs: Any,
+        sentence_pairs: Pair,
+        batch_size: int | None = ...,
+        max_query_length: int | None = ...,
+        max_passage_length: int | None = ...,
+        weights_for_different_modes: Sequence[float] | None = ...,
+        **kwargs: Unpack[Calling],
+    ) -> M3PairScoresOfOne: ...
+    @overload
+    def compute_score(
+        self,
+        sentence_pairs: Pairs,
+        batch_size: int | None = ...,
+        max_query_length: int | None = ...,
+        max_passage_length: int | None = ...,
+        weights_for_different_modes: Sequence[float] | None = ...,
+        **kwargs: Unpack[Calling],
+    ) -> M3PairScores: ...
+    def compute_score(
+        self,
+        sentence_pairs: Pair | Pairs,
         batch_size: int | None = None,
         max_query_length: int | None = None,
         max_passage_length: int | None = None,
-        weights_for_different_modes: list[float] | None = None,
+        weights_for_different_modes: Sequence[float] | None = None,
         *,
         show_progress_bar: bool | None = None,
         **kwargs: Any,
@@ -46,7 +67,7 @@ class M3Scores(AbsEmbedder):
             A dict with lists of ``float`` under ``colbert``, ``sparse``, ``dense``, ``sparse+dense`` and
             ``colbert+sparse+dense``; with one ``float`` each for one bare pair; ``[]`` for no pair.
         """
-        refuse_unknown_keywords("compute_score", kwargs, CALL_KEYWORDS_WITHOUT_EFFECT)
+        refuse_unknown_keywords("compute_score", kwargs)
         weights = _mode_weights(weights_for_different_modes)
         pairs, single = to_pairs(sentence_pairs)
         self._check_heads(sparse=True, colbert=True)
@@ -73,20 +94,26 @@ class M3Scores(AbsEmbedder):
 
     def compute_score_single_device(
         self,
-        sentence_pairs: Any,
+        sentence_pairs: Pair | Pairs,
         batch_size: int = 256,
         max_query_length: int = 512,
         max_passage_length: int = 512,
-        weights_for_different_modes: list[float] | None = None,
+        weights_for_different_modes: Sequence[float] | None = None,
         device: str | None = None,
-        **kwargs: Any,
-    ) -> Any:
+        **kwargs: Unpack[Calling],
+    ) -> M3PairScores | M3PairScoresOfOne:
         """Score on the model's device; ``device`` may name it. Otherwise as `compute_score`."""
         self._check_device(device)
         return self.compute_score(
             sentence_pairs, batch_size, max_query_length, max_passage_length, weights_for_different_modes, **kwargs
         )
 
+    @overload
+    def convert_id_to_token(self, lexical_weights: Mapping[str, float]) -> dict[str, float]: ...
+    @overload
+    def convert_id_to_token(
+        self, lexical_weights: Iterable[Mapping[str, float]]
+    ) -> dict[str, float] | list[dict[str, float]]: ...
     def convert_id_to_token(self, lexical_weights: Any) -> Any:
         """Replace the ids of lexical weights by the text of each id; ids with the same text collide."""
         single = isinstance(lexical_weights, dict)
@@ -96,6 +123,14 @@ class M3Scores(AbsEmbedder):
         # FlagEmbedding gives a dict for a list of one.
         return named[0] if len(named) == 1 else named
 
+    @overload
+    def compute_lexical_matching_score(
+        self, lexical_weights_1: Mapping[str, float], lexical_weights_2: Mapping[str, float]
+    ) -> float: ...
+    @overload
+    def compute_lexical_matching_score(
+        self, lexical_weights_1: Iterable[Mapping[str, float]], lexical_weights_2: Iterable[Mapping[str, float]]
+    ) -> Scores: ...
     def compute_lexical_matching_score(self, lexical_weights_1: Any, lexical_weights_2: Any) -> Any:
         """Sum the products of shared ids' weights: a ``float`` for two dicts, ``(n, m)`` float64 for two lists."""
         both = (isinstance(lexical_weights_1, dict), isinstance(lexical_weights_2, dict))
@@ -107,18 +142,9 @@ class M3Scores(AbsEmbedder):
         rows = [[_dict_score(one, other) for other in others] for one in ones]
         return np.array(rows, np.float64).reshape(len(ones), len(others))
 
-    def colbert_score(self, q_reps: Any, p_reps: Any) -> np.float32:
+    def colbert_score(self, q_reps: ArrayLike, p_reps: ArrayLike) -> np.float32:
         """Mean over the query's vectors of the largest dot product with a passage's vector."""
         return maxsim(np.asarray(q_reps, np.float32), np.asarray(p_reps, np.float32))
-
-    def _check_heads(self, *, sparse: bool, colbert: bool) -> None:
-        heads = self._open().heads
-        for asked, layer, what in ((sparse, "sparse_linear", "sparse"), (colbert, "colbert_linear", "multi-vector")):
-            if asked and layer not in heads:
-                raise ValueError(
-                    f"{self.model_name_or_path} has no {what} head: sparse_linear.pt and colbert_linear.pt must both "
-                    "lie beside its weights (or in the graph of an exported folder). Dense vectors work"
-                )
 
     def _pair_lengths(self, of_query: int | None, of_passage: int | None) -> tuple[int, int]:
         usable = self._usable_length
@@ -128,9 +154,6 @@ class M3Scores(AbsEmbedder):
             query if of_query is None else usable("max_query_length", of_query),
             passage if of_passage is None else usable("max_passage_length", of_passage),
         )
-
-    def _call(self, batch_size: int | None, max_length: int | None, **changed: Any) -> M3Call:
-        return M3Call(self._open(), {**self._core_options(batch_size, max_length), **changed})
 
 
 def _everything(call: M3Call, texts: list[str]) -> tuple[Iterator[tuple[Any, Any, Any]], int]:

@@ -2,55 +2,107 @@
 
 import os
 import threading
+import weakref
 from types import SimpleNamespace
 from typing import Any, Self
 
 from bge_fast.errors import warn
 from bge_fast.models.inputs import one_of, whole_number
+from bge_fast.models.keywords import ModelKeywords
 from bge_fast.models.prompts import with_instruction
+from bge_fast.models.shapes import Devices
 from bge_fast.models.tokenizer import Tokenizer
-from bge_fast.opening.engine import COMPUTATIONS, Engine, EngineOptions, ModelInfo
+from bge_fast.opening.engine import COMPUTATIONS, Engine, EngineOptions, ModelInfo, Outputs
 from bge_fast.runtime.devices import parse_devices
 
-# FlagEmbedding hands these to its tokenizer; they never change a number.
-CALL_KEYWORDS_WITHOUT_EFFECT = frozenset({"pad_to_multiple_of", "padding_side", "return_attention_mask", "verbose"})
-_warned_keywords: set[str] = set()
+# Arguments of every constructor that say how to open a model; the others become attributes.
+_OPENING = ("devices", "precision", "cache_dir", "threads", "low_memory")
 _DEFAULT_LENGTH = 512
+_warned_keywords: set[str] = set()
 
 
 class Model:
-    """Base of the public classes. A subclass sets its attributes, then calls `_set_up`."""
+    """Base of the public classes. A subclass's constructor hands its ``locals()`` to `_start`."""
 
     model_name_or_path: str
+    use_fp16: bool
+    trust_remote_code: bool
+    batch_size: int
+    query_instruction_format: str
     kwargs: dict[str, Any]
     pool: None = None
-    _known_keywords: frozenset[str] = frozenset({"device"})
+    _kind: str
+    """``embedder``, ``m3`` or ``reranker``."""
+    _known_keywords: type = ModelKeywords
     _config: SimpleNamespace | None = None
+    _opened: Engine | None = None
     _tokenizer: Tokenizer | None = None
     _warned_length = False
 
-    def _set_up(self, options: EngineOptions) -> None:
-        self._engine_options = options
+    def _start(self, arguments: dict[str, Any]) -> None:
+        """Keep a constructor's arguments as attributes, check them, and open the model."""
+        opening = {name: arguments[name] for name in _OPENING}
+        self.__dict__.update({name: arguments[name] for name in arguments.keys() - {"self", "kwargs", *_OPENING}})
+        self.model_name_or_path = str(self.model_name_or_path)
+        self._set_keywords(arguments["kwargs"])
+        self._check_options()
+        self._engine_options = self._options_of(**opening)
         self._closed = False
-        self._opened: Engine | None = None
-        self._process, self._opening = os.getpid(), threading.Lock()
+        self._renew_lock()
         self._open()
+        self._check_limits()
+
+    def _options_of(
+        self, *, devices: Any, precision: str | None, cache_dir: Any, threads: int | None, low_memory: bool
+    ) -> EngineOptions:
+        """How to open the model, as plain values; the keyword ``device`` is an alias of ``devices``.
+
+        Raises:
+            TypeError, ValueError: names the argument and what it may be.
+        """
+        return EngineOptions(
+            name=self.model_name_or_path,
+            device=parse_devices(devices, self.kwargs.get("device")),
+            computation=None if precision is None else one_of("precision", precision, COMPUTATIONS),
+            prefer_fp16=bool(self.use_fp16) and not getattr(self, "use_bf16", False),
+            threads=None if threads is None else whole_number("threads", threads, at_least=1),
+            low_memory=bool(low_memory),
+            cache_dir=None if cache_dir is None else str(cache_dir),
+            kind=self._kind,
+            outputs=self._outputs_at_start(),
+        )
+
+    def _outputs_at_start(self) -> Outputs:
+        """What the form of the graph that opens at once puts out."""
+        raise NotImplementedError
+
+    def _check_options(self) -> None:
+        """See that attributes are what they may be, before anything is read."""
+        raise NotImplementedError
+
+    def _check_limits(self) -> None:
+        """Compare attributes with what the opened model can do."""
+        raise NotImplementedError
+
+    def _renew_lock(self) -> None:
+        # Re-entrant: a signal handler may close a model that its own thread is opening.
+        self._opening = threading.RLock()
+        _models[id(self)] = self
 
     def _open(self) -> Engine:
         opened = self._opened
         if opened is None:
-            with self._lock_of_this_process():
-                if self._closed:
-                    raise ValueError(f"{self!r} was closed")
-                opened = self._opened = self._opened or Engine(self._engine_options)
+            with self._opening:
+                self._check_open()
+                opened = self._opened or Engine(self._engine_options)
+                self._check_open()
+                self._opened = opened
         opened.check_process()
         return opened
 
-    def _lock_of_this_process(self) -> threading.Lock:
-        # A child may have been forked while another thread of its parent was opening: nobody will ever unlock that one.
-        if self._process != os.getpid():
-            self._process, self._opening = os.getpid(), threading.Lock()
-        return self._opening
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ValueError(f"{self!r} was closed")
 
     def info(self) -> ModelInfo:
         """Facts about the opened model: files, device, execution provider of the live session, library, limits."""
@@ -58,7 +110,7 @@ class Model:
 
     def close(self) -> None:
         """Release graph and weights. Calls that are running finish; later ones raise ``ValueError``."""
-        with self._lock_of_this_process():
+        with self._opening:
             self._closed = True
             self._opened = None
 
@@ -92,7 +144,7 @@ class Model:
         return SimpleNamespace(config=self._config)
 
     @staticmethod
-    def get_target_devices(devices: Any) -> list[str]:
+    def get_target_devices(devices: Devices) -> list[str]:
         """Return the devices that ``devices`` names, as strings; the CPU where the choice is left open."""
         return [str(parse_devices(devices) or "cpu")]
 
@@ -110,8 +162,7 @@ class Model:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._opened = None
-        self._process, self._opening = os.getpid(), threading.Lock()
+        self._renew_lock()
 
     def _set_keywords(self, kwargs: dict[str, Any]) -> None:
         """Keep keywords of FlagEmbedding's other classes as attributes; name each unknown one once a process."""
@@ -119,7 +170,9 @@ class Model:
         for name, value in kwargs.items():
             if not hasattr(type(self), name):
                 setattr(self, name, value)
-        if new := [name for name in kwargs if name not in self._known_keywords | _warned_keywords]:
+        if new := [
+            name for name in kwargs if name not in self._known_keywords.__annotations__ and name not in _warned_keywords
+        ]:
             _warned_keywords.update(new)
             warn(f"{type(self).__name__} does not know {', '.join(new)}: accepted without effect")
 
@@ -141,36 +194,13 @@ class Model:
             raise ValueError(f"device={device!r} is not one of this model's devices {self.target_devices}")
 
 
-def refuse_unknown_keywords(method: str, keywords: dict[str, Any], known: frozenset[str]) -> None:
-    """Raise ``TypeError`` for a keyword that has no meaning, as any Python function does."""
-    if unknown := keywords.keys() - known:
-        raise TypeError(f"{method}() got an unexpected keyword argument {sorted(unknown)[0]!r}")
+_models: weakref.WeakValueDictionary[int, Model] = weakref.WeakValueDictionary()
 
 
-def engine_options(
-    name: str,
-    kwargs: dict[str, Any],
-    *,
-    devices: Any,
-    precision: str | None,
-    prefer_fp16: bool,
-    cache_dir: Any,
-    threads: int | None,
-    low_memory: bool,
-    **plain: Any,
-) -> EngineOptions:
-    """The constructor's arguments as plain values; ``device`` of ``kwargs`` is an alias of ``devices``.
+def _renew_locks() -> None:
+    # A child may be forked while another thread of its parent is opening: nobody will ever unlock that lock.
+    for model in list(_models.values()):
+        model._renew_lock()
 
-    Raises:
-        TypeError, ValueError: names the argument and what it may be.
-    """
-    return EngineOptions(
-        name=name,
-        device=parse_devices(devices, kwargs.get("device")),
-        computation=None if precision is None else one_of("precision", precision, COMPUTATIONS),
-        prefer_fp16=bool(prefer_fp16),
-        cache_dir=None if cache_dir is None else str(cache_dir),
-        threads=None if threads is None else whole_number("threads", threads, at_least=1),
-        low_memory=bool(low_memory),
-        **plain,
-    )
+
+os.register_at_fork(after_in_child=_renew_locks)
