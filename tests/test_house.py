@@ -13,7 +13,7 @@ from tests.support.checkpoints import ROOT
 
 PYTHON, RUST, EXPORTER = ROOT / "python" / "bge_fast", ROOT / "rust" / "src", ROOT / "export" / "src"
 # A room imports rooms before it. What all may have: the package's `__version__`, and in Rust the crate's root.
-PYTHON_ROOMS = ("_core", "errors", "known", "runtime", "opening", "models", "auto", "commands", "__main__")
+PYTHON_ROOMS = ("_core", "errors", "known", "runtime", "opening", "models", "mapping", "auto", "commands", "__main__")
 RUST_ROOMS = (
     "error",
     "tokenizer",

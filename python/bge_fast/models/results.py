@@ -4,13 +4,17 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Self, overload
+from typing import TYPE_CHECKING, Any, Self, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bge_fast.models.shapes import Matrix, Scores, Vector
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
 Offsets = NDArray[np.int32] | NDArray[np.int64]
-Matrix = NDArray[np.float32]
 _MATRIX = 2
 _MAX_INT32 = 2**31 - 1
 # Rows of a query that are compared with a passage at once: bounds the memory for 8,192 × 8,192 similarities.
@@ -59,11 +63,11 @@ class SparseBatch(_Batch):
 
     offsets: Offsets
     ids: NDArray[np.int32]
-    weights: Matrix
+    weights: Vector
     dim: int
 
     @classmethod
-    def of(cls, offsets: NDArray[np.int64], ids: NDArray[np.uint32], weights: Matrix, dim: int) -> Self:
+    def of(cls, offsets: NDArray[np.int64], ids: NDArray[np.uint32], weights: Vector, dim: int) -> Self:
         """Wrap the core's arrays."""
         return cls(_narrowed(offsets), _read_only(ids.view(np.int32)), _read_only(weights), dim)
 
@@ -78,7 +82,7 @@ class SparseBatch(_Batch):
         return cls.of(offsets, ids.view(np.uint32), weights, max(batch.dim for batch in batches))
 
     @overload
-    def __getitem__(self, index: int) -> tuple[NDArray[np.int32], Matrix]: ...
+    def __getitem__(self, index: int) -> tuple[NDArray[np.int32], Vector]: ...
     @overload
     def __getitem__(self, index: slice) -> "SparseBatch": ...
     def __getitem__(self, index: int | slice) -> Any:
@@ -89,7 +93,7 @@ class SparseBatch(_Batch):
         bounds = self._bounds(index)
         return self.ids[bounds], self.weights[bounds]
 
-    def __iter__(self) -> Iterator[tuple[NDArray[np.int32], Matrix]]:
+    def __iter__(self) -> Iterator[tuple[NDArray[np.int32], Vector]]:
         return (self[index] for index in range(len(self)))
 
     def __eq__(self, other: object) -> bool:
@@ -109,7 +113,7 @@ class SparseBatch(_Batch):
         bounds = pairwise(self.offsets.tolist())
         return [defaultdict(int, zip(names[a:b], weights[a:b], strict=True)) for a, b in bounds]
 
-    def to_csr(self, sort: bool = True) -> Any:
+    def to_csr(self, sort: bool = True) -> "csr_array":
         """Return a float32 ``scipy.sparse.csr_array`` ``(n, dim)``; with ``sort=False`` one that shares memory.
 
         One that shares memory cannot be written to, which scipy does to sort it, for ``max`` and ``argmax`` too.
@@ -126,7 +130,7 @@ class SparseBatch(_Batch):
             matrix.sort_indices()
         return matrix
 
-    def dot(self, other: "SparseBatch") -> NDArray[np.float64]:
+    def dot(self, other: "SparseBatch") -> Scores:
         """Lexical scores of every text here with every text there, ``(len(self), len(other))`` float64."""
         _check_batch(other, SparseBatch)
         scores = np.zeros((len(self), len(other)))
@@ -189,7 +193,7 @@ class ColbertBatch(_Batch):
         """FlagEmbedding's shape: for each text a matrix ``(tokens - 1, dim)`` that owns its memory."""
         return [row.copy() for row in self]
 
-    def maxsim(self, other: "ColbertBatch") -> NDArray[np.float64]:
+    def maxsim(self, other: "ColbertBatch") -> Scores:
         """Late-interaction scores of every query here with every passage there, ``(len(self), len(other))`` float64."""
         _check_batch(other, ColbertBatch)
         scores = [maxsim(query, passage) for query in self for passage in other]
@@ -215,14 +219,14 @@ def maxsim(query: Matrix, passage: Matrix) -> np.float32:
     return np.float32(np.concatenate(best).sum(dtype=np.float64) / len(query))
 
 
-def lexical_score(one: tuple[NDArray[np.int32], Matrix], other: tuple[NDArray[np.int32], Matrix]) -> float:
+def lexical_score(one: tuple[NDArray[np.int32], Vector], other: tuple[NDArray[np.int32], Vector]) -> float:
     """Sum over shared ids of the products of their weights."""
     if not len(one[0]) or not len(other[0]):
         return 0.0
     return float(_weights_of(other[0], *one) @ other[1].astype(np.float64))
 
 
-def _weights_of(wanted: NDArray[np.int32], ids: NDArray[np.int32], weights: Matrix) -> NDArray[np.float64]:
+def _weights_of(wanted: NDArray[np.int32], ids: NDArray[np.int32], weights: Vector) -> NDArray[np.float64]:
     """The weight of each wanted id, 0 where it has none."""
     order = np.argsort(ids)
     places = order[np.searchsorted(ids, wanted, sorter=order).clip(max=len(ids) - 1)]
