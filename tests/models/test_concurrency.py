@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 
 from bge_fast import FlagModel, _core
 from bge_fast.errors import ForkedProcessError, InternalError
+from bge_fast.opening.engine import Engine, EngineOptions
 from tests.support.checkpoints import SOURCES
 
 THREADS, CALLS = 32, 50
@@ -142,6 +144,20 @@ def test_the_core_itself_refuses_in_a_forked_child(bert, tiny_bert):
         return 1
 
     assert in_fork(child) == 7
+
+
+def test_a_signal_handler_may_close_a_model_that_its_thread_is_opening(tiny_bert, monkeypatch):
+    model = pickle.loads(pickle.dumps(FlagModel(str(tiny_bert))))
+
+    def closing(options: EngineOptions) -> Engine:
+        engine = Engine(options)
+        model.close()
+        return engine
+
+    monkeypatch.setattr("bge_fast.models.model.Engine", closing)
+    with pytest.raises(ValueError, match="was closed"):
+        model.encode("text")
+    assert model._opened is None
 
 
 def encode_elsewhere(model: FlagModel) -> np.ndarray:

@@ -1,8 +1,5 @@
 """What every model object has: it opens once, tells about itself, closes, pickles, and knows a forked child."""
 
-import os
-import threading
-import weakref
 from types import SimpleNamespace
 from typing import Any, Self
 
@@ -14,6 +11,7 @@ from bge_fast.models.shapes import Devices
 from bge_fast.models.tokenizer import Tokenizer
 from bge_fast.opening.engine import COMPUTATIONS, Engine, EngineOptions, ModelInfo, Outputs
 from bge_fast.runtime.devices import parse_devices
+from bge_fast.runtime.locks import Lock
 
 # Arguments of every constructor that say how to open a model; the others become attributes.
 _OPENING = ("devices", "precision", "cache_dir", "threads", "low_memory")
@@ -48,7 +46,7 @@ class Model:
         self._check_options()
         self._engine_options = self._options_of(**opening)
         self._closed = False
-        self._renew_lock()
+        self._opening = Lock()
         self._open()
         self._check_limits()
 
@@ -84,17 +82,13 @@ class Model:
         """Compare attributes with what the opened model can do."""
         raise NotImplementedError
 
-    def _renew_lock(self) -> None:
-        # Re-entrant: a signal handler may close a model that its own thread is opening.
-        self._opening = threading.RLock()
-        _models[id(self)] = self
-
     def _open(self) -> Engine:
         opened = self._opened
         if opened is None:
-            with self._opening:
+            with self._opening.held():
                 self._check_open()
                 opened = self._opened or Engine(self._engine_options)
+                # A signal handler may have closed it meanwhile.
                 self._check_open()
                 self._opened = opened
         opened.check_process()
@@ -110,7 +104,7 @@ class Model:
 
     def close(self) -> None:
         """Release graph and weights. Calls that are running finish; later ones raise ``ValueError``."""
-        with self._opening:
+        with self._opening.held():
             self._closed = True
             self._opened = None
 
@@ -162,7 +156,7 @@ class Model:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._renew_lock()
+        self._opening = Lock()
 
     def _set_keywords(self, kwargs: dict[str, Any]) -> None:
         """Keep keywords of FlagEmbedding's other classes as attributes; name each unknown one once a process."""
@@ -192,15 +186,3 @@ class Model:
     def _check_device(self, device: str | None) -> None:
         if device is not None and str(parse_devices(device)) not in self.target_devices:
             raise ValueError(f"device={device!r} is not one of this model's devices {self.target_devices}")
-
-
-_models: weakref.WeakValueDictionary[int, Model] = weakref.WeakValueDictionary()
-
-
-def _renew_locks() -> None:
-    # A child may be forked while another thread of its parent is opening: nobody will ever unlock that lock.
-    for model in list(_models.values()):
-        model._renew_lock()
-
-
-os.register_at_fork(after_in_child=_renew_locks)

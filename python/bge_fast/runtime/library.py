@@ -6,7 +6,6 @@ The wheel carries a CPU library of its own. Where ``onnxruntime-gpu`` is install
 import importlib.util
 import os
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,11 +15,12 @@ from bge_fast import _core
 from bge_fast.errors import DeviceError, RuntimeNotFoundError
 from bge_fast.runtime import cuda
 from bge_fast.runtime.devices import CPU, Device
+from bge_fast.runtime.locks import Lock
 
 _BUNDLED = Path(__file__).parent.parent / "_ort" / "libonnxruntime_bge_fast.so"
 _OLDEST = 24
 _NO_TELEMETRY = "ORT_DISABLE_TELEMETRY"
-_environment = threading.Lock()
+_environment = Lock()
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def _without_telemetry() -> Iterator[None]:
     cache folder. The one switch is this variable, read once when the library starts; the C API's comes too late. It is
     taken back at once, and left alone where the user has set it.
     """
-    with _environment:
+    with _environment.held():
         if _NO_TELEMETRY in os.environ:
             yield
             return
