@@ -9,13 +9,13 @@ use super::{detached, to_python};
 use crate::batch::Architecture;
 use crate::graph::{Encoder, Variant};
 use crate::outputs::Outputs;
-use crate::sessions::Source;
+use crate::run::Source;
 use crate::weights::WeightFile;
 use crate::{Error, Result};
 
 /// A checkpoint as it is: mapped weights, from which graphs are assembled.
 #[pyclass(frozen, module = "bge_fast._core")]
-pub(super) struct Checkpoint(crate::checkpoint::Checkpoint);
+pub(super) struct Checkpoint(crate::graph::Checkpoint);
 
 #[pymethods]
 impl Checkpoint {
@@ -38,7 +38,7 @@ impl Checkpoint {
             let files = files.into_iter().zip(names).map(|(path, name)| Ok(WeightFile { name, path, prefix: "" }));
             let heads = heads.unwrap_or_default().into_iter().map(head_file);
             let files = files.chain(heads).collect::<Result<Vec<_>>>()?;
-            crate::checkpoint::Checkpoint::open(&files, encoder, outputs).map(Self)
+            crate::graph::Checkpoint::open(&files, encoder, outputs).map(Self)
         })
     }
 

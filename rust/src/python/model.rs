@@ -11,15 +11,15 @@ use super::checkpoint::{GraphSource, architecture};
 use super::texts::{borrow_text, borrow_texts};
 use super::{detached, to_python};
 use crate::batch::Encoding;
-use crate::embedder::EncodeOptions;
 use crate::graph::Variant;
-use crate::m3::{Lexical, M3Options};
-use crate::model::Limits;
-use crate::multi_vectors::MultiVectors;
+use crate::models::EncodeOptions;
+use crate::models::Limits;
+use crate::models::ScoreOptions;
+use crate::models::{Lexical, M3Options};
+use crate::outputs::Finish;
+use crate::outputs::MultiVectors;
 use crate::outputs::Outputs;
-use crate::pooling::Finish;
-use crate::reranker::ScoreOptions;
-use crate::sessions::{Device, Sessions};
+use crate::run::{Device, Sessions};
 use crate::{Error, Result};
 
 /// How many texts of a running call are done. Any thread may look.
@@ -77,7 +77,7 @@ impl Model {
         let device = cuda.map_or(Device::Cpu { threads, low_memory }, |index| Device::Cuda { index });
         let source = graph.into();
         detached(py, || {
-            let runtime = crate::runtime::Runtime::loaded()
+            let runtime = crate::ort::Runtime::loaded()
                 .ok_or_else(|| Error::RuntimeNotFound("no ONNX Runtime library was loaded".into()))?;
             let tokenizer = crate::tokenizer::Tokenizer::open(&folder)?;
             let encoding = Encoding { architecture, pad_id };

@@ -4,8 +4,8 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 
+use super::torch::tests::saved;
 use super::*;
-use crate::torch_file::tests::saved;
 
 /// A folder that goes when the test ends.
 struct Folder(PathBuf);

@@ -7,8 +7,8 @@ use safetensors::Dtype as Kind;
 use safetensors::tensor::Metadata;
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 
+use super::stored::{Dtype, MAX_TENSORS, Stored, no_weight, shown};
 use crate::error::{Error, Result};
-use crate::stored::{Dtype, MAX_TENSORS, Stored, no_weight, shown};
 
 /// Bytes of the header's length.
 const PREFIX: usize = 8;

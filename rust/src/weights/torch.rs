@@ -6,9 +6,9 @@ use std::ops::Range;
 
 use zip::read::{ArchiveOffset, Config, ZipArchive};
 
+use super::pickle::{self, ElementType, View};
+use super::stored::{Dtype, MAX_TENSORS, Stored, no_weight, shown};
 use crate::error::{Error, Result};
-use crate::pickle::{self, ElementType, View};
-use crate::stored::{Dtype, MAX_TENSORS, Stored, no_weight, shown};
 
 /// Bytes of the pickle; BGE-M3's takes 50 kB.
 const MAX_PICKLE: usize = 64 << 20;
@@ -183,8 +183,8 @@ pub(crate) mod tests {
 
     use zip::write::{SimpleFileOptions, ZipWriter};
 
+    use super::pickle::tests::{Sample, state_dict};
     use super::*;
-    use crate::pickle::tests::{Sample, state_dict};
 
     fn archive(files: &[(&str, &[u8])]) -> Vec<u8> {
         let mut writer = ZipWriter::new(Cursor::new(Vec::new()));

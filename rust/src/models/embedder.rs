@@ -1,9 +1,9 @@
 //! Texts → one matrix, in the texts' order.
 
 use crate::batch::{Batch, Inputs};
-use crate::model::{Limits, Model, WINDOW, Watch};
-use crate::pooling::{Finish, HiddenStates, Pooling};
-use crate::session::Array;
+use crate::models::{Limits, Model, WINDOW, Watch};
+use crate::outputs::Array;
+use crate::outputs::{Finish, HiddenStates, Pooling};
 use crate::{Error, Result};
 
 /// What one call asks for.
@@ -34,7 +34,7 @@ impl Model {
     ///
     /// # Errors
     /// [`Error::Numerics`] or [`Error::Value`] naming a text by its place; [`Error::Stopped`]; those of
-    /// [`crate::session::Session::run`].
+    /// [`crate::ort::Session::run`].
     pub fn encode<T: AsRef<str> + Sync>(
         &self,
         texts: &[T],

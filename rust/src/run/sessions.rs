@@ -6,13 +6,13 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::batch::Encoding;
-use crate::checkpoint::Checkpoint;
-use crate::gate::Gate;
+use crate::graph::Checkpoint;
 use crate::graph::Variant;
+use crate::ort::Runtime;
+use crate::ort::{Graph, Placement, Session, SharedWeights};
 use crate::outputs::Outputs;
-use crate::runtime::Runtime;
-use crate::session::{Graph, Placement, Session, SharedWeights};
-use crate::stamp::Stamp;
+use crate::run::Gate;
+use crate::weights::Stamp;
 use crate::{Error, Result};
 
 /// Runs at a time of bulk work; on more cores each run gets several threads.

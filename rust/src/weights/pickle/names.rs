@@ -1,7 +1,7 @@
 //! What names and opcodes mean; those that weights have no need of are refused by name.
 
 use super::input::{Result, damaged};
-use crate::stored::shown;
+use crate::weights::stored::shown;
 
 /// Name and bytes of an element type.
 pub(crate) type ElementType = (&'static str, u64);

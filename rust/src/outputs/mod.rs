@@ -1,5 +1,14 @@
 //! What a run of a graph puts out.
 
+mod array;
+mod multi_vectors;
+mod pooling;
+
+pub use self::array::Array;
+pub use self::multi_vectors::{Layout, MultiVectors};
+pub(crate) use self::multi_vectors::{token_vectors, token_width};
+pub(crate) use self::pooling::normalize;
+pub use self::pooling::{Finish, HiddenStates, Pooling};
 use crate::{Error, Result};
 
 /// One output.

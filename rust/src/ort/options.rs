@@ -1,10 +1,10 @@
 //! Where and with what options a session runs.
 
-use ort::ep::{self, ArbitrarilyConfigurableExecutionProvider};
-use ort::session::Session;
-use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
+use ::ort::ep::{self, ArbitrarilyConfigurableExecutionProvider};
+use ::ort::session::Session;
+use ::ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 
-use crate::runtime::Runtime;
+use super::Runtime;
 use crate::{Error, Result};
 
 /// How long an idle thread of a session for queries waits for work before it sleeps, in microseconds. ONNX Runtime's own default
@@ -41,7 +41,7 @@ impl Placement {
 /// # Errors
 /// [`Error::Device`] where the device cannot be used.
 pub(super) fn options(runtime: &Runtime, placement: Placement) -> Result<SessionBuilder> {
-    let build = || -> ort::Result<SessionBuilder> {
+    let build = || -> ::ort::Result<SessionBuilder> {
         let builder = Session::builder(&runtime.environment)?
             .with_optimization_level(GraphOptimizationLevel::All)?
             .with_inter_threads(1)?

@@ -3,9 +3,14 @@
 //! A file is trusted in nothing: header, directory and pickle are read with bounds, and each tensor lies inside its file.
 
 mod mapped;
+mod pickle;
+mod safetensors;
+mod stamp;
+mod stored;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a panic fails the test")]
 mod tests;
+mod torch;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,10 +20,10 @@ use std::time::Duration;
 
 use self::mapped::MappedFile;
 pub use self::mapped::WeightFile;
+pub(crate) use self::stamp::Stamp;
+pub use self::stored::Dtype;
+use self::stored::{MAX_RANK, MAX_TENSORS, Stored, shown};
 use crate::error::{Error, Result};
-pub use crate::stored::Dtype;
-use crate::stored::{MAX_RANK, MAX_TENSORS, Stored, shown};
-use crate::{safetensors_file, torch_file};
 
 /// What the names of an encoder's tensors start with: saved alone, or inside a model with a head.
 const PREFIXES: [&str; 3] = ["", "bert.", "roberta."];
@@ -234,17 +239,17 @@ impl Weights {
 
 /// The tensors of the file `name`, of the kind that its bytes tell.
 fn read(name: &str, bytes: &[u8]) -> Result<Vec<Stored>> {
-    if safetensors_file::is_safetensors(bytes) {
-        return safetensors_file::tensors(name, bytes);
+    if safetensors::is_safetensors(bytes) {
+        return safetensors::tensors(name, bytes);
     }
-    if torch_file::is_zip(bytes) {
-        return torch_file::tensors(name, bytes);
+    if torch::is_zip(bytes) {
+        return torch::tensors(name, bytes);
     }
     let what = if bytes.starts_with(b"version https://git-lfs") {
         "is a git-lfs pointer and not the weights themselves. Run `git lfs pull` in its folder"
     } else if bytes.trim_ascii_start().starts_with(b"<") {
         "is a web page and not weights. Download it again"
-    } else if torch_file::is_legacy(bytes) {
+    } else if torch::is_legacy(bytes) {
         "was saved by torch before 1.6, which wrote no zip. Save it again with a newer torch: \
          torch.save(torch.load(path, weights_only=True), path), or save_pretrained for safetensors"
     } else {

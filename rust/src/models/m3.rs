@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 
 use crate::batch::{Batch, Inputs};
-use crate::embedder::{EncodeOptions, place_rows};
-use crate::model::{Model, WINDOW, Watch};
-use crate::multi_vectors::{Layout, MultiVectors, token_vectors, token_width};
+use crate::models::{EncodeOptions, place_rows};
+use crate::models::{Model, WINDOW, Watch};
+use crate::outputs::Array;
+use crate::outputs::{Layout, MultiVectors, token_vectors, token_width};
 use crate::outputs::{Outputs, Part};
-use crate::session::Array;
 use crate::{Error, Result};
 
 /// What one call asks for.

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use crate::batch::{Batch, Inputs};
-use crate::model::{Model, WINDOW, Watch};
+use crate::models::{Model, WINDOW, Watch};
+use crate::outputs::Array;
 use crate::outputs::Part;
-use crate::session::Array;
 use crate::tokenizer::Tokens;
 use crate::{Error, Result};
 

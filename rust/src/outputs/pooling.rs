@@ -1,7 +1,6 @@
 //! Hidden states → one row a text.
 
-use crate::outputs::Part;
-use crate::session::Array;
+use super::{Array, Part};
 use crate::{Error, Result};
 
 /// How a text's row is taken from its tokens' hidden states.

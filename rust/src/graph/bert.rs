@@ -6,14 +6,10 @@
 //! more a layer and were no faster (bge-small, 8 – 512 tokens); the same graph with MatMul–Softmax–MatMul was 2 – 6 % slower
 //! than `MultiHeadAttention` from 128 tokens on and equal below.
 
-mod builder;
-mod heads;
-mod onnx;
-
 use std::path::PathBuf;
 
-use self::builder::{Builder, CONTRIB, cast_to};
-use self::onnx::{Attribute, DataType};
+use super::builder::{Builder, CONTRIB, cast_to};
+use super::onnx::{Attribute, DataType};
 use crate::Result;
 use crate::batch::Architecture;
 use crate::outputs::{Outputs, Part};

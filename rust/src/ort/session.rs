@@ -1,26 +1,22 @@
 //! One opened graph. Batches go in, output tensors come out.
 
-mod options;
-mod shared;
-
 use std::ffi::{CStr, CString};
 use std::mem::ManuallyDrop;
 use std::path::PathBuf;
 use std::ptr::{NonNull, null};
 use std::sync::Arc;
 
-use ort::AsPointer;
-use ort::session::Session as OrtSession;
-use ort::sys::OrtValue;
-use ort::value::{DynValue, Outlet, TensorRef};
+use ::ort::AsPointer;
+use ::ort::session::Session as OrtSession;
+use ::ort::sys::OrtValue;
+use ::ort::value::{DynValue, Outlet, TensorRef};
 
-pub use self::options::Placement;
-pub use self::shared::SharedWeights;
+use super::options::{self, Placement};
+use super::{Runtime, SharedWeights};
 use crate::batch::{Encoding, Inputs};
-use crate::gate::Gate;
 use crate::graph::Assembled;
-use crate::outputs::{Outputs, Part};
-use crate::runtime::Runtime;
+use crate::outputs::{Array, Outputs, Part};
+use crate::run::Gate;
 use crate::{Error, Result};
 
 /// Where a graph lies.
@@ -134,7 +130,7 @@ impl Session {
             let _permit = self.gate.enter();
             self.run_shared(&pointers, &names)?
         };
-        let arrays = values.iter().map(Array::of).collect::<Result<Vec<_>>>()?;
+        let arrays = values.iter().map(array).collect::<Result<Vec<_>>>()?;
         read(&arrays)
     }
 
@@ -145,7 +141,7 @@ impl Session {
     #[expect(unsafe_code, reason = "reads a list that the session owns")]
     pub fn providers(&self) -> Result<Vec<(String, usize)>> {
         self.check_process()?;
-        let api = ort::api();
+        let api = ::ort::api();
         let mut found: Vec<(String, usize)> = Vec::new();
         let (mut parts, mut count) = (null(), 0);
         unsafe {
@@ -208,7 +204,7 @@ impl Session {
         let output_names: Vec<_> = outputs.iter().map(|name| name.as_ptr()).collect();
         let mut values: Vec<*mut OrtValue> = vec![std::ptr::null_mut(); outputs.len()];
         unsafe {
-            check((ort::api().Run)(
+            check((::ort::api().Run)(
                 self.opened.ptr().cast_mut(),
                 null(),
                 names.as_ptr(),
@@ -227,22 +223,12 @@ impl Session {
     }
 }
 
-/// An output of a run.
-#[derive(Debug, Clone, Copy)]
-pub struct Array<'a> {
-    /// Its dimensions.
-    pub shape: &'a [i64],
-    /// All numbers, row after row.
-    pub values: &'a [f32],
-}
-
-impl<'a> Array<'a> {
-    fn of(value: &'a DynValue) -> Result<Self> {
-        let (shape, values) = value.try_extract_tensor::<f32>().map_err(|error| {
-            Error::ModelFormat(format!("an output of the graph does not hold float32 numbers: {error}"))
-        })?;
-        Ok(Self { shape, values })
-    }
+/// A run's output as numbers.
+fn array(value: &DynValue) -> Result<Array<'_>> {
+    let (shape, values) = value.try_extract_tensor::<f32>().map_err(|error| {
+        Error::ModelFormat(format!("an output of the graph does not hold float32 numbers: {error}"))
+    })?;
+    Ok(Array { shape, values })
 }
 
 impl Drop for Session {
@@ -278,11 +264,11 @@ fn c_name(name: &str) -> Result<CString> {
 }
 
 #[expect(unsafe_code, reason = "takes over a status that the C API just returned")]
-fn check(status: ort::sys::OrtStatusPtr) -> Result<()> {
-    unsafe { ort::Error::result_from_status(status) }.map_err(failed)
+fn check(status: ::ort::sys::OrtStatusPtr) -> Result<()> {
+    unsafe { ::ort::Error::result_from_status(status) }.map_err(failed)
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the shape of map_err")]
-fn failed(error: ort::Error) -> Error {
+fn failed(error: ::ort::Error) -> Error {
     Error::Internal(format!("ONNX Runtime failed: {error}"))
 }

@@ -4,7 +4,7 @@ use std::ffi::CStr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use ort::environment::Environment;
+use ::ort::environment::Environment;
 
 use crate::{Error, Result};
 
@@ -38,7 +38,7 @@ impl Runtime {
             return Ok(runtime);
         }
         for dependency in dependencies {
-            ort::util::preload_dylib(dependency).map_err(|error| {
+            ::ort::util::preload_dylib(dependency).map_err(|error| {
                 Error::RuntimeNotFound(format!("{} cannot be loaded: {error}", dependency.display()))
             })?;
         }
@@ -58,7 +58,7 @@ impl Runtime {
         }
         // First, since `ort` tells only that a library could not be opened, and not why.
         let version = version(path)?;
-        let builder = ort::init_from(path).map_err(|error| Error::RuntimeNotFound(explain(path, &error)))?;
+        let builder = ::ort::init_from(path).map_err(|error| Error::RuntimeNotFound(explain(path, &error)))?;
         // Failures come back as errors; the same lines on stderr would only be noise in somebody's program.
         let environment = builder
             .with_telemetry(false)
@@ -83,7 +83,7 @@ fn explain(path: &Path, error: &dyn std::error::Error) -> String {
 fn version(path: &Path) -> Result<String> {
     let read = || unsafe {
         let library = std::mem::ManuallyDrop::new(libloading::Library::new(path)?);
-        let base = library.get::<unsafe extern "C" fn() -> *const ort::sys::OrtApiBase>(b"OrtGetApiBase")?();
+        let base = library.get::<unsafe extern "C" fn() -> *const ::ort::sys::OrtApiBase>(b"OrtGetApiBase")?();
         let version = CStr::from_ptr(((*base).GetVersionString)());
         Ok(version.to_string_lossy().into_owned())
     };
@@ -94,13 +94,13 @@ fn version(path: &Path) -> Result<String> {
 fn providers() -> Result<Vec<String>> {
     let (mut names, mut count) = (std::ptr::null_mut(), 0);
     unsafe {
-        let status = (ort::api().GetAvailableProviders)(&raw mut names, &raw mut count);
-        ort::Error::result_from_status(status).map_err(|error| Error::Internal(error.to_string()))?;
+        let status = (::ort::api().GetAvailableProviders)(&raw mut names, &raw mut count);
+        ::ort::Error::result_from_status(status).map_err(|error| Error::Internal(error.to_string()))?;
         let list = (0..usize::try_from(count).unwrap_or(0))
             .map(|i| CStr::from_ptr(*names.add(i)).to_string_lossy().into_owned())
             .collect();
-        let status = (ort::api().ReleaseAvailableProviders)(names, count);
-        ort::Error::result_from_status(status).map_err(|error| Error::Internal(error.to_string()))?;
+        let status = (::ort::api().ReleaseAvailableProviders)(names, count);
+        ::ort::Error::result_from_status(status).map_err(|error| Error::Internal(error.to_string()))?;
         Ok(list)
     }
 }

@@ -2,9 +2,8 @@
 
 use std::str::FromStr;
 
+use super::{Array, Finish, normalize};
 use crate::batch::Inputs;
-use crate::pooling::{Finish, normalize};
-use crate::session::Array;
 use crate::{Error, Result};
 
 /// How a call keeps the vectors of its texts. Either way they are in memory once.

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType};
-use ort::session::builder::{PrepackedWeights, SessionBuilder};
-use ort::value::DynValue;
+use ::ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType};
+use ::ort::session::builder::{PrepackedWeights, SessionBuilder};
+use ::ort::value::DynValue;
 
 use super::Placement;
 use crate::graph::Assembled;
@@ -43,7 +43,7 @@ impl SharedWeights {
         let Some(folder) = assembled.folder.to_str() else {
             return Err(Error::ModelFormat(format!("the path {} is not UTF-8", assembled.folder.display())));
         };
-        let build = || -> ort::Result<SessionBuilder> {
+        let build = || -> ::ort::Result<SessionBuilder> {
             let mut builder =
                 builder.with_config_entry("session.model_external_initializers_file_folder_path", folder)?;
             let Placement::Cpu { low_memory, .. } = placement else { return Ok(builder) };
@@ -57,23 +57,23 @@ impl SharedWeights {
 
     /// A float32 tensor over the mapped file.
     #[expect(unsafe_code, reason = "the map outlives the session: the session holds `self`, and drops first")]
-    fn value(&self, tensor: &Tensor) -> ort::Result<DynValue> {
+    fn value(&self, tensor: &Tensor) -> ::ort::Result<DynValue> {
         let bytes = self.weights.bytes(tensor);
         let shape: Vec<i64> = tensor.shape.iter().map(|&size| i64::try_from(size).unwrap_or(i64::MAX)).collect();
         let memory = MemoryInfo::new(AllocationDevice::CPU, 0, AllocatorType::Device, MemoryType::Default)?;
         let mut value = std::ptr::null_mut();
         unsafe {
-            let status = (ort::api().CreateTensorWithDataAsOrtValue)(
-                ort::AsPointer::ptr(&memory),
+            let status = (::ort::api().CreateTensorWithDataAsOrtValue)(
+                ::ort::AsPointer::ptr(&memory),
                 bytes.as_ptr().cast_mut().cast(),
                 bytes.len(),
                 shape.as_ptr(),
                 shape.len(),
-                ort::sys::ONNXTensorElementDataType::ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT,
+                ::ort::sys::ONNXTensorElementDataType::ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT,
                 &raw mut value,
             );
-            ort::Error::result_from_status(status)?;
-            let value = std::ptr::NonNull::new(value).ok_or_else(|| ort::Error::new("no tensor was made"))?;
+            ::ort::Error::result_from_status(status)?;
+            let value = std::ptr::NonNull::new(value).ok_or_else(|| ::ort::Error::new("no tensor was made"))?;
             Ok(DynValue::from_ptr(value, Some(&Allocator::default())))
         }
     }

@@ -12,7 +12,7 @@ use self::input::{Input, Result, damaged};
 use self::memory::{Memory, Value};
 pub(crate) use self::names::ElementType;
 use self::names::{Global, global, refused, unneeded};
-use crate::stored::{MAX_RANK, MAX_TENSORS, shown};
+use crate::weights::stored::{MAX_RANK, MAX_TENSORS, shown};
 
 /// Elements of the file in the archive that is called `key`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

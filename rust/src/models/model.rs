@@ -2,11 +2,11 @@
 
 use crate::batch::{Batch, Inputs, TOKEN_BUDGET, plan, split_by_length};
 use crate::graph::Variant;
+use crate::outputs::Array;
 use crate::outputs::Outputs;
-use crate::session::Array;
-use crate::sessions::{Sessions, Source};
+use crate::run::{Outcome, RunError, Watcher, Work};
+use crate::run::{Sessions, Source};
 use crate::tokenizer::{Tokenizer, Tokens};
-use crate::work::{Outcome, RunError, Watcher, Work};
 use crate::{Error, Result};
 
 /// Tokens from which on a text takes the form that saves memory.
