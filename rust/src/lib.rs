@@ -12,6 +12,7 @@ pub mod graph;
 pub mod models;
 pub mod ort;
 pub mod outputs;
+pub mod prepared;
 #[cfg(feature = "python")]
 mod python;
 pub mod run;

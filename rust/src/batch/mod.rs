@@ -3,5 +3,5 @@
 mod inputs;
 mod plan;
 
-pub use self::inputs::{Architecture, Encoding, Inputs};
-pub use self::plan::{Batch, TOKEN_BUDGET, plan, split_by_length};
+pub use self::inputs::{InputRules, Inputs, Positions};
+pub use self::plan::{Batch, Capacity, Layout, TOKEN_BUDGET, plan};

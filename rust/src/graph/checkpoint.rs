@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use super::{Assembled, Encoder, Form, assemble};
 use crate::Result;
-use crate::graph::{self, Assembled, Encoder, Variant};
+use crate::batch::Layout;
 use crate::outputs::Outputs;
+use crate::prepared::Prepared;
 use crate::weights::{WeightFile, Weights};
 
 /// An opened checkpoint. Nothing of its weights is copied.
@@ -18,19 +20,27 @@ impl Checkpoint {
     /// Maps the weight files, all shards, and sees that every tensor is there that `outputs` need.
     ///
     /// # Errors
-    /// Those of [`Weights::open`] and [`graph::assemble`].
+    /// Those of [`Weights::open`] and [`assemble`].
     pub fn open(files: &[WeightFile], encoder: Encoder, outputs: Outputs) -> Result<Self> {
         let checkpoint = Self { encoder, weights: Arc::new(Weights::open(files)?) };
-        checkpoint.assemble(Variant::of(outputs, true))?;
+        checkpoint.assemble(Form { outputs, layout: Layout::Masked })?;
         Ok(checkpoint)
     }
 
-    /// The graph in one of its forms.
+    /// The graph in one of its forms, complete in itself and its external data.
     ///
     /// # Errors
-    /// Those of [`graph::assemble`].
-    pub fn assemble(&self, variant: Variant) -> Result<Assembled> {
-        graph::assemble(&self.encoder, &self.weights, variant)
+    /// Those of [`assemble`].
+    pub fn assemble(&self, form: Form) -> Result<Assembled> {
+        assemble(&self.encoder, &self.weights, None, form)
+    }
+
+    /// The graph for a session that is handed its float32 tensors.
+    ///
+    /// # Errors
+    /// Those of [`assemble`].
+    pub fn assemble_with(&self, prepared: &Prepared, form: Form) -> Result<Assembled> {
+        assemble(&self.encoder, &self.weights, Some(prepared), form)
     }
 
     /// The sizes of the encoder.

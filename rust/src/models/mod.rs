@@ -5,9 +5,7 @@ mod m3;
 mod model;
 mod reranker;
 
-use self::embedder::place_rows;
-pub use self::embedder::{Embeddings, EncodeOptions};
-pub use self::m3::{Lexical, M3Options, M3Vectors};
-use self::model::WINDOW;
-pub use self::model::{Limits, Model, Watch};
+pub use self::embedder::{Embeddings, EncodeOptions, Limits};
+pub use self::m3::{M3Options, M3Vectors};
+pub use self::model::{Model, Watch};
 pub use self::reranker::ScoreOptions;

@@ -2,12 +2,11 @@
 
 use std::collections::HashMap;
 
-use crate::batch::{Batch, Inputs};
-use crate::models::{Model, WINDOW, Watch};
-use crate::outputs::Array;
-use crate::outputs::Part;
+use super::model::{Model, Rows, Verb, Watch};
+use crate::Result;
+use crate::batch::Inputs;
+use crate::outputs::{Array, Outcome, Outputs, Part, logits};
 use crate::tokenizer::Tokens;
-use crate::{Error, Result};
 
 /// What one call asks for.
 #[derive(Debug, Clone)]
@@ -16,7 +15,7 @@ pub struct ScoreOptions {
     pub query_max_length: usize,
     /// Most tokens of a pair, special tokens included.
     pub max_length: usize,
-    /// Most pairs of one ONNX Runtime call.
+    /// Most pairs of one run.
     pub batch_size: usize,
 }
 
@@ -32,24 +31,17 @@ impl Model {
         watch: &mut Watch,
     ) -> Result<Vec<f32>> {
         let mut all = vec![0.0; pairs.len()];
-        for (number, window) in pairs.chunks(WINDOW).enumerate() {
-            let first = number * WINDOW;
-            let tokens = self.pair_tokens(window, options)?;
-            let scores = &mut all[first..];
-            let mut put = |batch: &Batch, logits: Vec<f32>| {
-                for (&row, logit) in batch.rows.iter().zip(logits) {
-                    scores[row] = logit;
-                }
-            };
-            let outputs = Part::Logits.into();
-            self.run(&tokens, options.batch_size, outputs, &read_logits, &mut put, &mut |done| watch(first + done))
-                .map_err(|error| error.name("pairs", first))?;
-        }
+        self.each(pairs, options, &mut all, watch)?;
         Ok(all)
     }
+}
 
-    /// Ids of pairs; a text that stands in many of them is tokenized once.
-    fn pair_tokens<T: AsRef<str> + Sync>(&self, pairs: &[(T, T)], options: &ScoreOptions) -> Result<Vec<Tokens>> {
+impl<T: AsRef<str> + Sync> Verb<(T, T)> for ScoreOptions {
+    type Row = f32;
+    const ITEMS: &'static str = "pairs";
+
+    /// A text that stands in many pairs is tokenized once.
+    fn tokenize(&self, model: &Model, window: &[(T, T)], _first: usize) -> Result<Vec<Tokens>> {
         let mut places: HashMap<&str, usize> = HashMap::new();
         let mut texts: Vec<&str> = Vec::new();
         let mut place = |text| {
@@ -59,27 +51,31 @@ impl Model {
             })
         };
         let pairs: Vec<_> =
-            pairs.iter().map(|(query, passage)| (place(query.as_ref()), place(passage.as_ref()))).collect();
-        let ids = self.tokenizer().content_many(&texts, self.sessions().threads())?;
+            window.iter().map(|(query, passage)| (place(query.as_ref()), place(passage.as_ref()))).collect();
+        let tokenizer = model.tokenizer();
+        let ids = tokenizer.content_many(&texts, model.sessions().device().threads())?;
         let pair = |(query, passage): (usize, usize)| {
-            let tokenizer = self.tokenizer();
-            let query = tokenizer.cut(&ids[query], options.query_max_length);
-            tokenizer.pair(query, &ids[passage], options.max_length)
+            let query = tokenizer.cut(&ids[query], self.query_max_length);
+            tokenizer.pair(query, &ids[passage], self.max_length)
         };
         Ok(pairs.into_iter().map(pair).collect())
     }
+
+    fn batch_size(&self) -> usize {
+        self.batch_size
+    }
+
+    fn outputs(&self) -> Outputs {
+        Part::Logits.into()
+    }
+
+    fn read(&self, _model: &Model, inputs: &Inputs, arrays: &[Array]) -> Outcome<Vec<f32>> {
+        logits(inputs, arrays[0])
+    }
 }
 
-fn read_logits(inputs: &Inputs, arrays: &[Array]) -> Result<std::result::Result<Vec<f32>, usize>> {
-    let logits = arrays[0];
-    if logits.values.len() != inputs.rows {
-        return Err(Error::ModelFormat(format!(
-            "logits has the shape {:?} for {} pairs; a reranker gives one score a pair",
-            logits.shape, inputs.rows
-        )));
-    }
-    match logits.values.iter().position(|logit| !logit.is_finite()) {
-        Some(row) => Ok(Err(row)),
-        None => Ok(Ok(logits.values.to_vec())),
+impl Rows<f32> for Vec<f32> {
+    fn put(&mut self, place: usize, row: f32) {
+        self[place] = row;
     }
 }

@@ -1,4 +1,4 @@
-//! What all sessions of one checkpoint share.
+//! The tensors that sessions are handed, which all sessions of one checkpoint share.
 
 use std::sync::Arc;
 
@@ -7,28 +7,28 @@ use ::ort::session::builder::{PrepackedWeights, SessionBuilder};
 use ::ort::value::DynValue;
 
 use super::Placement;
-use crate::graph::Assembled;
-use crate::weights::{Tensor, Weights};
+use crate::graph::{Assembled, Initializer};
+use crate::prepared::Prepared;
 use crate::{Error, Result};
 
-/// A checkpoint's mapped weights, and the copies of its matrices that ONNX Runtime repacked for its kernels: made for the first
+/// A checkpoint's tensors, and the copies of its matrices that ONNX Runtime repacked for its kernels: made for the first
 /// session, used by all later ones.
-pub struct SharedWeights {
+pub struct HandedOver {
     packed: PrepackedWeights,
-    weights: Arc<Weights>,
+    prepared: Arc<Prepared>,
 }
 
-impl SharedWeights {
+impl HandedOver {
     /// An ONNX Runtime library must be loaded.
     #[must_use]
-    pub fn new(weights: Arc<Weights>) -> Self {
-        Self { packed: PrepackedWeights::new(), weights }
+    pub fn new(prepared: Arc<Prepared>) -> Self {
+        Self { packed: PrepackedWeights::new(), prepared }
     }
 
-    /// The weights as they are stored.
+    /// The tensors that are handed over.
     #[must_use]
-    pub fn weights(&self) -> &Weights {
-        &self.weights
+    pub fn prepared(&self) -> &Prepared {
+        &self.prepared
     }
 
     /// Gives a session under construction the tensors of its graph.
@@ -47,18 +47,18 @@ impl SharedWeights {
             let mut builder =
                 builder.with_config_entry("session.model_external_initializers_file_folder_path", folder)?;
             let Placement::Cpu { low_memory, .. } = placement else { return Ok(builder) };
-            for (name, tensor) in &assembled.tensors {
-                builder = builder.with_initializer(name, self.value(tensor)?)?;
+            for tensor in &assembled.tensors {
+                builder = builder.with_initializer(&tensor.name, self.value(tensor)?)?;
             }
             if low_memory { Ok(builder) } else { Ok(builder.with_prepacked_weights(&self.packed)?) }
         };
         build().map_err(|error| Error::Internal(format!("ONNX Runtime refuses the weights: {error}")))
     }
 
-    /// A float32 tensor over the mapped file.
+    /// A tensor over the numbers where they lie.
     #[expect(unsafe_code, reason = "the map outlives the session: the session holds `self`, and drops first")]
-    fn value(&self, tensor: &Tensor) -> ::ort::Result<DynValue> {
-        let bytes = self.weights.bytes(tensor);
+    fn value(&self, tensor: &Initializer) -> ::ort::Result<DynValue> {
+        let bytes = self.prepared.bytes(&tensor.numbers);
         let shape: Vec<i64> = tensor.shape.iter().map(|&size| i64::try_from(size).unwrap_or(i64::MAX)).collect();
         let memory = MemoryInfo::new(AllocationDevice::CPU, 0, AllocatorType::Device, MemoryType::Default)?;
         let mut value = std::ptr::null_mut();

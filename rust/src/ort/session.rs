@@ -12,11 +12,10 @@ use ::ort::sys::OrtValue;
 use ::ort::value::{DynValue, Outlet, TensorRef};
 
 use super::options::{self, Placement};
-use super::{Runtime, SharedWeights};
-use crate::batch::{Encoding, Inputs};
+use super::{HandedOver, Library};
+use crate::batch::Inputs;
 use crate::graph::Assembled;
 use crate::outputs::{Array, Outputs, Part};
-use crate::run::Gate;
 use crate::{Error, Result};
 
 /// Where a graph lies.
@@ -24,7 +23,7 @@ pub enum Graph {
     /// An `.onnx` file; external data lies in its folder.
     File(PathBuf),
     /// A graph in memory that points at a checkpoint's tensors.
-    Assembled(Assembled, Arc<SharedWeights>),
+    Assembled(Assembled, Arc<HandedOver>),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,31 +53,46 @@ pub struct Session {
     process: u32,
     inputs: Vec<(CString, Input)>,
     outputs: Vec<(Part, CString)>,
-    gate: Arc<Gate>,
-    encoding: Encoding,
     // Dropped after the session that reads them.
-    _weights: Option<Arc<SharedWeights>>,
+    _handed: Option<Arc<HandedOver>>,
+}
+
+/// The inputs of a run, over the numbers of [`Inputs`].
+pub struct Feed<'a>(Vec<TensorRef<'a, i64>>);
+
+/// The outputs of a run.
+pub struct Values(Vec<DynValue>);
+
+impl Values {
+    /// As numbers, in the order of [`Outputs::iter`].
+    ///
+    /// # Errors
+    /// [`Error::ModelFormat`] for an output that does not hold float32 numbers.
+    pub fn arrays(&self) -> Result<Vec<Array<'_>>> {
+        self.0.iter().map(array).collect()
+    }
+}
+
+fn array(value: &DynValue) -> Result<Array<'_>> {
+    let (shape, values) = value.try_extract_tensor::<f32>().map_err(|error| {
+        Error::ModelFormat(format!("an output of the graph does not hold float32 numbers: {error}"))
+    })?;
+    Ok(Array { shape, values })
 }
 
 impl Session {
-    /// Opens a graph. At most as many callers as `gate` lets in are inside at a time; more wait.
+    /// Opens a graph.
     ///
     /// # Errors
     /// [`Error::ModelFormat`] for a graph with other inputs or outputs, or one that ONNX Runtime refuses; [`Error::Device`] where
     /// the device cannot be used.
-    pub(crate) fn open(
-        runtime: &Runtime,
-        graph: &Graph,
-        placement: Placement,
-        encoding: Encoding,
-        gate: Arc<Gate>,
-    ) -> Result<Self> {
-        let mut builder = options::options(runtime, placement)?;
-        let (session, weights) = match graph {
+    pub(crate) fn open(library: &Library, graph: &Graph, placement: Placement) -> Result<Self> {
+        let mut builder = options::options(library, placement)?;
+        let (session, handed) = match graph {
             Graph::File(path) => (builder.commit_from_file(path), None),
-            Graph::Assembled(assembled, weights) => {
-                let mut builder = weights.hand_over(builder, assembled, placement)?;
-                (builder.commit_from_memory(&assembled.proto), Some(Arc::clone(weights)))
+            Graph::Assembled(assembled, handed) => {
+                let mut builder = handed.hand_over(builder, assembled, placement)?;
+                (builder.commit_from_memory(&assembled.proto), Some(Arc::clone(handed)))
             }
         };
         let session = session.map_err(|error| match placement {
@@ -87,15 +101,8 @@ impl Session {
         })?;
         let inputs = session.inputs().iter().map(|input| known_input(input.name())).collect::<Result<_>>()?;
         let outputs = known_outputs(&session)?;
-        Ok(Self {
-            opened: ManuallyDrop::new(session),
-            process: std::process::id(),
-            inputs,
-            outputs,
-            gate,
-            encoding,
-            _weights: weights,
-        })
+        let process = std::process::id();
+        Ok(Self { opened: ManuallyDrop::new(session), process, inputs, outputs, _handed: handed })
     }
 
     /// Sees that the graph has these outputs.
@@ -106,41 +113,62 @@ impl Session {
         self.output_names(outputs).map(|_| ())
     }
 
-    /// Runs the graph and lets `read` see the outputs asked for, in the order of [`Outputs::iter`].
+    /// The inputs that the graph asks for.
     ///
     /// # Errors
-    /// [`Error::ForkedProcess`] in a child of the process that opened the session; [`Error::Internal`] where the run fails.
-    pub fn run<R>(&self, inputs: &Inputs, outputs: Outputs, read: impl FnOnce(&[Array<'_>]) -> Result<R>) -> Result<R> {
-        self.check_process()?;
-        let names = self.output_names(outputs)?;
+    /// [`Error::Internal`] where ONNX Runtime takes no tensor of that shape.
+    pub fn feed<'a>(&self, inputs: &'a Inputs) -> Result<Feed<'a>> {
         let shape = [inputs.rows, inputs.length];
-        let positions = self.takes(Input::Positions).then(|| inputs.position_ids(self.encoding));
-        let mut tensors = Vec::with_capacity(self.inputs.len());
-        for (_, input) in &self.inputs {
-            let values = match input {
+        let tensor = |(_, input): &(CString, Input)| {
+            let values: &'a [i64] = match input {
                 Input::Ids => &inputs.input_ids,
                 Input::Mask => &inputs.attention_mask,
                 Input::Types => &inputs.token_type_ids,
-                Input::Positions => positions.as_deref().unwrap_or_default(),
+                Input::Positions => &inputs.position_ids,
             };
-            tensors.push(TensorRef::from_array_view((shape, values)).map_err(failed)?);
-        }
-        let pointers: Vec<*const OrtValue> = tensors.iter().map(|tensor| tensor.ptr()).collect();
-        let values = {
-            let _permit = self.gate.enter();
-            self.run_shared(&pointers, &names)?
+            TensorRef::from_array_view((shape, values)).map_err(failed)
         };
-        let arrays = values.iter().map(array).collect::<Result<Vec<_>>>()?;
-        read(&arrays)
+        self.inputs.iter().map(tensor).collect::<Result<_>>().map(Feed)
+    }
+
+    /// Runs the graph. Who calls sees to it that a device is not given more runs at a time than it takes.
+    ///
+    /// The safe method of `ort` takes `&mut self` for execution providers that do not allow concurrent runs; the CPU provider does,
+    /// and the others get one run at a time.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] where the run fails.
+    #[expect(unsafe_code, reason = "the C API's Run, with pointers that outlive the call")]
+    pub fn run(&self, feed: &Feed, outputs: Outputs) -> Result<Values> {
+        let names: Vec<_> = self.inputs.iter().map(|(name, _)| name.as_ptr()).collect();
+        let inputs: Vec<*const OrtValue> = feed.0.iter().map(|tensor| tensor.ptr()).collect();
+        let output_names: Vec<_> = self.output_names(outputs)?.iter().map(|name| name.as_ptr()).collect();
+        let mut values: Vec<*mut OrtValue> = vec![std::ptr::null_mut(); output_names.len()];
+        unsafe {
+            check((::ort::api().Run)(
+                self.opened.ptr().cast_mut(),
+                null(),
+                names.as_ptr(),
+                inputs.as_ptr(),
+                inputs.len(),
+                output_names.as_ptr(),
+                output_names.len(),
+                values.as_mut_ptr(),
+            ))?;
+            let own = |value| {
+                let value = NonNull::new(value).ok_or_else(|| Error::Internal("the run gave no output".into()))?;
+                Ok(DynValue::from_ptr(value, Some(self.opened.allocator())))
+            };
+            values.into_iter().map(own).collect::<Result<_>>().map(Values)
+        }
     }
 
     /// Execution providers that the opened session gave nodes to, with the number of nodes.
     ///
     /// # Errors
-    /// [`Error::Internal`] where ONNX Runtime does not tell.
+    /// [`Error::Internal`] where ONNX Library does not tell.
     #[expect(unsafe_code, reason = "reads a list that the session owns")]
     pub fn providers(&self) -> Result<Vec<(String, usize)>> {
-        self.check_process()?;
         let api = ::ort::api();
         let mut found: Vec<(String, usize)> = Vec::new();
         let (mut parts, mut count) = (null(), 0);
@@ -161,12 +189,6 @@ impl Session {
         Ok(found)
     }
 
-    /// How ids become inputs.
-    #[must_use]
-    pub fn encoding(&self) -> Encoding {
-        self.encoding
-    }
-
     fn output_names(&self, outputs: Outputs) -> Result<Vec<&CStr>> {
         let named = |part| self.outputs.iter().find(|(known, _)| *known == part).map(|(_, name)| name.as_c_str());
         outputs.iter().map(|part| named(part).ok_or_else(|| self.without(part))).collect()
@@ -183,52 +205,6 @@ impl Session {
         };
         Error::ModelFormat(format!("the graph has no output \"{}\", only {names:?}{hint}", part.names()[0]))
     }
-
-    fn takes(&self, wanted: Input) -> bool {
-        self.inputs.iter().any(|(_, input)| *input == wanted)
-    }
-
-    /// Refuses a child of the process that opened the session.
-    ///
-    /// # Errors
-    /// [`Error::ForkedProcess`].
-    pub fn check_process(&self) -> Result<()> {
-        if std::process::id() == self.process { Ok(()) } else { Err(Error::ForkedProcess) }
-    }
-
-    /// `Run` from `&self`. The safe method of `ort` takes `&mut self` for execution providers that do not allow concurrent
-    /// runs; the CPU provider does, and the gate lets one caller at a time into the others.
-    #[expect(unsafe_code, reason = "the C API's Run, with pointers that outlive the call")]
-    fn run_shared(&self, inputs: &[*const OrtValue], outputs: &[&CStr]) -> Result<Vec<DynValue>> {
-        let names: Vec<_> = self.inputs.iter().map(|(name, _)| name.as_ptr()).collect();
-        let output_names: Vec<_> = outputs.iter().map(|name| name.as_ptr()).collect();
-        let mut values: Vec<*mut OrtValue> = vec![std::ptr::null_mut(); outputs.len()];
-        unsafe {
-            check((::ort::api().Run)(
-                self.opened.ptr().cast_mut(),
-                null(),
-                names.as_ptr(),
-                inputs.as_ptr(),
-                inputs.len(),
-                output_names.as_ptr(),
-                outputs.len(),
-                values.as_mut_ptr(),
-            ))?;
-            let own = |value| {
-                let value = NonNull::new(value).ok_or_else(|| Error::Internal("the run gave no output".into()))?;
-                Ok(DynValue::from_ptr(value, Some(self.opened.allocator())))
-            };
-            values.into_iter().map(own).collect()
-        }
-    }
-}
-
-/// A run's output as numbers.
-fn array(value: &DynValue) -> Result<Array<'_>> {
-    let (shape, values) = value.try_extract_tensor::<f32>().map_err(|error| {
-        Error::ModelFormat(format!("an output of the graph does not hold float32 numbers: {error}"))
-    })?;
-    Ok(Array { shape, values })
 }
 
 impl Drop for Session {
@@ -270,5 +246,5 @@ fn check(status: ::ort::sys::OrtStatusPtr) -> Result<()> {
 
 #[expect(clippy::needless_pass_by_value, reason = "the shape of map_err")]
 fn failed(error: ::ort::Error) -> Error {
-    Error::Internal(format!("ONNX Runtime failed: {error}"))
+    Error::Internal(format!("ONNX Library failed: {error}"))
 }

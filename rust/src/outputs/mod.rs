@@ -1,17 +1,21 @@
-//! What a run of a graph puts out.
+//! What a run of a graph puts out, and how rows are read from it.
 
 mod array;
+mod lexical;
+mod logits;
 mod multi_vectors;
 mod pooling;
 
-pub use self::array::Array;
-pub use self::multi_vectors::{Layout, MultiVectors};
-pub(crate) use self::multi_vectors::{token_vectors, token_width};
-pub(crate) use self::pooling::normalize;
+pub use self::array::{Array, Outcome, RowError};
+pub use self::lexical::Lexical;
+pub(crate) use self::lexical::lexical_weights;
+pub(crate) use self::logits::logits;
+pub use self::multi_vectors::{Kept, MultiVectors, Texts};
+pub(crate) use self::multi_vectors::{TokenVectors, token_vectors, token_width};
 pub use self::pooling::{Finish, HiddenStates, Pooling};
 use crate::{Error, Result};
 
-/// One output.
+/// One of the arrays that a graph can put out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Part {
@@ -59,6 +63,14 @@ impl Outputs {
         Self(self.0 | part as u8)
     }
 
+    /// The outputs of these names, such as `["cls", "sparse"]`.
+    ///
+    /// # Errors
+    /// [`Error::Value`] for a name that no output has.
+    pub fn named<S: AsRef<str>>(names: &[S]) -> Result<Self> {
+        names.iter().try_fold(Self::NONE, |set, name| Ok(set.with(name.as_ref().parse()?)))
+    }
+
     /// Whether `part` is one of these.
     #[must_use]
     pub fn contains(self, part: Part) -> bool {
@@ -83,21 +95,17 @@ impl From<Part> for Outputs {
     }
 }
 
-impl std::str::FromStr for Outputs {
+impl std::str::FromStr for Part {
     type Err = Error;
 
-    /// Names joined by `+`, such as `cls+sparse`.
-    fn from_str(names: &str) -> Result<Self> {
-        names.split('+').try_fold(Self::NONE, |set, name| {
-            let part = match name {
-                "cls" => Part::Cls,
-                "hidden_states" => Part::HiddenStates,
-                "sparse" => Part::Sparse,
-                "colbert" => Part::Colbert,
-                "logits" => Part::Logits,
-                other => return Err(Error::Value(format!("{other:?} is not an output of a graph"))),
-            };
-            Ok(set.with(part))
-        })
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "cls" => Ok(Self::Cls),
+            "hidden_states" => Ok(Self::HiddenStates),
+            "sparse" => Ok(Self::Sparse),
+            "colbert" => Ok(Self::Colbert),
+            "logits" => Ok(Self::Logits),
+            other => Err(Error::Value(format!("{other:?} is not an output of a graph"))),
+        }
     }
 }

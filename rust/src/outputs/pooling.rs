@@ -1,6 +1,6 @@
 //! Hidden states → one row a text.
 
-use super::{Array, Part};
+use super::{Array, Outcome, Part, RowError};
 use crate::{Error, Result};
 
 /// How a text's row is taken from its tokens' hidden states.
@@ -87,48 +87,46 @@ impl<'a> HiddenStates<'a> {
         }
     }
 
-    /// Rows `[rows, dim]` after pooling, cut and normalization; `lengths` are the texts' token counts without padding.
+    /// The row of each text after pooling, cut and normalization; `lengths` are the texts' token counts without padding.
     ///
     /// # Errors
-    /// `Err(row)` with the first row that is not finite.
-    pub fn pool(&self, pooling: Pooling, finish: Finish, lengths: &[usize]) -> std::result::Result<Vec<f32>, usize> {
-        let dim = finish.length(self.hidden);
-        let mut out = vec![0.0; self.rows * dim];
-        for (row, target) in out.chunks_mut(dim).enumerate() {
-            let stride = self.length.unwrap_or(1) * self.hidden;
+    /// [`RowError::NotFinite`] with the first row that is not finite.
+    pub fn pool(&self, pooling: Pooling, finish: Finish, lengths: &[usize]) -> Outcome<Vec<Vec<f32>>> {
+        let dimension = finish.length(self.hidden);
+        let stride = self.length.unwrap_or(1) * self.hidden;
+        let row_of = |row: usize| {
             let states = &self.values[row * stride..(row + 1) * stride];
-            match pooling {
-                Pooling::Mean if self.length.is_some() => mean(states, self.hidden, lengths[row], target),
+            let mut taken = match pooling {
+                Pooling::Mean if self.length.is_some() => mean(states, self.hidden, lengths[row], dimension),
                 Pooling::LastToken if self.length.is_some() => {
-                    target.copy_from_slice(&states[(lengths[row] - 1) * self.hidden..][..dim]);
+                    states[(lengths[row] - 1) * self.hidden..][..dimension].to_vec()
                 }
-                _ => target.copy_from_slice(&states[..dim]),
-            }
-            if target.iter().any(|x| !x.is_finite()) {
-                return Err(row);
+                _ => states[..dimension].to_vec(),
+            };
+            if taken.iter().any(|x| !x.is_finite()) {
+                return Err(RowError::NotFinite { row });
             }
             if finish.normalize {
-                normalize(target);
+                normalize(&mut taken);
             }
-        }
-        Ok(out)
+            Ok(taken)
+        };
+        (0..self.rows).map(row_of).collect()
     }
 }
 
-fn mean(states: &[f32], hidden: usize, length: usize, target: &mut [f32]) {
-    let mut sums = vec![0.0_f64; target.len()];
+fn mean(states: &[f32], hidden: usize, length: usize, dimension: usize) -> Vec<f32> {
+    let mut sums = vec![0.0_f64; dimension];
     for state in states.chunks(hidden).take(length) {
         for (sum, &x) in sums.iter_mut().zip(state) {
             *sum += f64::from(x);
         }
     }
-    for (x, sum) in target.iter_mut().zip(sums) {
-        *x = narrow(sum / u32::try_from(length).map_or(f64::MAX, f64::from));
-    }
+    sums.into_iter().map(|sum| narrow(sum / u32::try_from(length).map_or(f64::MAX, f64::from))).collect()
 }
 
 /// Divides by `max(‖row‖₂, 1e-12)`, the rule of `torch.nn.functional.normalize`.
-pub(crate) fn normalize(row: &mut [f32]) {
+pub(super) fn normalize(row: &mut [f32]) {
     let squares: f64 = row.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
     let norm = narrow(squares.sqrt()).max(1e-12);
     for x in row {
@@ -151,44 +149,46 @@ mod tests {
         HiddenStates::new(Array { shape: &[2, 2, 2], values }, 2, 2).expect("shape fits")
     }
 
+    fn rows(values: &[f32], pooling: Pooling, finish: Finish, lengths: &[usize]) -> Vec<Vec<f32>> {
+        states(values).pool(pooling, finish, lengths).expect("finite")
+    }
+
     #[test]
     fn cls_is_the_first_token_and_mean_leaves_padding_out() {
         let values = [1.0, 2.0, 3.0, 6.0, 5.0, 6.0, f32::NAN, f32::NAN];
         let lengths = [2, 1];
-        assert_eq!(states(&values).pool(Pooling::Cls, PLAIN, &lengths), Ok(vec![1.0, 2.0, 5.0, 6.0]));
-        assert_eq!(states(&values).pool(Pooling::Mean, PLAIN, &lengths), Ok(vec![2.0, 4.0, 5.0, 6.0]));
-        assert_eq!(states(&values).pool(Pooling::LastToken, PLAIN, &lengths), Ok(vec![3.0, 6.0, 5.0, 6.0]));
+        assert_eq!(rows(&values, Pooling::Cls, PLAIN, &lengths), [[1.0, 2.0], [5.0, 6.0]]);
+        assert_eq!(rows(&values, Pooling::Mean, PLAIN, &lengths), [[2.0, 4.0], [5.0, 6.0]]);
+        assert_eq!(rows(&values, Pooling::LastToken, PLAIN, &lengths), [[3.0, 6.0], [5.0, 6.0]]);
     }
 
     #[test]
     fn cut_comes_before_normalization() {
         let values = [3.0, 4.0, 0.0, 0.0, -2.0, 9.0, 0.0, 0.0];
         let finish = Finish { truncate_dim: Some(1), normalize: true };
-        assert_eq!(states(&values).pool(Pooling::Cls, finish, &[2, 2]), Ok(vec![1.0, -1.0]));
+        assert_eq!(rows(&values, Pooling::Cls, finish, &[2, 2]), [[1.0], [-1.0]]);
         let wide = Finish { truncate_dim: Some(99), normalize: true };
-        assert_eq!(
-            states(&values).pool(Pooling::Cls, wide, &[2, 2]).map(|rows| rows[..2].to_vec()),
-            Ok(vec![0.6, 0.8])
-        );
+        assert_eq!(rows(&values, Pooling::Cls, wide, &[2, 2])[0], [0.6, 0.8]);
     }
 
     #[test]
     fn a_zero_row_stays_zero() {
         let finish = Finish { truncate_dim: None, normalize: true };
-        assert_eq!(states(&[0.0; 8]).pool(Pooling::Mean, finish, &[2, 2]), Ok(vec![0.0; 4]));
+        assert_eq!(rows(&[0.0; 8], Pooling::Mean, finish, &[2, 2]), [[0.0; 2]; 2]);
     }
 
     #[test]
     fn names_the_row_that_is_not_finite() {
         let values = [1.0, 2.0, 0.0, 0.0, f32::INFINITY, 0.0, 0.0, 0.0];
-        assert_eq!(states(&values).pool(Pooling::Cls, PLAIN, &[2, 2]), Err(1));
+        let outcome = states(&values).pool(Pooling::Cls, PLAIN, &[2, 2]);
+        assert!(matches!(outcome, Err(RowError::NotFinite { row: 1 })));
     }
 
     #[test]
     fn takes_rows_the_graph_already_took() {
-        let rows =
+        let taken =
             HiddenStates::new(Array { shape: &[2, 2], values: &[1.0, 2.0, 3.0, 4.0] }, 2, 7).expect("shape fits");
-        assert_eq!(rows.pool(Pooling::Cls, PLAIN, &[7, 3]), Ok(vec![1.0, 2.0, 3.0, 4.0]));
+        assert_eq!(taken.pool(Pooling::Cls, PLAIN, &[7, 3]).expect("finite"), [[1.0, 2.0], [3.0, 4.0]]);
         assert!(HiddenStates::new(Array { shape: &[3, 2], values: &[0.0; 6] }, 2, 7).is_err());
     }
 }

@@ -21,8 +21,8 @@ struct Runtime {
     providers: Vec<String>,
 }
 
-impl From<&crate::ort::Runtime> for Runtime {
-    fn from(runtime: &crate::ort::Runtime) -> Self {
+impl From<&crate::ort::Library> for Runtime {
+    fn from(runtime: &crate::ort::Library) -> Self {
         Self { path: runtime.path.clone(), version: runtime.version.clone(), providers: runtime.providers.clone() }
     }
 }
@@ -30,13 +30,13 @@ impl From<&crate::ort::Runtime> for Runtime {
 /// Loads the ONNX Runtime library at `path`, or returns the one that is loaded.
 #[pyfunction]
 fn load_runtime(py: Python<'_>, path: PathBuf, dependencies: Vec<PathBuf>) -> PyResult<Runtime> {
-    detached(py, || crate::ort::Runtime::load(&path, &dependencies).map(Runtime::from))
+    detached(py, || crate::ort::Library::load(&path, &dependencies).map(Runtime::from))
 }
 
 /// The loaded ONNX Runtime library, if any.
 #[pyfunction]
 fn loaded_runtime() -> Option<Runtime> {
-    crate::ort::Runtime::loaded().map(Runtime::from)
+    crate::ort::Library::loaded().map(Runtime::from)
 }
 
 /// Threads this process may use at once, by affinity and cgroup quota.

@@ -1,92 +1,41 @@
 //! The opened sessions of a model: for one query at a time and, once there is bulk work, for many runs at a time; each in the
 //! forms of the graph that calls needed.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use crate::batch::Encoding;
-use crate::graph::Checkpoint;
-use crate::graph::Variant;
-use crate::ort::Runtime;
-use crate::ort::{Graph, Placement, Session, SharedWeights};
+use super::device::Device;
+use super::gate::{Gate, Permit};
+use super::opened::Opened;
+use crate::batch::Layout;
+use crate::graph::{Checkpoint, Form};
+use crate::ort::{Graph, HandedOver, Library, Placement, Session};
 use crate::outputs::Outputs;
-use crate::run::Gate;
+use crate::prepared::Prepared;
 use crate::weights::Stamp;
 use crate::{Error, Result};
 
-/// Runs at a time of bulk work; on more cores each run gets several threads.
-const MOST_RUNS: usize = 8;
 /// Bulk work that is worth opening another session: that takes about as long as saving a quarter of these batches.
 const WORTH_OPENING: usize = 32;
 
-/// What runs a model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Device {
-    /// The CPU.
-    Cpu {
-        /// All threads together, at least 1.
-        threads: usize,
-        /// See [`Placement::Cpu`].
-        low_memory: bool,
-    },
-    /// A CUDA device.
-    Cuda {
-        /// As CUDA counts the visible devices.
-        index: i32,
-    },
-}
-
-impl Device {
-    /// All threads on one run: the shortest time for one query.
-    fn for_queries(self) -> Placement {
-        match self {
-            Self::Cpu { threads, low_memory } => Placement::Cpu { threads, runs: 1, low_memory },
-            Self::Cuda { index } => Placement::Cuda(index),
-        }
-    }
-
-    /// Many runs with few threads each, which on two cores encode 1.2 – 1.4 × as much as one run with both; `None` where
-    /// there is nothing to win.
-    fn for_bulk(self) -> Option<Placement> {
-        match self {
-            Self::Cpu { threads, low_memory } if threads > 1 => {
-                let each = threads.div_ceil(MOST_RUNS);
-                Some(Placement::Cpu { threads: each, runs: threads / each, low_memory })
-            }
-            _ => None,
-        }
-    }
-}
-
 /// Where a model's graphs come from.
-pub enum Source {
+pub enum GraphSource {
     /// One `.onnx` file, which serves as every form.
     File(PathBuf),
     /// A checkpoint, which gives each form its own graph.
     Checkpoint(Checkpoint),
 }
 
-impl Source {
-    fn form(&self, variant: Variant) -> Variant {
-        match self {
-            Self::File(_) => Variant::of(Outputs::NONE, true),
-            Self::Checkpoint(_) => variant,
-        }
-    }
-}
-
 /// The sessions of one model, opened as they are needed.
 pub struct Sessions {
-    runtime: &'static Runtime,
-    source: Source,
-    shared: Option<Arc<SharedWeights>>,
+    library: &'static Library,
+    source: GraphSource,
+    handed: Option<Arc<HandedOver>>,
     device: Device,
-    encoding: Encoding,
     process: u32,
     /// Of a graph's file when it was first opened.
     stamp: Option<Stamp>,
-    first: Variant,
+    first: Form,
     queries: Group,
     bulk: Option<Group>,
 }
@@ -96,24 +45,20 @@ impl Sessions {
     ///
     /// # Errors
     /// Those of [`Session::open`]; [`Error::ModelFormat`] for a graph without the outputs of `first`.
-    pub fn open(
-        runtime: &'static Runtime,
-        source: Source,
-        device: Device,
-        encoding: Encoding,
-        first: Variant,
-    ) -> Result<Self> {
-        let shared = match &source {
-            Source::File(_) => None,
-            Source::Checkpoint(checkpoint) => Some(Arc::new(SharedWeights::new(Arc::clone(checkpoint.weights())))),
+    pub fn open(library: &'static Library, source: GraphSource, device: Device, first: Form) -> Result<Self> {
+        let handed = match &source {
+            GraphSource::File(_) => None,
+            GraphSource::Checkpoint(checkpoint) => {
+                let prepared = Prepared::new(Arc::clone(checkpoint.weights()));
+                Some(Arc::new(HandedOver::new(Arc::new(prepared))))
+            }
         };
         let sessions = Self {
-            runtime,
-            stamp: if let Source::File(path) = &source { Stamp::at(path) } else { None },
+            library,
+            stamp: if let GraphSource::File(path) = &source { Stamp::at(path) } else { None },
             source,
-            shared,
+            handed,
             device,
-            encoding,
             process: std::process::id(),
             first,
             queries: Group::new(device.for_queries()),
@@ -134,16 +79,16 @@ impl Sessions {
             return Err(Error::ForkedProcess);
         }
         let group = match &self.bulk {
-            Some(bulk) if batches >= WORTH_OPENING || (batches > 1 && bulk.is_open()) => bulk,
+            Some(bulk) if batches >= WORTH_OPENING || (batches > 1 && bulk.open.any()) => bulk,
             _ => &self.queries,
         };
         Ok(Place { sessions: self, group })
     }
 
-    /// Threads for tokenizing.
+    /// What runs them.
     #[must_use]
-    pub fn threads(&self) -> usize {
-        if let Device::Cpu { threads, .. } = self.device { threads } else { available_threads() }
+    pub fn device(&self) -> Device {
+        self.device
     }
 
     /// Execution providers that the session for queries gave nodes to, with the number of nodes.
@@ -156,33 +101,52 @@ impl Sessions {
 
     /// Where the graphs come from.
     #[must_use]
-    pub fn source(&self) -> &Source {
+    pub fn source(&self) -> &GraphSource {
         &self.source
     }
 
     /// Whether the files are still those that were opened first.
     fn unchanged(&self) -> bool {
         match &self.source {
-            Source::File(path) => Stamp::at(path) == self.stamp,
-            Source::Checkpoint(checkpoint) => checkpoint.weights().unchanged(),
+            GraphSource::File(path) => Stamp::at(path) == self.stamp,
+            GraphSource::Checkpoint(checkpoint) => checkpoint.weights().unchanged(),
         }
     }
 
-    /// Does `open`. What it repacks is not read again; with `low_memory` everything is.
-    fn let_go_behind<R>(&self, open: impl FnOnce() -> R) -> R {
-        match (&self.shared, self.device) {
-            (Some(shared), Device::Cpu { low_memory: false, .. }) => shared.weights().let_go_behind(open),
+    /// The form that serves as `form`.
+    fn served_by(&self, form: Form) -> Form {
+        match &self.source {
+            // A file has only one, which takes every batch.
+            GraphSource::File(_) => Form { outputs: Outputs::NONE, layout: Layout::Masked },
+            GraphSource::Checkpoint(_) => form,
+        }
+    }
+
+    /// Opens a form; `None` where the files are no longer what they were.
+    fn open_form(&self, form: Form, placement: Placement) -> Result<Option<Arc<Session>>> {
+        if !self.unchanged() {
+            return Ok(None);
+        }
+        let graph = self.graph(form)?;
+        let open = || Session::open(self.library, &graph, placement);
+        let session = match (&self.handed, placement) {
+            // What is repacked is not read again; with `low_memory` everything is.
+            (Some(handed), Placement::Cpu { low_memory: false, .. }) => handed.prepared().let_go_behind(open),
             _ => open(),
-        }
+        }?;
+        Ok(self.unchanged().then(|| Arc::new(session)))
     }
 
-    fn graph(&self, variant: Variant) -> Result<Graph> {
-        match (&self.source, &self.shared) {
-            (Source::Checkpoint(checkpoint), Some(shared)) => {
-                Ok(Graph::Assembled(checkpoint.assemble(variant)?, Arc::clone(shared)))
+    fn graph(&self, form: Form) -> Result<Graph> {
+        match (&self.source, &self.handed, self.device) {
+            (GraphSource::File(path), ..) => Ok(Graph::File(path.clone())),
+            (GraphSource::Checkpoint(checkpoint), Some(handed), Device::Cpu { .. }) => {
+                Ok(Graph::Assembled(checkpoint.assemble_with(handed.prepared(), form)?, Arc::clone(handed)))
             }
-            (Source::File(path), _) => Ok(Graph::File(path.clone())),
-            (Source::Checkpoint(_), None) => Err(Error::Internal("a checkpoint without its weights".into())),
+            (GraphSource::Checkpoint(checkpoint), Some(handed), Device::Cuda { .. }) => {
+                Ok(Graph::Assembled(checkpoint.assemble(form)?, Arc::clone(handed)))
+            }
+            (GraphSource::Checkpoint(_), None, _) => Err(Error::Internal("a checkpoint without its weights".into())),
         }
     }
 }
@@ -194,30 +158,17 @@ pub struct Place<'a> {
     group: &'a Group,
 }
 
-impl Place<'_> {
+impl<'a> Place<'a> {
     /// The session for a form, opened now if this is the first call that needs it. `None` where the files are no longer what
     /// they were: one object never mixes two models, so it goes on with what is open.
     ///
     /// # Errors
     /// Those of [`Session::open`].
-    pub fn session(&self, variant: Variant) -> Result<Option<Arc<Session>>> {
+    pub fn session(&self, form: Form) -> Result<Option<Arc<Session>>> {
         let Self { sessions, group } = self;
-        let variant = sessions.source.form(variant);
-        let mut open = group.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(session) = open.get(&variant) {
-            return Ok(Some(Arc::clone(session)));
-        }
-        if sessions.unchanged() {
-            let graph = sessions.graph(variant)?;
-            let (placement, gate) = (group.placement, Arc::clone(&group.gate));
-            let start = || Session::open(sessions.runtime, &graph, placement, sessions.encoding, gate);
-            let session = sessions.let_go_behind(start)?;
-            if sessions.unchanged() {
-                return Ok(Some(Arc::clone(open.entry(variant).or_insert(Arc::new(session)))));
-            }
-        }
-        drop(open);
-        Ok(sessions.queries.open.lock().unwrap_or_else(PoisonError::into_inner).get(&variant).cloned())
+        let form = sessions.served_by(form);
+        let session = group.open.get_or_open(form, || sessions.open_form(form, group.placement))?;
+        Ok(session.or_else(|| sessions.queries.open.get(form)))
     }
 
     /// Runs at a time.
@@ -225,48 +176,26 @@ impl Place<'_> {
     pub fn runs(&self) -> usize {
         self.group.placement.runs()
     }
+
+    /// Waits until there is a run to spare.
+    pub(crate) fn enter(&self) -> Permit<'a> {
+        self.group.gate.enter()
+    }
 }
 
 /// Sessions with the same placement. They take turns as one.
 struct Group {
     placement: Placement,
-    gate: Arc<Gate>,
-    open: Mutex<HashMap<Variant, Arc<Session>>>,
+    gate: Gate,
+    open: Opened<Form, Arc<Session>>,
 }
 
 impl Group {
     fn new(placement: Placement) -> Self {
-        Self { placement, gate: Arc::new(Gate::new(placement.runs())), open: Mutex::default() }
-    }
-
-    fn is_open(&self) -> bool {
-        !self.open.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+        Self { placement, gate: Gate::new(placement.runs()), open: Opened::new() }
     }
 }
 
 fn changing() -> Error {
     Error::ModelFormat("the model's files were replaced while they were opened. Open the model again".into())
-}
-
-/// Threads this process may use at once, by affinity and cgroup quota.
-#[must_use]
-pub fn available_threads() -> usize {
-    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bulk_work_uses_the_threads_that_queries_use() {
-        let bulk = |threads| Device::Cpu { threads, low_memory: false }.for_bulk();
-        let cpu = |threads, runs| Some(Placement::Cpu { threads, runs, low_memory: false });
-        assert_eq!(bulk(1), None);
-        assert_eq!(bulk(2), cpu(1, 2));
-        assert_eq!(bulk(8), cpu(1, 8));
-        assert_eq!(bulk(12), cpu(2, 6));
-        assert_eq!(bulk(64), cpu(8, 8));
-        assert_eq!(Device::Cuda { index: 1 }.for_bulk(), None);
-    }
 }

@@ -25,9 +25,6 @@ pub use self::stored::Dtype;
 use self::stored::{MAX_RANK, MAX_TENSORS, Stored, shown};
 use crate::error::{Error, Result};
 
-/// What the names of an encoder's tensors start with: saved alone, or inside a model with a head.
-const PREFIXES: [&str; 3] = ["", "bert.", "roberta."];
-
 /// As often, pages that were read are let go of: a few dozen MB are read meanwhile.
 const RELEASE_INTERVAL: Duration = Duration::from_millis(20);
 
@@ -118,8 +115,7 @@ impl Weights {
     /// [`Error::ModelFormat`] where it is missing, of another shape, not of a type of [`Dtype`], or does not lie row by row.
     pub fn find(&self, name: &str, shape: &[usize]) -> Result<&Tensor> {
         let Some(entry) = self.tensors.get(name) else {
-            let message = format!("{} without the tensor {}", self.all_files(), shown(name));
-            return Err(Error::ModelFormat(format!("{message}; {}", self.some_names())));
+            return Err(Error::ModelFormat(self.lacking(&format!("without the tensor {}", shown(name)))));
         };
         let wrong =
             |what: &str| Error::ModelFormat(format!("{}: the tensor {} {what}", self.name(entry.file()), shown(name)));
@@ -132,21 +128,10 @@ impl Weights {
         }
     }
 
-    /// What the names of the encoder's tensors start with: `""`, `"bert."` or `"roberta."`.
-    ///
-    /// # Errors
-    /// [`Error::ModelFormat`] where no tensor is an encoder's word embeddings.
-    pub fn encoder_prefix(&self) -> Result<&'static str> {
-        const FIRST: &str = "embeddings.word_embeddings.weight";
-        let found = PREFIXES.into_iter().find(|prefix| self.contains(&format!("{prefix}{FIRST}")));
-        found.ok_or_else(|| {
-            let message = format!("{} without a BERT or XLM-RoBERTa encoder: no {FIRST}", self.all_files());
-            Error::ModelFormat(format!(
-                "{message}, alone or after {}; {}",
-                PREFIXES[1..].join(" or "),
-                self.some_names()
-            ))
-        })
+    /// A message about these files that are `without` something, with a few of the names that they have.
+    #[must_use]
+    pub fn lacking(&self, without: &str) -> String {
+        format!("{} {without}; {}", self.all_files(), self.some_names())
     }
 
     /// The bytes of one of these weights' tensors, in the mapped file; as [`Tensor::offset`], not aligned to anything.
