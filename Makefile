@@ -77,7 +77,7 @@ format: .venv/.installed ## rewrite the sources in the project's format
 	.venv/bin/ruff check --fix .
 
 # Model folders that the tests read, each made from a checkpoint by the exporter.
-CHECKPOINTS = $(wildcard tests/models/*) $(SHARED_MODELS) .venv/all-MiniLM-L6-v2
+CHECKPOINTS = $(wildcard tests/checkpoints/*) $(SHARED_MODELS) .venv/all-MiniLM-L6-v2
 models: $(foreach checkpoint,$(CHECKPOINTS),build/models/$(notdir $(checkpoint))/bge_fast.json) ## model folders for the tests, in build/models
 
 .venv/all-MiniLM-L6-v2: .venv/.installed
@@ -108,7 +108,7 @@ referee: .venv-export/.installed .venv/all-MiniLM-L6-v2 ## graphs assembled from
 	.venv-export/bin/python -m pytest tests/export/test_referee.py -s -rs
 
 golden: .venv-parity/.installed ## record FlagEmbedding's numbers again, for the tests
-	.venv-parity/bin/python tests/parity/record.py
+	.venv-parity/bin/python -m tests.parity.record
 
 bench-peers: .venv-parity/.installed ## install the packages that `make bench` compares with
 	$(UV) venv --quiet --allow-existing --python .venv/bin/python .venv-peers

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
         support_model_list,
         support_native_bge_model_list,
     )
-    from bge_fast.base import AbsEmbedder, AbsReranker
-    from bge_fast.embedder import FlagModel
     from bge_fast.errors import (
         BGEFastError,
         DeviceError,
@@ -28,7 +26,10 @@ if TYPE_CHECKING:
         UnsafeModelError,
         UnsupportedModelError,
     )
-    from bge_fast.later import (
+    from bge_fast.models.cross_encoder import FlagReranker, Ranked
+    from bge_fast.models.dense import FlagModel
+    from bge_fast.models.embedder import AbsEmbedder
+    from bge_fast.models.later import (
         FlagICLModel,
         FlagLLMModel,
         FlagLLMReranker,
@@ -36,9 +37,9 @@ if TYPE_CHECKING:
         LayerWiseFlagLLMReranker,
         LightWeightFlagLLMReranker,
     )
-    from bge_fast.m3 import BGEM3FlagModel
-    from bge_fast.reranker import FlagReranker, Ranked
-    from bge_fast.results import ColbertBatch, M3Vectors, SparseBatch
+    from bge_fast.models.m3 import BGEM3FlagModel
+    from bge_fast.models.reranker import AbsReranker
+    from bge_fast.models.results import ColbertBatch, M3Vectors, SparseBatch
 
 __version__ = "0.1.0"
 
@@ -82,33 +83,33 @@ __all__ = [
 _ROOMS = {
     "AUTO_EMBEDDER_MAPPING": "auto",
     "AUTO_RERANKER_MAPPING": "auto",
-    "AbsEmbedder": "base",
-    "AbsReranker": "base",
+    "AbsEmbedder": "models.embedder",
+    "AbsReranker": "models.reranker",
     "BGEFastError": "errors",
-    "BGEM3FlagModel": "m3",
-    "ColbertBatch": "results",
+    "BGEM3FlagModel": "models.m3",
+    "ColbertBatch": "models.results",
     "DeviceError": "errors",
     "EmbedderModelClass": "auto",
     "FlagAutoModel": "auto",
     "FlagAutoReranker": "auto",
-    "FlagICLModel": "later",
-    "FlagLLMModel": "later",
-    "FlagLLMReranker": "later",
-    "FlagModel": "embedder",
-    "FlagPseudoMoEModel": "later",
-    "FlagReranker": "reranker",
+    "FlagICLModel": "models.later",
+    "FlagLLMModel": "models.later",
+    "FlagLLMReranker": "models.later",
+    "FlagModel": "models.dense",
+    "FlagPseudoMoEModel": "models.later",
+    "FlagReranker": "models.cross_encoder",
     "ForkedProcessError": "errors",
     "InternalError": "errors",
-    "LayerWiseFlagLLMReranker": "later",
-    "LightWeightFlagLLMReranker": "later",
-    "M3Vectors": "results",
+    "LayerWiseFlagLLMReranker": "models.later",
+    "LightWeightFlagLLMReranker": "models.later",
+    "M3Vectors": "models.results",
     "ModelFormatError": "errors",
     "ModelNotFoundError": "errors",
     "NumericsError": "errors",
-    "Ranked": "reranker",
+    "Ranked": "models.cross_encoder",
     "RerankerModelClass": "auto",
     "RuntimeNotFoundError": "errors",
-    "SparseBatch": "results",
+    "SparseBatch": "models.results",
     "UnsafeModelError": "errors",
     "UnsupportedModelError": "errors",
     "support_model_list": "auto",

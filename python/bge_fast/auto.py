@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, TypeVar
 
-from bge_fast.base import AbsEmbedder, AbsReranker
-from bge_fast.embedder import FlagModel
-from bge_fast.later import (
+from bge_fast.known import BGE_EMBEDDERS, EMBEDDERS, RERANKERS, table_name
+from bge_fast.models.cross_encoder import FlagReranker
+from bge_fast.models.dense import FlagModel
+from bge_fast.models.embedder import AbsEmbedder
+from bge_fast.models.later import (
     FlagICLModel,
     FlagLLMModel,
     FlagLLMReranker,
@@ -19,9 +21,8 @@ from bge_fast.later import (
     LayerWiseFlagLLMReranker,
     LightWeightFlagLLMReranker,
 )
-from bge_fast.m3 import BGEM3FlagModel
-from bge_fast.models import BGE_EMBEDDERS, EMBEDDERS, RERANKERS, table_name
-from bge_fast.reranker import FlagReranker
+from bge_fast.models.m3 import BGEM3FlagModel
+from bge_fast.models.reranker import AbsReranker
 
 _log = logging.getLogger(__name__)
 

@@ -22,7 +22,7 @@ class Forms:
 
     def __init__(self, folder: Path, output: str) -> None:
         from bge_fast import _core
-        from bge_fast.checkpoint import encoder_sizes
+        from bge_fast.opening.checkpoint import encoder_sizes
 
         self.config = json.loads((folder / "config.json").read_text())
         self.output = output

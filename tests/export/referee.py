@@ -11,12 +11,12 @@ import numpy as np
 import onnxruntime
 import torch
 import transformers
-from batches import Batch, batches, limit_of, position_ids
 from optimum.exporters.onnx import export
 from optimum.exporters.tasks import TasksManager
 
 from bge_fast import _core
-from bge_fast.checkpoint import encoder_sizes, real_files, weight_names
+from bge_fast.opening.checkpoint import encoder_sizes, real_files, weight_names
+from tests.export.batches import Batch, batches, limit_of, position_ids
 
 FOLDER_OF_WEIGHTS = "session.model_external_initializers_file_folder_path"
 INPUTS = ("input_ids", "position_ids", "attention_mask")

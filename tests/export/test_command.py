@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from running import MODELS
+
+from tests.export.running import MODELS
 
 SCRIPT = Path(sys.executable).with_name("bge-fast-export")
 

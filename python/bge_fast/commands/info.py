@@ -4,10 +4,10 @@ from argparse import Namespace
 from typing import Any
 
 from bge_fast.commands import output
-from bge_fast.commands.opening import defaults, locate
-from bge_fast.files import verify_files
-from bge_fast.runtime import find_libraries
-from bge_fast.source import Source
+from bge_fast.commands.defaults import defaults, locate
+from bge_fast.opening.hub import verify_files
+from bge_fast.opening.source import Source
+from bge_fast.runtime.library import find_libraries
 
 
 def run(args: Namespace) -> int:
