@@ -118,7 +118,7 @@ def _open_on(options: EngineOptions, device: Device) -> tuple[Source, _core.Mode
         model_type=source.architecture,
         pad_id=source.pad_id,
         dimension=source.dimension,
-        first=_possible(options.first, heads),
+        outputs=_possible(options.first, heads).split("+"),
     )
     return source, core, heads
 
@@ -142,7 +142,7 @@ def _checkpoint(source: Source) -> _core.Checkpoint:
         source.encoder or {},
         names=list(source.files),
         heads=[(layer, str(path)) for layer, path in source.head_files.items()],
-        outputs=_OUTPUTS[source.kind],
+        outputs=_OUTPUTS[source.kind].split("+"),
     )
 
 
