@@ -40,9 +40,9 @@ class Checkpoint:
         *,
         names: list[str] | None = None,
         heads: list[tuple[str, str]] | None = None,
-        outputs: str = "hidden_states",
+        outputs: list[str] = ...,
     ) -> Checkpoint: ...
-    def graph(self, outputs: str, mask: bool, halves: bool = False) -> tuple[bytes, Path]: ...
+    def graph(self, outputs: list[str], layout: Literal["plain", "masked", "halved"]) -> tuple[bytes, Path]: ...
     def head_width(self, layer: str) -> int: ...
 
 @final
@@ -58,7 +58,7 @@ class Model:
         model_type: str,
         pad_id: int,
         dimension: int,
-        first: str,
+        outputs: list[str],
     ) -> Model: ...
     def encode(
         self,

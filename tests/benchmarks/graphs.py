@@ -36,7 +36,7 @@ class Forms:
         import onnxruntime
 
         if (mask, threads) not in self._sessions:
-            proto, folder = self._checkpoint.graph(self.output, mask)
+            proto, folder = self._checkpoint.graph([self.output], "masked" if mask else "plain")
             options = onnxruntime.SessionOptions()
             options.intra_op_num_threads = threads
             options.enable_mem_pattern = False

@@ -74,7 +74,7 @@ class Checkpoint:
         assert choice is not None
         files = real_files(name, self.folder, choice.files)
         checkpoint = _core.Checkpoint([str(file) for file in files.values()], encoder_sizes(name, self.config))
-        graph, weights = checkpoint.graph(output, mask)
+        graph, weights = checkpoint.graph([output], "masked" if mask else "plain")
         session = session_of(change(graph), weights)
         assert tuple(value.name for value in session.get_inputs()) == INPUTS[: 3 if mask else 2]
         assert [value.name for value in session.get_outputs()] == [OUTPUTS[output]]

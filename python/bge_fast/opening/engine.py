@@ -138,7 +138,7 @@ def _open_on(options: EngineOptions, device: Device) -> tuple[ModelFiles, _core.
         model_type=files.architecture,
         pad_id=files.pad_id,
         dimension=files.dimension,
-        first=_told_to_the_core(_possible(options.outputs, heads)),
+        outputs=list(_possible(options.outputs, heads)),
     )
     return files, core, heads
 
@@ -151,7 +151,7 @@ def _checkpoint(files: ModelFiles) -> _core.Checkpoint | None:
         files.encoder,
         names=list(files.paths),
         heads=[(layer, str(path)) for layer, path in files.head_files.items()],
-        outputs=_told_to_the_core(_OUTPUTS_OF_KIND[files.kind]),
+        outputs=list(_OUTPUTS_OF_KIND[files.kind]),
     )
 
 
@@ -159,11 +159,6 @@ def _possible(outputs: Outputs, heads: dict[str, int]) -> Outputs:
     """Of these outputs the ones that the model can give: a missing head is an error of the call that wants it."""
     missing = {output for output, layer in _HEAD_OF.items() if layer not in heads}
     return tuple(output for output in outputs if output not in missing) or ("cls",)
-
-
-def _told_to_the_core(outputs: Outputs) -> str:
-    """A set of outputs as the core takes it: the one place that joins them."""
-    return "+".join(outputs)
 
 
 def _threads(options: EngineOptions) -> int:

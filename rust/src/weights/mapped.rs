@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use memmap2::{Mmap, UncheckedAdvice};
 
-use crate::stamp::Stamp;
+use super::stamp::Stamp;
 use crate::{Error, Result};
 
 /// A weight file to open.

@@ -1,0 +1,11 @@
+//! Which sessions are open, and who runs what on which device.
+
+mod device;
+mod gate;
+mod opened;
+mod sessions;
+mod work;
+
+pub use self::device::{Device, available_threads};
+pub use self::sessions::{GraphSource, Place, Sessions};
+pub(crate) use self::work::{Watcher, Work};
