@@ -55,8 +55,10 @@ fn message(result: Result<impl Sized>) -> String {
 fn shards_of_both_formats_make_one_checkpoint() {
     let folder = Folder::new("shards");
     let (words, dense) = ("bert.embeddings.word_embeddings.weight", "bert.encoder.layer.0.dense.weight");
-    let one = folder
-        .file("a.bin", &safe(&[(words, ::safetensors::Dtype::BF16, &[3, 2]), ("ids", ::safetensors::Dtype::I64, &[1])]));
+    let one = folder.file(
+        "a.bin",
+        &safe(&[(words, ::safetensors::Dtype::BF16, &[3, 2]), ("ids", ::safetensors::Dtype::I64, &[1])]),
+    );
     let two = folder.file("b.safetensors", &saved(&[(dense, &[2, 2])]));
     let weights = Weights::open(&[one.clone(), two.clone()]).unwrap();
     assert_eq!(weights.files().collect::<Vec<_>>(), [&one.path, &two.path]);
