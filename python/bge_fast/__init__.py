@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from bge_fast.reranker import FlagReranker, Ranked
     from bge_fast.results import ColbertBatch, M3Vectors, SparseBatch
 
-__version__ = "0.1.0"
+__version__: str
 
 __all__ = [
     "AUTO_EMBEDDER_MAPPING",
@@ -118,6 +118,8 @@ _ROOMS = {
 
 # At first use, so that the command line starts without numpy and `doctor` also runs where the core does not load.
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return import_module("importlib.metadata").version("bge-fast")
     if name not in _ROOMS:
         raise AttributeError(f"module 'bge_fast' has no attribute {name!r}")
     return getattr(import_module(f"bge_fast.{_ROOMS[name]}"), name)
