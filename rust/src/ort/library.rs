@@ -2,14 +2,19 @@
 
 use std::ffi::CStr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use ::ort::environment::Environment;
 
 use crate::{Error, Result};
 
 static LOADED: OnceLock<Library> = OnceLock::new();
-static LOADING: Mutex<()> = Mutex::new(());
+/// The process whose thread is loading the library; 0 where none is.
+static LOADING: AtomicU32 = AtomicU32::new(0);
+/// As often, who waits for another thread to load it looks again.
+const LOOK: Duration = Duration::from_millis(1);
 
 /// The library in use.
 pub struct Library {
@@ -33,7 +38,7 @@ impl Library {
     /// [`Error::RuntimeNotFound`] for a file that is missing, no ONNX Library or too old.
     pub fn load(path: &Path, dependencies: &[PathBuf]) -> Result<&'static Self> {
         // Loading happens under a lock and before any other call of `ort`, which would look for a library by itself and panic.
-        let _guard = LOADING.lock().unwrap_or_else(PoisonError::into_inner);
+        let _turn = Turn::wait()?;
         if let Some(runtime) = LOADED.get() {
             return Ok(runtime);
         }
@@ -66,6 +71,28 @@ impl Library {
             .build()
             .map_err(|error| Error::RuntimeNotFound(format!("{} does not start: {error}", path.display())))?;
         Ok(Self { path: path.to_owned(), version, providers: providers()?, environment })
+    }
+}
+
+/// The right to load the library. No mutex: in a forked child one would stay locked by a thread that the child does not have.
+struct Turn;
+
+impl Turn {
+    fn wait() -> Result<Self> {
+        let process = std::process::id();
+        loop {
+            match LOADING.compare_exchange(0, process, Ordering::Acquire, Ordering::Acquire) {
+                Ok(_) => return Ok(Self),
+                Err(other) if other != process => return Err(Error::ForkedProcess),
+                Err(_) => std::thread::sleep(LOOK),
+            }
+        }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        LOADING.store(0, Ordering::Release);
     }
 }
 

@@ -55,6 +55,11 @@ impl Checkpoint {
         Ok((PyBytes::new(py, &assembled.proto), assembled.folder))
     }
 
+    /// The first tensor of a layer that the configuration does not have, where there is one: it is not run.
+    fn left_over(&self, py: Python<'_>) -> PyResult<Option<String>> {
+        detached(py, || Ok(self.0.left_over()?.map(str::to_owned)))
+    }
+
     /// Numbers a token of a head.
     fn head_width(&self, py: Python<'_>, layer: &str) -> PyResult<usize> {
         let name = format!("{layer}.weight");

@@ -98,6 +98,13 @@ impl Weights {
         self.tensors.contains_key(name)
     }
 
+    /// The first tensor, by name, whose name starts so.
+    #[must_use]
+    pub fn first_below(&self, start: &str) -> Option<&str> {
+        let (name, _) = self.tensors.range(start.to_owned()..).next()?;
+        name.starts_with(start).then_some(name)
+    }
+
     /// The shape of the tensor called `name`, whatever its type.
     #[must_use]
     pub fn shape(&self, name: &str) -> Option<&[usize]> {
