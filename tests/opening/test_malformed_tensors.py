@@ -30,7 +30,7 @@ for name in tiny_tensors():
         change_tensors(folder, lambda tensors: tensors.pop(name))
 
     without.__name__ = f"without_{name}"
-    said = "without a BERT or XLM-RoBERTa encoder" if name == WORDS else f"without the tensor {name}"
+    said = "without an encoder of the type bert" if name == WORDS else f"without the tensor {name}"
     cases(ModelFormatError, rf"^model\.safetensors is {said}")(without)
 
 
@@ -71,12 +71,12 @@ def hidden_states_of_two_billion(folder: Path) -> None:
     edit_json(folder / "config.json", hidden_size=2_147_483_600)
 
 
-@cases(ModelFormatError, r"^model\.safetensors is without a BERT or XLM-RoBERTa encoder.*there are 2 tensors: lora_A")
+@cases(ModelFormatError, r"^model\.safetensors is without an encoder of the type bert.*there are 2 tensors: lora_A")
 def tensors_of_another_model(folder: Path) -> None:
     (folder / WEIGHTS).write_bytes(safetensors({"lora_A": np.zeros(2, np.float32), "lora_B": np.zeros(2, np.float32)}))
 
 
-@cases(ModelFormatError, r"^model\.safetensors is without a BERT or XLM-RoBERTa encoder")
+@cases(ModelFormatError, r"^model\.safetensors is without an encoder of the type bert")
 def no_tensors(folder: Path) -> None:
     (folder / WEIGHTS).write_bytes(safetensors({}))
 

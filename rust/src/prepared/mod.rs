@@ -5,11 +5,17 @@ mod store;
 mod widen;
 
 use std::collections::HashMap;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
 
 use self::store::{Region, Store};
 use crate::Result;
 use crate::weights::{Dtype, Tensor, Weights};
+
+/// As often, pages that were read are let go of: a few dozen MB are read meanwhile.
+const RELEASE_INTERVAL: Duration = Duration::from_millis(20);
 
 /// A checkpoint's tensors, and what was made of them.
 pub struct Prepared {
@@ -73,13 +79,28 @@ impl Prepared {
         }
     }
 
-    /// Does `work`, which reads these numbers and does not need them again, and lets go of their pages, so that they are not
-    /// resident beside what is made of them. Pages come back where they are read again.
+    /// Does `work`, which reads these numbers and does not need them again, and lets go of their pages all the while, so that
+    /// they are not resident beside what is made of them. Pages come back where they are read again.
     pub fn let_go_behind<R>(&self, work: impl FnOnce() -> R) -> R {
-        let done = self.weights.let_go_behind(work);
+        let (working, done) = mpsc::channel::<()>();
+        let follow = move || {
+            while done.recv_timeout(RELEASE_INTERVAL) == Err(RecvTimeoutError::Timeout) {
+                self.release();
+            }
+            self.release();
+        };
+        thread::scope(move |scope| {
+            // A process that may start no more threads only needs more memory for a while.
+            let _ = thread::Builder::new().name("bge-fast-pages".into()).spawn_scoped(scope, follow);
+            let _working = working;
+            work()
+        })
+    }
+
+    fn release(&self) {
+        self.weights.release();
         let made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         made.widened.values().for_each(|region| region.release());
-        done
     }
 }
 

@@ -82,14 +82,16 @@ impl MappedFile {
 fn check_regular(name: &str, path: &Path, metadata: &Metadata) -> Result<()> {
     use std::os::unix::fs::FileTypeExt;
     let kind = metadata.file_type();
-    let kind = match () {
-        () if kind.is_file() => return Ok(()),
-        () if kind.is_dir() => "a directory",
-        () if kind.is_fifo() => "a FIFO",
-        () if kind.is_socket() => "a socket",
-        () if kind.is_block_device() || kind.is_char_device() => "a device",
-        () => "something else",
-    };
+    if kind.is_file() {
+        return Ok(());
+    }
+    let kinds = [
+        (kind.is_dir(), "a directory"),
+        (kind.is_fifo(), "a FIFO"),
+        (kind.is_socket(), "a socket"),
+        (kind.is_block_device() || kind.is_char_device(), "a device"),
+    ];
+    let kind = kinds.iter().find(|(is, _)| *is).map_or("something else", |(_, kind)| kind);
     let path = path.display();
     Err(Error::ModelFormat(format!("{name} is {kind}, and weights must be in a regular file: {path}")))
 }

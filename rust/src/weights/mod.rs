@@ -14,9 +14,6 @@ mod torch;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::thread;
-use std::time::Duration;
 
 use self::mapped::MappedFile;
 pub use self::mapped::WeightFile;
@@ -24,9 +21,6 @@ pub(crate) use self::stamp::Stamp;
 pub use self::stored::Dtype;
 use self::stored::{MAX_RANK, MAX_TENSORS, Stored, shown};
 use crate::error::{Error, Result};
-
-/// As often, pages that were read are let go of: a few dozen MB are read meanwhile.
-const RELEASE_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Where one tensor lies.
 #[derive(Debug, Clone)]
@@ -150,25 +144,8 @@ impl Weights {
         self.files.iter().all(MappedFile::unchanged)
     }
 
-    /// Does `work`, which reads these weights and does not need them again, and lets go of their pages all the while, so that
-    /// they are not resident beside what is made of them. Pages come back from the file where they are read again.
-    pub fn let_go_behind<R>(&self, work: impl FnOnce() -> R) -> R {
-        let (working, done) = mpsc::channel::<()>();
-        let follow = move || {
-            while done.recv_timeout(RELEASE_INTERVAL) == Err(RecvTimeoutError::Timeout) {
-                self.release();
-            }
-            self.release();
-        };
-        thread::scope(move |scope| {
-            // A process that may start no more threads only needs more memory for a while.
-            let _ = thread::Builder::new().name("bge-fast-pages".into()).spawn_scoped(scope, follow);
-            let _working = working;
-            work()
-        })
-    }
-
-    fn release(&self) {
+    /// Lets go of the pages that were read so far. They come back from the file where they are read again.
+    pub(crate) fn release(&self) {
         self.files.iter().for_each(MappedFile::release);
     }
 

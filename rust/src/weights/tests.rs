@@ -34,13 +34,13 @@ impl Drop for Folder {
     }
 }
 
-fn safe(tensors: &[(&str, safetensors::Dtype, &[usize])]) -> Vec<u8> {
+fn safe(tensors: &[(&str, ::safetensors::Dtype, &[usize])]) -> Vec<u8> {
     let data: Vec<u8> = (0..255).collect();
     let views = tensors.iter().map(|&(name, dtype, shape)| {
         let length = shape.iter().product::<usize>() * dtype.bitsize() / 8;
-        (name, safetensors::tensor::TensorView::new(dtype, shape.to_vec(), &data[..length]).unwrap())
+        (name, ::safetensors::tensor::TensorView::new(dtype, shape.to_vec(), &data[..length]).unwrap())
     });
-    safetensors::serialize(views, None).unwrap()
+    ::safetensors::serialize(views, None).unwrap()
 }
 
 fn message(result: Result<impl Sized>) -> String {
@@ -55,8 +55,10 @@ fn message(result: Result<impl Sized>) -> String {
 fn shards_of_both_formats_make_one_checkpoint() {
     let folder = Folder::new("shards");
     let (words, dense) = ("bert.embeddings.word_embeddings.weight", "bert.encoder.layer.0.dense.weight");
-    let one = folder
-        .file("a.bin", &safe(&[(words, safetensors::Dtype::BF16, &[3, 2]), ("ids", safetensors::Dtype::I64, &[1])]));
+    let one = folder.file(
+        "a.bin",
+        &safe(&[(words, ::safetensors::Dtype::BF16, &[3, 2]), ("ids", ::safetensors::Dtype::I64, &[1])]),
+    );
     let two = folder.file("b.safetensors", &saved(&[(dense, &[2, 2])]));
     let weights = Weights::open(&[one.clone(), two.clone()]).unwrap();
     assert_eq!(weights.files().collect::<Vec<_>>(), [&one.path, &two.path]);
@@ -134,8 +136,8 @@ fn resident(path: &Path) -> u64 {
 fn pages_are_let_go_of_while_they_are_read_and_come_back() {
     let folder = Folder::new("pages");
     let data = vec![7; 1 << 20];
-    let tensor = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, vec![1 << 18], &data).unwrap();
-    let file = folder.file("model", &safetensors::serialize([("weight", tensor)], None).unwrap());
+    let tensor = ::safetensors::tensor::TensorView::new(::safetensors::Dtype::F32, vec![1 << 18], &data).unwrap();
+    let file = folder.file("model", &::safetensors::serialize([("weight", tensor)], None).unwrap());
     let weights = Weights::open(std::slice::from_ref(&file)).unwrap();
     let tensor = weights.find("weight", &[1 << 18]).unwrap();
     let sum = || weights.bytes(tensor).iter().map(|&byte| u64::from(byte)).sum::<u64>();

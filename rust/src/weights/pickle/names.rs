@@ -24,39 +24,39 @@ const STORAGES: [(&str, ElementType); 14] = [
     ("QUInt8Storage", ("quint8", 1)),
 ];
 
-/// Opcodes that no weights need, each before its name.
-const REFUSED: [&str; 31] = [
-    "0POP",
-    "1POP_MARK",
-    "2DUP",
-    "FFLOAT",
-    "IINT",
-    "LLONG",
-    "PPERSID",
-    "SSTRING",
-    "TBINSTRING",
-    "USHORT_BINSTRING",
-    "VUNICODE",
-    "BBINBYTES",
-    "CSHORT_BINBYTES",
-    "dDICT",
-    "gGET",
-    "iINST",
-    "lLIST",
-    "oOBJ",
-    "pPUT",
-    "\u{81}NEWOBJ",
-    "\u{82}EXT1",
-    "\u{83}EXT2",
-    "\u{84}EXT4",
-    "\u{8e}BINBYTES8",
-    "\u{8f}EMPTY_SET",
-    "\u{90}ADDITEMS",
-    "\u{91}FROZENSET",
-    "\u{92}NEWOBJ_EX",
-    "\u{96}BYTEARRAY8",
-    "\u{97}NEXT_BUFFER",
-    "\u{98}READONLY_BUFFER",
+/// Opcodes that no weights need, and their names.
+const REFUSED: [(u8, &str); 31] = [
+    (b'0', "POP"),
+    (b'1', "POP_MARK"),
+    (b'2', "DUP"),
+    (b'F', "FLOAT"),
+    (b'I', "INT"),
+    (b'L', "LONG"),
+    (b'P', "PERSID"),
+    (b'S', "STRING"),
+    (b'T', "BINSTRING"),
+    (b'U', "SHORT_BINSTRING"),
+    (b'V', "UNICODE"),
+    (b'B', "BINBYTES"),
+    (b'C', "SHORT_BINBYTES"),
+    (b'd', "DICT"),
+    (b'g', "GET"),
+    (b'i', "INST"),
+    (b'l', "LIST"),
+    (b'o', "OBJ"),
+    (b'p', "PUT"),
+    (0x81, "NEWOBJ"),
+    (0x82, "EXT1"),
+    (0x83, "EXT2"),
+    (0x84, "EXT4"),
+    (0x8e, "BINBYTES8"),
+    (0x8f, "EMPTY_SET"),
+    (0x90, "ADDITEMS"),
+    (0x91, "FROZENSET"),
+    (0x92, "NEWOBJ_EX"),
+    (0x96, "BYTEARRAY8"),
+    (0x97, "NEXT_BUFFER"),
+    (0x98, "READONLY_BUFFER"),
 ];
 
 /// What a global name means here.
@@ -87,8 +87,8 @@ pub(super) fn global(module: &str, name: &str) -> Result<Global> {
 
 /// Why an opcode is refused.
 pub(super) fn refused(opcode: u8) -> String {
-    match REFUSED.iter().find_map(|entry| entry.strip_prefix(char::from(opcode))) {
-        Some(name) => unneeded(&format!("has the opcode {name}")),
+    match REFUSED.iter().find(|(refused, _)| *refused == opcode) {
+        Some((_, name)) => unneeded(&format!("has the opcode {name}")),
         None => damaged(&format!("there is no opcode {opcode:#04x}")),
     }
 }
