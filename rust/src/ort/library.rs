@@ -1,4 +1,4 @@
-//! The ONNX Library library: loaded once a process, from a path that the caller found.
+//! The ONNX Runtime library: loaded once a process, from a path that the caller found.
 
 use std::ffi::CStr;
 use std::path::{Path, PathBuf};
@@ -31,11 +31,11 @@ pub struct Library {
 impl Library {
     /// Loads the library at `path`, an absolute path, after the libraries it depends on.
     ///
-    /// A process has one ONNX Library: once a library is loaded, later calls return it whatever path they name.
+    /// A process has one ONNX Runtime: once a library is loaded, later calls return it whatever path they name.
     /// A failed load can be tried again.
     ///
     /// # Errors
-    /// [`Error::RuntimeNotFound`] for a file that is missing, no ONNX Library or too old.
+    /// [`Error::RuntimeNotFound`] for a file that is missing, no ONNX Runtime or too old.
     pub fn load(path: &Path, dependencies: &[PathBuf]) -> Result<&'static Self> {
         // Loading happens under a lock and before any other call of `ort`, which would look for a library by itself and panic.
         let _turn = Turn::wait()?;
@@ -103,7 +103,7 @@ fn explain(path: &Path, error: &dyn std::error::Error) -> String {
         reason = format!("{reason}: {inner}");
         source = inner.source();
     }
-    format!("the ONNX Library library {} cannot be used: {reason}", path.display())
+    format!("the ONNX Runtime library {} cannot be used: {reason}", path.display())
 }
 
 #[expect(unsafe_code, reason = "one call of a documented C function of a library that is kept open for good")]

@@ -1,4 +1,4 @@
-//! ONNX Library: its library, its options, one opened graph. The only room that names the crate `ort`.
+//! ONNX Runtime: its library, its options, one opened graph. The only room that names the crate `ort`.
 
 mod environment;
 mod handed;

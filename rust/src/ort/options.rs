@@ -7,7 +7,7 @@ use ::ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 use super::Library;
 use crate::{Error, Result};
 
-/// How long an idle thread of a session for queries waits for work before it sleeps, in microseconds. ONNX Library's own default
+/// How long an idle thread of a session for queries waits for work before it sleeps, in microseconds. ONNX Runtime's own default
 /// takes cores from the rest of the process; without any a single query is 1.2 × slower.
 const SPIN_MICROSECONDS: &str = "500";
 
@@ -70,7 +70,7 @@ pub(super) fn options(runtime: &Library, placement: Placement) -> Result<Session
         }
     };
     build().map_err(|error| match placement {
-        Placement::Cpu { .. } => Error::Internal(format!("ONNX Library refuses the session options: {error}")),
+        Placement::Cpu { .. } => Error::Internal(format!("ONNX Runtime refuses the session options: {error}")),
         Placement::Cuda(index) => Error::Device(format!("cuda:{index} cannot be used: {error}")),
     })
 }

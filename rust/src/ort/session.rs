@@ -165,7 +165,7 @@ impl Session {
     /// Execution providers that the opened session gave nodes to, with the number of nodes.
     ///
     /// # Errors
-    /// [`Error::Internal`] where ONNX Library does not tell.
+    /// [`Error::Internal`] where ONNX Runtime does not tell.
     #[expect(unsafe_code, reason = "reads a list that the session owns")]
     pub fn providers(&self) -> Result<Vec<(String, usize)>> {
         let api = ::ort::api();
@@ -259,5 +259,5 @@ fn check(status: ::ort::sys::OrtStatusPtr) -> Result<()> {
 
 #[expect(clippy::needless_pass_by_value, reason = "the shape of map_err")]
 fn failed(error: ::ort::Error) -> Error {
-    Error::Internal(format!("ONNX Library failed: {error}"))
+    Error::Internal(format!("ONNX Runtime failed: {error}"))
 }
