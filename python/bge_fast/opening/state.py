@@ -22,12 +22,12 @@ class FolderState:
         """The state now, of the files beside weights and graphs and of these ``weights``."""
         weights = tuple(weights)
         stamps = {}
-        for path in (*(folder / name for name in SIDE_FILES), *weights):
+        for name in (*SIDE_FILES, *map(str, weights)):
             try:
-                file = os.stat(path)
+                file = os.stat(folder / name)
             except OSError:
                 continue
-            stamps[path.name] = (file.st_dev, file.st_ino, file.st_size, file.st_mtime_ns)
+            stamps[name] = (file.st_dev, file.st_ino, file.st_size, file.st_mtime_ns)
         return cls(folder, weights, stamps)
 
     def changed(self) -> list[str]:
