@@ -199,9 +199,7 @@ def _threads(options: EngineOptions) -> int:
     # A run's first thread is its caller's own.
     threads = 1 + _core.startable_threads(wanted - 1)
     if threads < wanted:
-        warn(
-            f"the system lets this process start only {threads - 1} more threads: {threads} are used", RuntimeWarning
-        )
+        warn(f"the system lets this process start only {threads - 1} more threads: {threads} are used", RuntimeWarning)
     return threads
 
 
