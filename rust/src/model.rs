@@ -1,6 +1,6 @@
 //! A tokenizer and a graph that belong together: what every kind of model stands on.
 
-use crate::batch::{Batch, Inputs, TOKEN_BUDGET, plan, split_by_length};
+use crate::batch::{Batch, Inputs, plan, split_by_length};
 use crate::graph::Variant;
 use crate::outputs::Outputs;
 use crate::session::Array;
@@ -87,7 +87,7 @@ impl Model {
     ) -> Outcome<()> {
         self.check_ids(tokens)?;
         let lengths: Vec<usize> = tokens.iter().map(|text| text.ids.len()).collect();
-        let mut batches = plan(&lengths, TOKEN_BUDGET, batch_size);
+        let mut batches = plan(&lengths, self.sessions.token_budget(), batch_size);
         let place = self.sessions.for_batches(batches.len())?;
         // Two forms of attention: with a mask for padded batches, without one for the rest.
         if batches.iter().any(|batch| batch.padded) && place.session(Variant::of(outputs, true))?.is_none() {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::batch::Encoding;
+use crate::batch::{CUDA_TOKEN_BUDGET, Encoding, TOKEN_BUDGET};
 use crate::checkpoint::Checkpoint;
 use crate::gate::Gate;
 use crate::graph::Variant;
@@ -138,6 +138,12 @@ impl Sessions {
             _ => &self.queries,
         };
         Ok(Place { sessions: self, group })
+    }
+
+    /// Tokens of one run, padding included.
+    #[must_use]
+    pub fn token_budget(&self) -> usize {
+        if let Device::Cpu { .. } = self.device { TOKEN_BUDGET } else { CUDA_TOKEN_BUDGET }
     }
 
     /// Threads for tokenizing.
