@@ -1,6 +1,6 @@
 //! Where and with what options a session runs.
 
-use ::ort::ep::{self, ArbitrarilyConfigurableExecutionProvider};
+use ::ort::ep;
 use ::ort::session::Session;
 use ::ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 
@@ -64,7 +64,6 @@ pub(super) fn options(runtime: &Library, placement: Placement) -> Result<Session
                     .with_device_id(index)
                     // TF32 rounds inputs to 10 bits: fp32 would not be fp32.
                     .with_tf32(false)
-                    .with_arbitrary_config("arena_extend_strategy", "kSameAsRequested")
                     .build()
                     .error_on_failure()])?),
         }

@@ -71,7 +71,11 @@ impl Session {
     /// the device cannot be used.
     pub(crate) fn open(library: &Library, graph: &Graph, placement: Placement) -> Result<Self> {
         check_threads(placement)?;
-        without_variables(|| Self::open_now(library, graph, placement))
+        match placement {
+            Placement::Cpu { .. } => without_variables(|| Self::open_now(library, graph, placement)),
+            // There one chooses between speed and plans by shape; the performance page says when to set it.
+            Placement::Cuda(_) => Self::open_now(library, graph, placement),
+        }
     }
 
     fn open_now(library: &Library, graph: &Graph, placement: Placement) -> Result<Self> {
