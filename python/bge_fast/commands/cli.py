@@ -11,7 +11,6 @@ from importlib import import_module
 from types import FrameType
 from typing import NoReturn
 
-import bge_fast
 from bge_fast.commands import output
 from bge_fast.runtime.devices import parse_devices
 
@@ -61,7 +60,9 @@ class _Version(argparse.Action):
     """Reads the version of the installed package when it is asked for: that takes longer than all else at the start."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
-        print(parser.prog, bge_fast.__version__)
+        from bge_fast import __version__
+
+        print(parser.prog, __version__)
         parser.exit()
 
 
