@@ -8,7 +8,8 @@ from typing import Any
 from tqdm import tqdm
 
 from bge_fast.commands.defaults import open_model
-from bge_fast.commands.texts import InputError, Text, TextReader, chunks
+from bge_fast.commands.foreign import InputError
+from bge_fast.commands.texts import Text, TextReader, chunks
 from bge_fast.commands.vectors import JsonlSink, Sink, open_sink
 from bge_fast.errors import NumericsError
 from bge_fast.models.dense import FlagModel
@@ -20,7 +21,7 @@ _COLBERT_TEXTS = 16
 
 def run(args: Namespace) -> int:
     """Embed all texts; hold one chunk of them at a time."""
-    reader = TextReader(args.files, args.field)
+    reader = TextReader(args.files, args.field, args.format)
     with open_sink(args.output) as sink:
         if args.sparse or args.colbert:
             _embed_m3(args, reader, sink)

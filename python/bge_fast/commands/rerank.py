@@ -10,7 +10,7 @@ from bge_fast.models.cross_encoder import FlagReranker, Ranked
 
 def run(args: Namespace) -> int:
     """Read all passages, score them, print the best."""
-    passages = list(TextReader([args.passages], args.field))
+    passages = list(TextReader([args.passages], args.field, args.format))
     reranker = FlagReranker(
         args.model,
         use_fp16=True,

@@ -10,7 +10,8 @@ import numpy as np
 from bge_fast.commands import output
 from bge_fast.commands.defaults import open_model
 from bge_fast.commands.embed import vectors_of, with_bar
-from bge_fast.commands.texts import STDIN, InputError, Text, TextReader
+from bge_fast.commands.foreign import InputError
+from bge_fast.commands.texts import STDIN, Text, TextReader
 from bge_fast.models.dense import FlagModel
 from bge_fast.models.shapes import Vector
 
@@ -34,7 +35,7 @@ def run(args: Namespace) -> int:
     """Read the passages once; hold one chunk of them, and the best ones, at a time."""
     if args.passages == STDIN and not args.queries:
         raise InputError("stdin cannot give both passages and queries; pass the queries as arguments")
-    reader = TextReader([args.passages], args.field)
+    reader = TextReader([args.passages], args.field, args.format)
     queries = args.queries or [text.text for text in TextReader([])]
     with open_model(args, FlagModel, queries=True) as model:
         vectors = model.encode_queries(queries, show_progress_bar=False)
