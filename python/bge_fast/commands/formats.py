@@ -30,6 +30,8 @@ class Record(NamedTuple):
     """Counted from 1; of a JSON array the number of the element."""
     place: str
     """For messages: file and line."""
+    left: int = 0
+    """Of an array, the elements that follow."""
 
 
 def records(lines: Iterator[bytes], name: str, form: str | None, field: str | None) -> Iterator[Record]:
@@ -116,7 +118,7 @@ def _json(lines: Iterator[bytes], name: str, field: str | None) -> Iterator[Reco
     for number, one in enumerate(value, start=1):
         place = f"{name}: element {number}"
         of_text = isinstance(one, str) and field is None
-        yield Record({DEFAULT_FIELD: one} if of_text else _object(one, place), number, place)
+        yield Record({DEFAULT_FIELD: one} if of_text else _object(one, place), number, place, len(value) - number)
 
 
 def _up_to_text(lines: Iterator[bytes]) -> Iterator[bytes]:

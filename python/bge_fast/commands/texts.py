@@ -3,6 +3,7 @@
 import gzip
 import io
 import os
+import stat
 import sys
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -51,31 +52,36 @@ class TextReader:
     def __init__(self, files: Sequence[str], field: str | None = None, form: str | None = None) -> None:
         self._files = list(files) or [STDIN]
         self._field, self._form = field, form
-        self.bytes_read = 0
+        self._bytes_read = self._left = 0
         for file in self._files:
             _check_readable(file)
         if STDIN in self._files and sys.stdin.isatty():
             output.note("reading from the terminal, one text a line; Ctrl-D ends")
+        sizes = [os.stat(file) if file != STDIN else None for file in self._files]
+        regular = all(size and stat.S_ISREG(size.st_mode) for size in sizes)
+        self._total_bytes = sum(size.st_size for size in sizes if size) if regular else None
 
-    @property
-    def total_bytes(self) -> int | None:
-        """Size of all files, or ``None`` where that is not known in advance."""
-        if not all(Path(file).is_file() for file in self._files):
+    def expected(self, read: int) -> int | None:
+        """How many texts there will be in all, after ``read`` of them: a guess by bytes, ``None`` for a pipe."""
+        if self._left:
+            return read + self._left
+        if self._total_bytes is None or not self._bytes_read:
             return None
-        return sum(Path(file).stat().st_size for file in self._files)
+        return round(read * max(1, self._total_bytes / self._bytes_read))
 
     def __iter__(self) -> Iterator[Text]:
         for file in self._files:
             name = "stdin" if file == STDIN else file
             with _opened(file) as opened:
                 for record in records(_unpacked(self._counted(opened), name), name, self._form, self._field):
+                    self._left = record.left
                     yield Text(
                         _field_of(record, self._field or DEFAULT_FIELD), record.fields, record.line, record.place
                     )
 
     def _counted(self, lines: Iterable[bytes]) -> Iterator[bytes]:
         for raw in lines:
-            self.bytes_read += len(raw)
+            self._bytes_read += len(raw)
             yield raw
 
 
