@@ -89,9 +89,9 @@ class FlagReranker(AbsReranker):
         """Score pairs of a query and a passage.
 
         Args:
-            sentence_pairs: one pair, or any iterable of pairs; of longer tuples the first two texts count.
+            sentence_pairs: one pair, any iterable of pairs, or a table of two columns, which is read by rows.
             batch_size, query_max_length, max_length, normalize: ``None`` takes the model's.
-            show_progress_bar: ``True`` a bar on stderr, ``False`` none, ``None`` one on a terminal after two seconds.
+            show_progress_bar: ``True`` a bar, ``False`` none, ``None`` one where somebody watches, after two seconds.
 
         Returns:
             A score a pair, in input order: the logit, or with ``normalize`` a probability. A list also for one pair.

@@ -6,6 +6,7 @@ from bge_fast.errors import warn
 from bge_fast.models.inputs import one_of, whole_number
 from bge_fast.models.keywords import EmbedderKeywords
 from bge_fast.models.model import Model
+from bge_fast.models.progress import count_truncated
 from bge_fast.models.prompts import instruction_template
 from bge_fast.opening.engine import EmbedderInfo
 
@@ -59,6 +60,7 @@ class AbsEmbedder(Model):
         }
 
     def _warn_about_truncation(self, truncated: int, total: int, length: int) -> None:
+        count_truncated(truncated)
         if truncated and self.on_truncate == "warn":
             warn(f"{truncated} of {total} texts had more than {length} tokens and were cut")
 

@@ -60,7 +60,7 @@ class M3Scores(M3Encoder):
         """Score pairs of a query and a passage in five ways, without instructions and without ``truncate_dim``.
 
         Args:
-            sentence_pairs: one pair, or any iterable of pairs.
+            sentence_pairs: one pair, any iterable of pairs, or a table of two columns, which is read by rows.
             weights_for_different_modes: of dense, sparse and colbert, in this order; by default 1 each.
 
         Returns:
