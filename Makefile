@@ -119,7 +119,7 @@ test-dist: dist ## the wheel, installed where nothing else is
 	.venv/bin/python -m pytest tests/packaging
 
 # Model folders for the tests, each made from a checkpoint by the exporter, and made anew when one of these changes.
-CHECKPOINTS = $(wildcard tests/models/* ../shared/data/models/bge-*) .venv/all-MiniLM-L6-v2
+CHECKPOINTS = $(wildcard tests/checkpoints/* ../shared/data/models/bge-*) .venv/all-MiniLM-L6-v2
 EXPORTER := export/pyproject.toml $(shell find export/src -name '*.py')
 
 models: build/models/.exported ## model folders for the tests, in build/models
@@ -139,7 +139,7 @@ referee: .venv-export/.package ## graphs assembled from checkpoints against torc
 	.venv-export/bin/python -m pytest tests/export/test_referee.py -s -rs
 
 golden: .venv-parity/.installed ## record FlagEmbedding's numbers again, for the tests
-	.venv-parity/bin/python tests/parity/record.py
+	.venv-parity/bin/python -m tests.parity.record
 
 bench-peers: .venv-parity/.installed .venv-peers/.installed ## install the packages that `make bench` compares with
 

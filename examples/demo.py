@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from bge_fast import FlagModel, ModelNotFoundError
-from bge_fast.models import KnownModel, known_model
+from bge_fast.known import KnownModel, known_model
 
 HERE = Path(__file__).resolve().parent
 # Real weights that a Python package carries, for machines that cannot reach the hub.

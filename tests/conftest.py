@@ -1,47 +1,16 @@
-"""Models for the tests: the tiny checkpoints, real ones where they are, and the model folders that `make models` exports."""
+"""Models that tests share, or may change."""
 
-import json
 import shutil
 import signal
-import sys
 from pathlib import Path
 
 import pytest
 
 from bge_fast import FlagModel
-
-ROOT = Path(__file__).resolve().parent.parent
-MODELS = ROOT / "build" / "models"
-SHARED = ROOT.parent / "shared" / "data"
-sys.path[:0] = [str(ROOT / "tests" / "parity"), str(ROOT / "tests" / "benchmarks")]
+from tests.support.checkpoints import checkpoint, exported
 
 # Where the tests run in the background, Ctrl-C is ignored, also in the processes that tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def exported(name: str) -> Path:
-    """The exported folder of a checkpoint. Tiny ones must be there; real ones are skipped where their weights are not."""
-    folder = MODELS / name
-    if not (folder / "bge_fast.json").is_file():
-        if name.startswith("tiny"):
-            pytest.fail(f"build/models/{name} is missing: run `make models`")
-        pytest.skip(f"the real weights of {name} are not on this machine")
-    return folder
-
-
-def checkpoint(name: str) -> Path:
-    """The folder of a checkpoint; skips where there are no real weights."""
-    if name.startswith("tiny"):
-        return ROOT / "tests" / "models" / name
-    folders = (SHARED / "models" / name, ROOT / ".venv" / name)
-    folder = next((folder for folder in folders if (folder / "config.json").is_file()), None)
-    if folder is None:
-        pytest.skip(f"the real weights of {name} are not on this machine")
-    return folder
-
-
-# What most models are opened from, and what the exporter makes of it.
-SOURCES = {"checkpoint": checkpoint, "model folder": exported}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -83,8 +52,3 @@ def own_checkpoint(tmp_path: Path) -> Path:
 def own_folder(tmp_path: Path) -> Path:
     """A copy of the exported tiny BERT folder that a test may change."""
     return shutil.copytree(exported("tiny-bert"), tmp_path / "tiny-bert")
-
-
-def edit_json(path: Path, **changes: object) -> None:
-    """Set keys of a JSON file."""
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import checkpoint, edit_json
 
 import bge_fast
 from bge_fast import (
@@ -26,7 +25,8 @@ from bge_fast import (
     RerankerModelClass,
     UnsupportedModelError,
 )
-from bge_fast.models import EMBEDDERS, KNOWN_MODELS, RERANKERS, KnownModel, known_model, table_name
+from bge_fast.known import EMBEDDERS, KNOWN_MODELS, RERANKERS, KnownModel, known_model, table_name
+from tests.support.checkpoints import checkpoint, edit_json
 
 E5 = ("e5-{}-v2", "e5-{}", "multilingual-e5-{}")
 SIZES = ("large", "base", "small")

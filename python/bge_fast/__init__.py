@@ -1,128 +1,95 @@
 """Drop-in for FlagEmbedding's inference API: BGE models on ONNX Runtime, with a Rust core and without torch."""
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from bge_fast.auto import (
-        AUTO_EMBEDDER_MAPPING,
-        AUTO_RERANKER_MAPPING,
-        EmbedderModelClass,
-        FlagAutoModel,
-        FlagAutoReranker,
-        RerankerModelClass,
-        support_model_list,
-        support_native_bge_model_list,
-    )
-    from bge_fast.base import AbsEmbedder, AbsReranker
-    from bge_fast.embedder import FlagModel
-    from bge_fast.errors import (
-        BGEFastError,
-        DeviceError,
-        ForkedProcessError,
-        InternalError,
-        ModelFormatError,
-        ModelNotFoundError,
-        NumericsError,
-        RuntimeNotFoundError,
-        UnsafeModelError,
-        UnsupportedModelError,
-    )
-    from bge_fast.later import (
-        FlagICLModel,
-        FlagLLMModel,
-        FlagLLMReranker,
-        FlagPseudoMoEModel,
-        LayerWiseFlagLLMReranker,
-        LightWeightFlagLLMReranker,
-    )
-    from bge_fast.m3 import BGEM3FlagModel
-    from bge_fast.reranker import FlagReranker, Ranked
-    from bge_fast.results import ColbertBatch, M3Vectors, SparseBatch
+from typing import TYPE_CHECKING
 
 __version__: str
 
-__all__ = [
-    "AUTO_EMBEDDER_MAPPING",
-    "AUTO_RERANKER_MAPPING",
-    "AbsEmbedder",
-    "AbsReranker",
-    "BGEFastError",
-    "BGEM3FlagModel",
-    "ColbertBatch",
-    "DeviceError",
-    "EmbedderModelClass",
-    "FlagAutoModel",
-    "FlagAutoReranker",
-    "FlagICLModel",
-    "FlagLLMModel",
-    "FlagLLMReranker",
-    "FlagModel",
-    "FlagPseudoMoEModel",
-    "FlagReranker",
-    "ForkedProcessError",
-    "InternalError",
-    "LayerWiseFlagLLMReranker",
-    "LightWeightFlagLLMReranker",
-    "M3Vectors",
-    "ModelFormatError",
-    "ModelNotFoundError",
-    "NumericsError",
-    "Ranked",
-    "RerankerModelClass",
-    "RuntimeNotFoundError",
-    "SparseBatch",
-    "UnsafeModelError",
-    "UnsupportedModelError",
-    "__version__",
-    "support_model_list",
-    "support_native_bge_model_list",
-]
-
-_ROOMS = {
-    "AUTO_EMBEDDER_MAPPING": "auto",
-    "AUTO_RERANKER_MAPPING": "auto",
-    "AbsEmbedder": "base",
-    "AbsReranker": "base",
-    "BGEFastError": "errors",
-    "BGEM3FlagModel": "m3",
-    "ColbertBatch": "results",
-    "DeviceError": "errors",
-    "EmbedderModelClass": "auto",
-    "FlagAutoModel": "auto",
-    "FlagAutoReranker": "auto",
-    "FlagICLModel": "later",
-    "FlagLLMModel": "later",
-    "FlagLLMReranker": "later",
-    "FlagModel": "embedder",
-    "FlagPseudoMoEModel": "later",
-    "FlagReranker": "reranker",
-    "ForkedProcessError": "errors",
-    "InternalError": "errors",
-    "LayerWiseFlagLLMReranker": "later",
-    "LightWeightFlagLLMReranker": "later",
-    "M3Vectors": "results",
-    "ModelFormatError": "errors",
-    "ModelNotFoundError": "errors",
-    "NumericsError": "errors",
-    "Ranked": "reranker",
-    "RerankerModelClass": "auto",
-    "RuntimeNotFoundError": "errors",
-    "SparseBatch": "results",
-    "UnsafeModelError": "errors",
-    "UnsupportedModelError": "errors",
-    "support_model_list": "auto",
-    "support_native_bge_model_list": "auto",
+# Imported at first use, so that the command line starts without numpy and `doctor` also runs where the core does not
+# load. The imports below say the same to type checkers.
+_NAMES = {
+    "auto": ("FlagAutoModel", "FlagAutoReranker"),
+    "errors": (
+        "BGEFastError",
+        "DeviceError",
+        "ForkedProcessError",
+        "InternalError",
+        "ModelFormatError",
+        "ModelNotFoundError",
+        "NumericsError",
+        "RuntimeNotFoundError",
+        "UnsafeModelError",
+        "UnsupportedModelError",
+    ),
+    "mapping": (
+        "AUTO_EMBEDDER_MAPPING",
+        "AUTO_RERANKER_MAPPING",
+        "EmbedderModelClass",
+        "RerankerModelClass",
+        "support_model_list",
+        "support_native_bge_model_list",
+    ),
+    "models.cross_encoder": ("FlagReranker", "Ranked"),
+    "models.dense": ("FlagModel",),
+    "models.embedder": ("AbsEmbedder",),
+    "models.later": (
+        "FlagICLModel",
+        "FlagLLMModel",
+        "FlagLLMReranker",
+        "FlagPseudoMoEModel",
+        "LayerWiseFlagLLMReranker",
+        "LightWeightFlagLLMReranker",
+    ),
+    "models.m3": ("BGEM3FlagModel",),
+    "models.reranker": ("AbsReranker",),
+    "models.results": ("ColbertBatch", "M3Vectors", "SparseBatch"),
 }
+_MODULES = {name: module for module, names in _NAMES.items() for name in names}
 
+__all__ = ["__version__", *_MODULES]  # noqa: PLE0604
 
-# At first use, so that the command line starts without numpy and `doctor` also runs where the core does not load.
-def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        return import_module("importlib.metadata").version("bge-fast")
-    if name not in _ROOMS:
-        raise AttributeError(f"module 'bge_fast' has no attribute {name!r}")
-    return getattr(import_module(f"bge_fast.{_ROOMS[name]}"), name)
+if TYPE_CHECKING:
+    from bge_fast.auto import FlagAutoModel as FlagAutoModel
+    from bge_fast.auto import FlagAutoReranker as FlagAutoReranker
+    from bge_fast.errors import BGEFastError as BGEFastError
+    from bge_fast.errors import DeviceError as DeviceError
+    from bge_fast.errors import ForkedProcessError as ForkedProcessError
+    from bge_fast.errors import InternalError as InternalError
+    from bge_fast.errors import ModelFormatError as ModelFormatError
+    from bge_fast.errors import ModelNotFoundError as ModelNotFoundError
+    from bge_fast.errors import NumericsError as NumericsError
+    from bge_fast.errors import RuntimeNotFoundError as RuntimeNotFoundError
+    from bge_fast.errors import UnsafeModelError as UnsafeModelError
+    from bge_fast.errors import UnsupportedModelError as UnsupportedModelError
+    from bge_fast.mapping import AUTO_EMBEDDER_MAPPING as AUTO_EMBEDDER_MAPPING
+    from bge_fast.mapping import AUTO_RERANKER_MAPPING as AUTO_RERANKER_MAPPING
+    from bge_fast.mapping import EmbedderModelClass as EmbedderModelClass
+    from bge_fast.mapping import RerankerModelClass as RerankerModelClass
+    from bge_fast.mapping import support_model_list as support_model_list
+    from bge_fast.mapping import support_native_bge_model_list as support_native_bge_model_list
+    from bge_fast.models.cross_encoder import FlagReranker as FlagReranker
+    from bge_fast.models.cross_encoder import Ranked as Ranked
+    from bge_fast.models.dense import FlagModel as FlagModel
+    from bge_fast.models.embedder import AbsEmbedder as AbsEmbedder
+    from bge_fast.models.later import FlagICLModel as FlagICLModel
+    from bge_fast.models.later import FlagLLMModel as FlagLLMModel
+    from bge_fast.models.later import FlagLLMReranker as FlagLLMReranker
+    from bge_fast.models.later import FlagPseudoMoEModel as FlagPseudoMoEModel
+    from bge_fast.models.later import LayerWiseFlagLLMReranker as LayerWiseFlagLLMReranker
+    from bge_fast.models.later import LightWeightFlagLLMReranker as LightWeightFlagLLMReranker
+    from bge_fast.models.m3 import BGEM3FlagModel as BGEM3FlagModel
+    from bge_fast.models.reranker import AbsReranker as AbsReranker
+    from bge_fast.models.results import ColbertBatch as ColbertBatch
+    from bge_fast.models.results import M3Vectors as M3Vectors
+    from bge_fast.models.results import SparseBatch as SparseBatch
+else:
+
+    def __getattr__(name: str) -> object:
+        if name == "__version__":
+            return import_module("importlib.metadata").version("bge-fast")
+        if name not in _MODULES:
+            raise AttributeError(f"module 'bge_fast' has no attribute {name!r}")
+        return getattr(import_module(f"bge_fast.{_MODULES[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -2,7 +2,7 @@
 
 import sys
 
-from bge_fast.cli import main
+from bge_fast.commands.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

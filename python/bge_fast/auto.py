@@ -2,118 +2,32 @@
 
 import logging
 import os
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from enum import Enum
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, Unpack, overload
 
-from bge_fast.base import AbsEmbedder, AbsReranker
-from bge_fast.embedder import FlagModel
-from bge_fast.later import (
-    FlagICLModel,
-    FlagLLMModel,
-    FlagLLMReranker,
-    FlagPseudoMoEModel,
-    Later,
-    LayerWiseFlagLLMReranker,
-    LightWeightFlagLLMReranker,
+from bge_fast.known import table_name
+from bge_fast.mapping import (
+    AUTO_EMBEDDER_MAPPING,
+    AUTO_RERANKER_MAPPING,
+    EMBEDDER_CLASSES,
+    RERANKER_CLASSES,
+    EmbedderConfig,
+    EmbedderModelClass,
+    PoolingMethod,
+    RerankerConfig,
+    RerankerModelClass,
 )
-from bge_fast.m3 import BGEM3FlagModel
-from bge_fast.models import BGE_EMBEDDERS, EMBEDDERS, RERANKERS, table_name
-from bge_fast.reranker import FlagReranker
+from bge_fast.models.cross_encoder import FlagReranker
+from bge_fast.models.dense import FlagModel
+from bge_fast.models.keywords import EmbedderArguments, RerankerArguments
+from bge_fast.models.later import Later
+from bge_fast.models.m3 import BGEM3FlagModel
+from bge_fast.models.shapes import Devices
 
 _log = logging.getLogger(__name__)
-
-
-class EmbedderModelClass(Enum):
-    """What ``model_class`` of `FlagAutoModel.from_finetuned` may be, as a member or its value."""
-
-    ENCODER_ONLY_BASE = "encoder-only-base"
-    ENCODER_ONLY_M3 = "encoder-only-m3"
-    DECODER_ONLY_BASE = "decoder-only-base"
-    DECODER_ONLY_ICL = "decoder-only-icl"
-    DECODER_ONLY_PSEUDO_MOE = "decoder-only-pseudo_moe"
-
-
-class RerankerModelClass(Enum):
-    """What ``model_class`` of `FlagAutoReranker.from_finetuned` may be, as a member or its value."""
-
-    ENCODER_ONLY_BASE = "encoder-only-base"
-    DECODER_ONLY_BASE = "decoder-only-base"
-    DECODER_ONLY_LAYERWISE = "decoder-only-layerwise"
-    DECODER_ONLY_LIGHTWEIGHT = "decoder-only-lightweight"
-
-
-class PoolingMethod(Enum):
-    """How a row of `AUTO_EMBEDDER_MAPPING` pools."""
-
-    LAST_TOKEN = "last_token"
-    CLS = "cls"
-    MEAN = "mean"
-
-
-@dataclass
-class EmbedderConfig:
-    """A row of `AUTO_EMBEDDER_MAPPING`."""
-
-    model_class: type[AbsEmbedder]
-    pooling_method: PoolingMethod
-    trust_remote_code: bool = False
-    """Without effect: Python from a repository is never run."""
-    query_instruction_format: str = "{}{}"
-
-
-@dataclass
-class RerankerConfig:
-    """A row of `AUTO_RERANKER_MAPPING`."""
-
-    model_class: type[AbsReranker]
-    trust_remote_code: bool = False
-    """Without effect: Python from a repository is never run."""
-
-
-_EMBEDDER_CLASSES: dict[EmbedderModelClass, type[AbsEmbedder]] = {
-    EmbedderModelClass.ENCODER_ONLY_BASE: FlagModel,
-    EmbedderModelClass.ENCODER_ONLY_M3: BGEM3FlagModel,
-    EmbedderModelClass.DECODER_ONLY_BASE: FlagLLMModel,
-    EmbedderModelClass.DECODER_ONLY_ICL: FlagICLModel,
-    EmbedderModelClass.DECODER_ONLY_PSEUDO_MOE: FlagPseudoMoEModel,
-}
-
-_RERANKER_CLASSES: dict[RerankerModelClass, type[AbsReranker]] = {
-    RerankerModelClass.ENCODER_ONLY_BASE: FlagReranker,
-    RerankerModelClass.DECODER_ONLY_BASE: FlagLLMReranker,
-    RerankerModelClass.DECODER_ONLY_LAYERWISE: LayerWiseFlagLLMReranker,
-    RerankerModelClass.DECODER_ONLY_LIGHTWEIGHT: LightWeightFlagLLMReranker,
-}
-
-_EMBEDDERS_BY_NAME = {one.__name__: one for one in _EMBEDDER_CLASSES.values()}
-_RERANKERS_BY_NAME = {one.__name__: one for one in _RERANKER_CLASSES.values()}
-
-AUTO_EMBEDDER_MAPPING: OrderedDict[str, EmbedderConfig] = OrderedDict(
-    (
-        name,
-        EmbedderConfig(
-            _EMBEDDERS_BY_NAME[row.model_class], PoolingMethod(row.pooling), row.custom_code, row.query_format
-        ),
-    )
-    for name, row in EMBEDDERS.items()
-)
-
-AUTO_RERANKER_MAPPING: OrderedDict[str, RerankerConfig] = OrderedDict(
-    (name, RerankerConfig(_RERANKERS_BY_NAME[row.model_class])) for name, row in RERANKERS.items()
-)
-
-
-def support_native_bge_model_list() -> list[str]:
-    """Names of BAAI's own embedders in `AUTO_EMBEDDER_MAPPING`."""
-    return list(BGE_EMBEDDERS)
-
-
-def support_model_list() -> list[str]:
-    """All names in `AUTO_EMBEDDER_MAPPING`."""
-    return list(AUTO_EMBEDDER_MAPPING)
+_Base = Literal["encoder-only-base", EmbedderModelClass.ENCODER_ONLY_BASE]
+_M3 = Literal["encoder-only-m3", EmbedderModelClass.ENCODER_ONLY_M3]
 
 
 class FlagAutoModel:
@@ -123,6 +37,57 @@ class FlagAutoModel:
         raise OSError("FlagAutoModel has no objects; open a model with FlagAutoModel.from_finetuned(name)")
 
     @classmethod
+    @overload
+    def from_finetuned(
+        cls,
+        model_name_or_path: str,
+        model_class: _Base,
+        normalize_embeddings: bool = ...,
+        use_fp16: bool = ...,
+        use_bf16: bool = ...,
+        query_instruction_for_retrieval: str | None = ...,
+        devices: Devices = ...,
+        pooling_method: str | None = ...,
+        trust_remote_code: bool | None = ...,
+        query_instruction_format: str | None = ...,
+        truncate_dim: int | None = ...,
+        **kwargs: Unpack[EmbedderArguments],
+    ) -> FlagModel: ...
+    @classmethod
+    @overload
+    def from_finetuned(
+        cls,
+        model_name_or_path: str,
+        model_class: _M3,
+        normalize_embeddings: bool = ...,
+        use_fp16: bool = ...,
+        use_bf16: bool = ...,
+        query_instruction_for_retrieval: str | None = ...,
+        devices: Devices = ...,
+        pooling_method: str | None = ...,
+        trust_remote_code: bool | None = ...,
+        query_instruction_format: str | None = ...,
+        truncate_dim: int | None = ...,
+        **kwargs: Unpack[EmbedderArguments],
+    ) -> BGEM3FlagModel: ...
+    @classmethod
+    @overload
+    def from_finetuned(
+        cls,
+        model_name_or_path: str,
+        model_class: str | EmbedderModelClass | None = ...,
+        normalize_embeddings: bool = ...,
+        use_fp16: bool = ...,
+        use_bf16: bool = ...,
+        query_instruction_for_retrieval: str | None = ...,
+        devices: Devices = ...,
+        pooling_method: str | None = ...,
+        trust_remote_code: bool | None = ...,
+        query_instruction_format: str | None = ...,
+        truncate_dim: int | None = ...,
+        **kwargs: Unpack[EmbedderArguments],
+    ) -> FlagModel | BGEM3FlagModel: ...
+    @classmethod
     def from_finetuned(
         cls,
         model_name_or_path: str,
@@ -131,7 +96,7 @@ class FlagAutoModel:
         use_fp16: bool = True,
         use_bf16: bool = False,
         query_instruction_for_retrieval: str | None = None,
-        devices: str | int | list[str] | list[int] | None = None,
+        devices: Devices = None,
         pooling_method: str | None = None,
         trust_remote_code: bool | None = None,
         query_instruction_format: str | None = None,
@@ -186,12 +151,12 @@ class FlagAutoReranker:
         model_class: str | RerankerModelClass | None = None,
         use_fp16: bool = False,
         trust_remote_code: bool | None = None,
-        **kwargs: Any,
-    ) -> Any:
+        **kwargs: Unpack[RerankerArguments],
+    ) -> FlagReranker:
         """Open a reranker: a row of `AUTO_RERANKER_MAPPING` gives the class.
 
         Args:
-            model_name_or_path: as of `FlagAutoModel.from_finetuned`.
+            model_name_or_path: a folder or hub id; its last component is the name that is looked up.
             model_class: the class, whatever the name: a member of `RerankerModelClass` or its value.
             trust_remote_code: accepted, without effect.
             **kwargs: further arguments of the class.
@@ -207,7 +172,8 @@ class FlagAutoReranker:
         _refuse_later(config.model_class, model_name_or_path, AUTO_RERANKER_MAPPING)
         build: Any = config.model_class
         remote_code = _filled("trust_remote_code", trust_remote_code, config)
-        return build(model_name_or_path, use_fp16=use_fp16, trust_remote_code=remote_code, **kwargs)
+        opened: FlagReranker = build(model_name_or_path, use_fp16=use_fp16, trust_remote_code=remote_code, **kwargs)
+        return opened
 
 
 Row = TypeVar("Row", EmbedderConfig, RerankerConfig)
@@ -217,14 +183,14 @@ Member = TypeVar("Member", bound=Enum)
 def _embedder_config(path: str, model_class: str | EmbedderModelClass | None) -> EmbedderConfig:
     if model_class is None:
         return _row(AUTO_EMBEDDER_MAPPING, path, EmbedderModelClass)
-    chosen = _EMBEDDER_CLASSES[_member(EmbedderModelClass, model_class)]
+    chosen = EMBEDDER_CLASSES[_member(EmbedderModelClass, model_class)]
     return EmbedderConfig(chosen, PoolingMethod(chosen.DEFAULT_POOLING_METHOD))
 
 
 def _reranker_config(path: str, model_class: str | RerankerModelClass | None) -> RerankerConfig:
     if model_class is None:
         return _row(AUTO_RERANKER_MAPPING, path, RerankerModelClass)
-    return RerankerConfig(_RERANKER_CLASSES[_member(RerankerModelClass, model_class)])
+    return RerankerConfig(RERANKER_CLASSES[_member(RerankerModelClass, model_class)])
 
 
 def _row(mapping: Mapping[str, Row], path: str, classes: type[Enum]) -> Row:

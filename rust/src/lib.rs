@@ -1,37 +1,25 @@
 //! The core of bge-fast: texts in, vectors out, on ONNX Runtime.
 //!
-//! Data flows one way: [`tokenizer`] turns texts into ids, [`batch`] groups ids by length under a token budget,
-//! [`session`] runs the graph ([`sessions`] opens one where a call needs it), [`pooling`] takes one row a text, and
-//! [`embedder`] puts the rows back in input order. Graphs are read from a file or assembled: [`weights`] maps a checkpoint's
-//! tensors, [`graph`] writes the ONNX graph that points at them, [`checkpoint`] holds both.
-//! [`runtime`] owns the ONNX Runtime library. `python` (feature `python`) is the only room that knows Python.
+//! A room a subject, and each uses only those above it in this list: [`tokenizer`] turns texts into ids; [`weights`] maps a
+//! checkpoint's tensors as they are stored; [`batch`] groups ids by length under a token budget; [`outputs`] turns what a run
+//! puts out into rows; [`graph`] writes the ONNX graph of a checkpoint; [`ort`] opens and runs graphs with ONNX Runtime; [`run`]
+//! decides which sessions are open and who runs what; [`models`] holds the verbs. `python` (feature `python`) is the only room that
+//! knows Python.
 
 pub mod batch;
-pub mod checkpoint;
-pub mod embedder;
 pub mod error;
-mod gate;
 pub mod graph;
-pub mod m3;
-pub mod model;
-pub mod multi_vectors;
+mod memory;
+pub mod models;
+pub mod ort;
 pub mod outputs;
-mod pickle;
-pub mod pooling;
+mod panics;
+pub mod prepared;
 #[cfg(feature = "python")]
 mod python;
-pub mod reranker;
-pub mod runtime;
-mod safetensors_file;
-pub mod session;
-pub mod sessions;
-mod stamp;
-mod stored;
+pub mod run;
 pub mod tokenizer;
-mod torch_file;
 pub mod weights;
-mod work;
 
-pub use embedder::{Embeddings, EncodeOptions};
 pub use error::{Error, Result};
-pub use model::Model;
+pub use models::{Embeddings, EncodeOptions, Model};

@@ -6,7 +6,7 @@ use bge_fast::Error;
 use bge_fast::tokenizer::Tokenizer;
 
 fn checkpoint(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/models").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/checkpoints").join(name)
 }
 
 fn tokenizers() -> [Tokenizer; 2] {

@@ -22,7 +22,7 @@ class Forms:
 
     def __init__(self, folder: Path, output: str) -> None:
         from bge_fast import _core
-        from bge_fast.checkpoint import encoder_sizes
+        from bge_fast.opening.checkpoint import encoder_sizes
 
         self.config = json.loads((folder / "config.json").read_text())
         self.output = output
@@ -36,7 +36,7 @@ class Forms:
         import onnxruntime
 
         if (mask, threads) not in self._sessions:
-            proto, folder = self._checkpoint.graph(self.output, mask)
+            proto, folder = self._checkpoint.graph([self.output], "masked" if mask else "plain")
             options = onnxruntime.SessionOptions()
             options.intra_op_num_threads = threads
             options.enable_mem_pattern = False

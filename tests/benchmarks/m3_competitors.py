@@ -87,7 +87,7 @@ class Ours(M3):
 
     def dicts(self, tokens: list[Any]) -> Job:
         """FlagEmbedding's shape of the lexical weights of ids and their weights."""
-        from bge_fast.results import SparseBatch
+        from bge_fast.models.results import SparseBatch
 
         skip = {getattr(self.model.tokenizer, f"{role}_token_id") for role in ("cls", "eos", "pad", "unk")}
         tables = [_largest(*rows, skip) for rows in zip(*tokens, strict=True)]

@@ -15,7 +15,7 @@ from fleet import ROOT
 from safetensors_file import Array
 
 # Its tokenizer serves: only the number of tokens counts.
-_SMALL = ROOT / "tests" / "models" / "tiny-xlmr"
+_SMALL = ROOT / "tests" / "checkpoints" / "tiny-xlmr"
 _FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "sentencepiece.bpe.model")
 _DEVIATION = 0.02
 _SEED = 1024

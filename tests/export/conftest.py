@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from running import EVERY_KIND, MODELS, Command, Run
 
 from bge_fast_export.__main__ import main
-
-sys.path.append(str(Path(__file__).resolve().parent.parent))  # hub_double serves the package's tests too.
+from tests.export.running import EVERY_KIND, MODELS, Command, Run
 
 
 @pytest.fixture

@@ -11,12 +11,13 @@ import numpy as np
 import onnxruntime
 import torch
 import transformers
-from batches import Batch, batches, limit_of, position_ids
 from optimum.exporters.onnx import export
 from optimum.exporters.tasks import TasksManager
 
 from bge_fast import _core
-from bge_fast.checkpoint import encoder_sizes, real_files, weight_names
+from bge_fast.opening.checkpoint import encoder_sizes, real_files
+from bge_fast.opening.choice import chosen
+from tests.export.batches import Batch, batches, limit_of, position_ids
 
 FOLDER_OF_WEIGHTS = "session.model_external_initializers_file_folder_path"
 INPUTS = ("input_ids", "position_ids", "attention_mask")
@@ -69,9 +70,11 @@ class Checkpoint:
     def ours(self, output: str, mask: bool, change: Change = bytes) -> Results:
         """What our graph gives; ``change`` may spoil it first."""
         name = self.folder.name
-        files = real_files(name, self.folder, weight_names(self.folder))
+        choice = chosen(self.folder, {}, ("fp32",))
+        assert choice is not None
+        files = real_files(name, self.folder, choice.files)
         checkpoint = _core.Checkpoint([str(file) for file in files.values()], encoder_sizes(name, self.config))
-        graph, weights = checkpoint.graph(output, mask)
+        graph, weights = checkpoint.graph([output], "masked" if mask else "plain")
         session = session_of(change(graph), weights)
         assert tuple(value.name for value in session.get_inputs()) == INPUTS[: 3 if mask else 2]
         assert [value.name for value in session.get_outputs()] == [OUTPUTS[output]]

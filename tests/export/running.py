@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-MODELS = ROOT / "tests" / "models"
+MODELS = ROOT / "tests" / "checkpoints"
 REAL_MODELS = ROOT.parent / "shared" / "data" / "models"
 
 TINY = ("tiny-bert", "tiny-xlmr")

@@ -12,12 +12,12 @@ from types import SimpleNamespace
 import onnx
 import pytest
 import torch
-from running import MODELS, Command, edit_config
 from safetensors.torch import load_file, save_file
 
 from bge_fast_export import export as export_module
 from bge_fast_export import folder as folder_module
 from bge_fast_export.__main__ import main
+from tests.export.running import MODELS, Command, edit_config
 
 TINY_BERT = MODELS / "tiny-bert"
 

@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from running import MODELS
 
 from bge_fast_export import __version__
+from tests.export.running import MODELS
 
 SCRIPT = Path(sys.executable).with_name("bge-fast-export")
 

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from hub_double import COMMIT, REPOSITORY, serving
-from running import Run
 from safetensors.torch import load_file
+
+from tests.export.running import Run
+from tests.support.hub_double import COMMIT, REPOSITORY, serving
 
 
 def run_with_hub(endpoint: str, home: Path, *arguments: object, **more: str) -> Run:

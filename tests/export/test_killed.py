@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from running import MODELS
+
+from tests.export.running import MODELS
 
 CHECKPOINT = str(MODELS / "tiny-bert")
 KILLABLE = Path(__file__).with_name("killable.py")

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from graphs import graph_outputs, padded_pairs
-from running import MODELS, RERANKERS, Command, edit_config, kind_in
 
 from bge_fast_export import export as export_module
 from bge_fast_export import precision
+from tests.export.graphs import graph_outputs, padded_pairs
+from tests.export.running import MODELS, RERANKERS, Command, edit_config, kind_in
 
 CopyOf = Callable[[str], Path]
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from graphs import graph_outputs, min_cosine, padded_batch, torch_m3, torch_states
-from running import MODELS, Command, kind_in
+
+from tests.export.graphs import graph_outputs, min_cosine, padded_batch, torch_m3, torch_states
+from tests.export.running import MODELS, Command, kind_in
 
 CopyOf = Callable[[str], Path]
 

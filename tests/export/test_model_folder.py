@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from graphs import graph_rows, min_cosine, padded_batch, torch_rows
-from running import EVERY_KIND, MODELS, REAL_MODELS, TINY, Command
 
 from bge_fast_export import __version__, precision
+from tests.export.graphs import graph_rows, min_cosine, padded_batch, torch_rows
+from tests.export.running import EVERY_KIND, MODELS, REAL_MODELS, TINY, Command
 
 INPUTS = {
     "bert": ["input_ids", "attention_mask", "token_type_ids"],

@@ -9,10 +9,11 @@ from pathlib import Path
 import onnx
 import pytest
 import transformers
-from encoders import FORMS, SHAPES, Form, Shape, write_encoder
-from mistakes import MISTAKES, Mistake
-from referee import LIMITS, Checkpoint, Figures, beyond_limits
-from running import MODELS, REAL_MODELS, ROOT, TINY
+
+from tests.export.encoders import FORMS, SHAPES, Form, Shape, write_encoder
+from tests.export.mistakes import MISTAKES, Mistake
+from tests.export.referee import LIMITS, Checkpoint, Figures, beyond_limits
+from tests.export.running import MODELS, REAL_MODELS, ROOT, TINY
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

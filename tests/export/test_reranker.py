@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from graphs import graph_outputs, padded_pairs, torch_logits
-from running import MODELS, RERANKERS, Command, edit_config
 from safetensors.torch import load_file, save_file
+
+from tests.export.graphs import graph_outputs, padded_pairs, torch_logits
+from tests.export.running import MODELS, RERANKERS, Command, edit_config
 
 CopyOf = Callable[[str], Path]
 

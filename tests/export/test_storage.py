@@ -11,9 +11,10 @@ import onnx
 import pytest
 import torch
 import transformers
-from graphs import graph_rows, padded_batch, torch_rows
-from running import MODELS, Command
 from tokenizers import Tokenizer
+
+from tests.export.graphs import graph_rows, padded_batch, torch_rows
+from tests.export.running import MODELS, Command
 
 Store = Callable[[Path], None]
 

@@ -10,7 +10,7 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bge_fast.runtime import find_libraries
+from bge_fast.runtime.library import find_libraries
 
 _OPEN = "import sys; from bge_fast import FlagModel; FlagModel(sys.argv[1], devices={devices}).encode('one')"
 _CPU_FP16 = "import sys; from bge_fast import FlagModel; FlagModel(sys.argv[1], devices='cpu', precision='fp16')"

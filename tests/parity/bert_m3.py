@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from checkpoints import MODELS
+
+from tests.parity.checkpoints import MODELS
 
 SEED, WIDTH = 20_280, 32
 HEADS = (("sparse_linear.pt", 1, SEED), ("colbert_linear.pt", WIDTH, SEED + 1))

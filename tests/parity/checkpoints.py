@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-MODELS = ROOT / "tests" / "models"
+MODELS = ROOT / "tests" / "checkpoints"
 
 
 def real_checkpoint(name: str) -> Path:

@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from golden import FOLDER as GOLDEN
-from golden import STEP, Vectors, load_texts, pack_vectors, unpack_vectors
+
+from tests.parity.golden import FOLDER as GOLDEN
+from tests.parity.golden import STEP, Vectors, load_texts, pack_vectors, unpack_vectors
 
 FOLDER = GOLDEN / "m3"
 MODES = ("colbert", "sparse", "dense", "sparse+dense", "colbert+sparse+dense")

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from golden import FOLDER as GOLDEN
-from golden import Vectors, load_texts, unpack_vectors
+
+from tests.parity.golden import FOLDER as GOLDEN
+from tests.parity.golden import Vectors, load_texts, unpack_vectors
 
 FOLDER = GOLDEN / "reranker"
 

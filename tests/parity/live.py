@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from checkpoints import ROOT
+
+from tests.parity.checkpoints import ROOT
 
 EXPORTED = Path(os.environ.get("BGE_FAST_MODELS", ROOT / "build" / "models"))
 SOURCES = ("checkpoint", "exported")

@@ -1,4 +1,4 @@
-"""Record golden values from FlagEmbedding: `python tests/parity/record.py [model …]`.
+"""Record golden values from FlagEmbedding: `python -m tests.parity.record [model …]`.
 
 Models that are absent are reported and left as they are; exemptions are rewritten for those recorded.
 """
@@ -13,14 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from cases import CASES, LENGTHS, M3_NAMES, RERANKER_NAMES, CaseCall, select_texts
-from checkpoints import find_checkpoint
 from FlagEmbedding import FlagModel
-from golden import DATA, FOLDER, FULL_LENGTH, Ids, cut, load_texts, pack_ids, pack_vectors
-from record_m3 import record_m3
-from record_reranker import record_reranker
-from record_signatures import signatures
-from stored import REASONS, StoredTokenizer
+
+from tests.parity.cases import CASES, LENGTHS, M3_NAMES, RERANKER_NAMES, CaseCall, select_texts
+from tests.parity.checkpoints import find_checkpoint
+from tests.parity.golden import DATA, FOLDER, FULL_LENGTH, Ids, cut, load_texts, pack_ids, pack_vectors
+from tests.parity.record_m3 import record_m3
+from tests.parity.record_reranker import record_reranker
+from tests.parity.record_signatures import signatures
+from tests.parity.stored import REASONS, StoredTokenizer
 
 BATCH_SIZE = 16
 PACKAGES = ("FlagEmbedding", "transformers", "tokenizers", "torch", "sentencepiece", "safetensors", "numpy")

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from cases import M3_CASES, M3_SCORE_CASES, CaseCall, select_pairs, select_texts
-from golden import load_texts, pack_vectors
-from golden_m3 import FOLDER, MODES, pack_rows, pack_weights
-from reference_m3 import m3_checkpoint, open_reference, reference_scores
-from stored import StoredTokenizer
-from threads import one_thread
+
+from tests.parity.cases import M3_CASES, M3_SCORE_CASES, CaseCall, select_pairs, select_texts
+from tests.parity.golden import load_texts, pack_vectors
+from tests.parity.golden_m3 import FOLDER, MODES, pack_rows, pack_weights
+from tests.parity.reference_m3 import m3_checkpoint, open_reference, reference_scores
+from tests.parity.stored import StoredTokenizer
+from tests.parity.threads import one_thread
 
 # Multi-vectors are large: all of a few texts, and of these but one without hundreds of tokens.
 COLBERT_EVERY, COLBERT_ROWS, LONG_ONE = 6, 40, "near-limit-513"

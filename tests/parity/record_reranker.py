@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from cases import RERANKER_CASES, select_pairs
-from golden import load_texts, pack_vectors
-from golden_reranker import FOLDER
-from record_m3 import places, without
-from reference_reranker import ReferenceReranker
-from threads import one_thread
+
+from tests.parity.cases import RERANKER_CASES, select_pairs
+from tests.parity.golden import load_texts, pack_vectors
+from tests.parity.golden_reranker import FOLDER
+from tests.parity.record_m3 import places, without
+from tests.parity.reference_reranker import ReferenceReranker
+from tests.parity.threads import one_thread
 
 # 500 tokens alike at one position: FlagEmbedding's own fp32 is 5e-5 from fp64 there, and may be as much on another CPU.
 LEFT_OUT = "pad-700"

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from bert_m3 import Head, make_bert_m3
-from cases import M3_NAMES, ScoreCall
-from checkpoints import find_checkpoint
 from FlagEmbedding import BGEM3FlagModel
+
+from tests.parity.bert_m3 import Head, make_bert_m3
+from tests.parity.cases import M3_NAMES, ScoreCall
+from tests.parity.checkpoints import find_checkpoint
 
 OPTIONS: dict[str, Any] = {"use_fp16": False, "devices": "cpu", "batch_size": 16}
 MODES = {"return_dense": True, "return_sparse": True, "return_colbert_vecs": True}

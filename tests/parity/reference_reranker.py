@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 import torch
 from FlagEmbedding import FlagReranker
 from FlagEmbedding.utils.tokenizer_compat import prepare_for_model_compat
-from golden import Ids
-from stored import StoredTokenizer
+
+from tests.parity.golden import Ids
+from tests.parity.stored import StoredTokenizer
 
 OPTIONS: dict[str, Any] = {"use_fp16": False, "devices": "cpu", "batch_size": 16}
 Pairs = list[tuple[str, str]]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from golden import DATA, Ids
 from tokenizers import Tokenizer
 from tokenizers.normalizers import BertNormalizer
+
+from tests.parity.golden import DATA, Ids
 
 REASONS = {
     "rebuilt-pre-tokenizer": (

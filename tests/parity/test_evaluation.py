@@ -16,11 +16,11 @@ from typing import Any
 import FlagEmbedding
 import FlagEmbedding.abc.evaluation.runner as runner_module
 import pytest
-from checkpoints import MODELS, ROOT, find_checkpoint
 from FlagEmbedding.abc.evaluation import AbsEvaluator, EvalDenseRetriever, EvalReranker
 from FlagEmbedding.evaluation.custom import CustomEvalArgs, CustomEvalDataLoader, CustomEvalModelArgs, CustomEvalRunner
 
 import bge_fast
+from tests.parity.checkpoints import MODELS, ROOT, find_checkpoint
 
 pytestmark = pytest.mark.timeout(1800)
 

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from cases import CASES, CaseCall
-from checkpoints import ROOT, find_checkpoint
 from FlagEmbedding import FlagModel as ReferenceModel
-from golden import Golden, load
 
 from bge_fast import FlagModel
+from tests.parity.cases import CASES, CaseCall
+from tests.parity.checkpoints import ROOT, find_checkpoint
+from tests.parity.golden import Golden, load
 
 TOLERANCE = 1e-5
 GOLDEN_TOLERANCE = 2e-6  # recorded on another CPU

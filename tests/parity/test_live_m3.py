@@ -19,17 +19,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from cases import M3_CASES, M3_NAMES, M3_SCORE_CASES, CaseCall, ScoreCall, select_pairs, select_texts
-from checkpoints import find_checkpoint
-from differences import SURE_WEIGHT, largest, of_scores, of_vectors, of_weights
-from golden import load_texts
-from golden_m3 import MODES
-from live import SOURCES, Note, exported, noted
-from record_m3 import find_kept
-from reference_m3 import Pairs, Scores, m3_checkpoint, open_reference, reference_scores
-from threads import one_thread
 
 from bge_fast import BGEM3FlagModel
+from tests.parity.cases import M3_CASES, M3_NAMES, M3_SCORE_CASES, CaseCall, ScoreCall, select_pairs, select_texts
+from tests.parity.checkpoints import find_checkpoint
+from tests.parity.differences import SURE_WEIGHT, largest, of_scores, of_vectors, of_weights
+from tests.parity.golden import load_texts
+from tests.parity.golden_m3 import MODES
+from tests.parity.live import SOURCES, Note, exported, noted
+from tests.parity.record_m3 import find_kept
+from tests.parity.reference_m3 import Pairs, Scores, m3_checkpoint, open_reference, reference_scores
+from tests.parity.threads import one_thread
 
 pytestmark = pytest.mark.timeout(900)
 

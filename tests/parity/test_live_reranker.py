@@ -15,15 +15,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cases import RERANKER_CASES, RERANKER_NAMES, ScoreCall, select_pairs
-from checkpoints import MODELS
-from differences import largest, of_scores
-from golden import load_texts
-from live import SOURCES, Note, exported, noted
-from reference_reranker import Pairs, ReferenceReranker
-from threads import one_thread
 
 from bge_fast import FlagReranker
+from tests.parity.cases import RERANKER_CASES, RERANKER_NAMES, ScoreCall, select_pairs
+from tests.parity.checkpoints import MODELS
+from tests.parity.differences import largest, of_scores
+from tests.parity.golden import load_texts
+from tests.parity.live import SOURCES, Note, exported, noted
+from tests.parity.reference_reranker import Pairs, ReferenceReranker
+from tests.parity.threads import one_thread
 
 pytestmark = pytest.mark.timeout(900)
 

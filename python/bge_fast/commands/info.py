@@ -4,18 +4,18 @@ from argparse import Namespace
 from typing import Any
 
 from bge_fast.commands import output
-from bge_fast.commands.opening import defaults, locate
-from bge_fast.files import verify_files
-from bge_fast.runtime import find_libraries
-from bge_fast.source import Source
+from bge_fast.commands.defaults import defaults, locate
+from bge_fast.opening.files import ModelFiles
+from bge_fast.opening.manifest import verify_files
+from bge_fast.runtime.library import find_libraries
 
 
 def run(args: Namespace) -> int:
     """Show the facts; the network is used for ``--download`` alone."""
-    source = locate(args.model, args.device, args.precision, download=args.download)
-    facts = describe(source)
+    files = locate(args.model, args.device, args.precision, download=args.download)
+    facts = describe(files)
     if args.verify:
-        facts["verified_files"] = verify_files(source)
+        facts["verified_files"] = verify_files(files.folder, files.manifest)
     if args.json:
         output.result(output.to_json(facts))
         return 0
@@ -25,28 +25,19 @@ def run(args: Namespace) -> int:
     return 0
 
 
-def describe(source: Source) -> dict[str, Any]:
+def describe(files: ModelFiles) -> dict[str, Any]:
     """Facts from a model's files, under the names that ``model.info()`` has for them."""
-    known = defaults(source)
+    known = defaults(files)
     libraries = find_libraries()
     return {
-        "checkpoint": source.name,
-        "exported_from": source.manifest.get("source", {}).get("checkpoint"),
-        "kind": source.kind,
-        "architecture": source.architecture,
-        "source": source.origin,
-        "folder": str(source.folder),
-        "commit": source.commit,
-        "files": [str(file) for file in source.files.values()],
-        "precision": source.precision,
-        "dimension": source.dimension,
-        "max_length": source.max_length,
-        "declared_pooling": source.declared_pooling,
-        "pooling_method": None if source.kind == "reranker" else known.pooling,
+        "checkpoint": files.name,
+        "exported_from": files.manifest.get("source", {}).get("checkpoint"),
+        **files.facts(),
+        "pooling_method": None if files.kind == "reranker" else known.pooling,
         "query_instruction": known.query_instruction or None,
         "passage_instruction": known.passage_instruction or None,
-        "graphs": source.manifest.get("graphs"),
-        "tools": source.manifest.get("tools"),
+        "graphs": files.manifest.get("graphs"),
+        "tools": files.manifest.get("tools"),
         "runtime_library": str(libraries[0].path) if libraries else None,
     }
 

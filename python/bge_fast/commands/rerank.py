@@ -5,7 +5,7 @@ from argparse import Namespace
 
 from bge_fast.commands import output
 from bge_fast.commands.texts import Text, TextReader
-from bge_fast.reranker import FlagReranker, Ranked
+from bge_fast.models.cross_encoder import FlagReranker, Ranked
 
 
 def run(args: Namespace) -> int:

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from bge_fast.commands import output
+from bge_fast.commands.defaults import open_model
 from bge_fast.commands.embed import vectors_of, with_bar
-from bge_fast.commands.opening import open_model
 from bge_fast.commands.texts import STDIN, InputError, Text, TextReader
-from bge_fast.commands.vectors import Matrix
-from bge_fast.embedder import FlagModel
+from bge_fast.models.dense import FlagModel
+from bge_fast.models.shapes import Vector
 
 
 @dataclass
@@ -23,7 +23,7 @@ class Best:
     top: int
     found: list[tuple[float, Text]] = field(default_factory=list)
 
-    def offer(self, scores: Matrix, passages: Sequence[Text]) -> None:
+    def offer(self, scores: Vector, passages: Sequence[Text]) -> None:
         """Take the next passages into account."""
         order = np.argsort(-scores, kind="stable")[: self.top]
         candidates = self.found + [(float(scores[index]), passages[index]) for index in order]

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bge_fast.commands import output
 from bge_fast.commands.texts import STDIN, Text
+from bge_fast.models.shapes import Matrix
 
-Matrix = NDArray[np.float32]
 _TEMPORARY = ".bge-fast-"
 
 

@@ -5,8 +5,9 @@ use std::path::{Component, Path, PathBuf};
 
 use prost::Message;
 
-use super::Assembled;
 use super::onnx::{Attribute, DataType, GraphProto, ModelProto, NodeProto, OperatorSetId, TensorProto, ValueInfo};
+use super::{Assembled, Initializer};
+use crate::prepared::{Float32, Prepared};
 use crate::weights::{Dtype, Tensor, Weights};
 use crate::{Error, Result};
 
@@ -18,58 +19,65 @@ const IR_VERSION: i64 = 9;
 /// A graph in the making. A value is known by its name.
 pub(super) struct Builder<'a> {
     weights: &'a Weights,
-    prefix: &'static str,
+    prepared: Option<&'a Prepared>,
     folder: PathBuf,
     graph: GraphProto,
-    tensors: Vec<(String, Tensor)>,
+    tensors: Vec<Initializer>,
     known: HashSet<String>,
-    part: String,
 }
 
 impl<'a> Builder<'a> {
-    pub(super) fn new(weights: &'a Weights) -> Result<Self> {
+    pub(super) fn new(weights: &'a Weights, prepared: Option<&'a Prepared>) -> Self {
         let graph = GraphProto { name: "encoder".into(), ..GraphProto::default() };
-        let prefix = weights.encoder_prefix()?;
         let folder = common_folder(weights.files());
-        Ok(Self { weights, prefix, folder, graph, tensors: Vec::new(), known: HashSet::new(), part: String::new() })
+        Self { weights, prepared, folder, graph, tensors: Vec::new(), known: HashSet::new() }
     }
 
-    /// Rows of the table `name.weight`, taken by id. A table of 16-bit numbers stays as it is; only its rows are widened.
-    pub(super) fn rows(&mut self, name: &str, shape: &[usize], ids: &str) -> Result<String> {
-        let table = format!("{name}.weight");
-        let tensor = self.find(&table, shape)?;
-        let stored = self.stored(&table, &tensor, shape);
-        let rows = self.node("Gather", &[&stored, ids], name, &[]);
+    /// Rows of a table, taken by id. A table of 16-bit numbers stays as it is; only its rows are widened.
+    pub(super) fn rows(&mut self, table: &str, shape: &[usize], ids: &str, output: &str) -> Result<String> {
+        let tensor = self.find(table, shape)?;
+        let stored = self.stored(table, &tensor, shape);
+        let rows = self.node("Gather", &[&stored, ids], output, &[]);
         Ok(self.widened(tensor.dtype, rows))
     }
 
     /// The first row of a table.
-    pub(super) fn table_row(&mut self, name: &str, shape: &[usize]) -> Result<String> {
-        let mut tensor = self.find(name, shape)?;
+    pub(super) fn first_row(&mut self, table: &str, shape: &[usize]) -> Result<String> {
+        let mut tensor = self.find(table, shape)?;
         tensor.length /= u64::try_from(shape[0]).unwrap_or(u64::MAX);
         tensor.shape = shape[1..].to_vec();
-        let row = self.stored(&format!("{name}[0]"), &tensor, &shape[1..]);
+        let row = self.stored(&format!("{table}[0]"), &tensor, &shape[1..]);
         Ok(self.widened(tensor.dtype, row))
     }
 
-    /// The tensor as float32.
-    pub(super) fn weight(&mut self, name: &str, shape: &[usize]) -> Result<String> {
-        let tensor = self.find(name, shape)?;
-        let stored = self.stored(name, &tensor, shape);
+    /// A tensor of few numbers as float32.
+    pub(super) fn vector(&mut self, name: &str, length: usize) -> Result<String> {
+        let tensor = self.find(name, &[length])?;
+        let stored = self.stored(name, &tensor, &[length]);
         Ok(self.widened(tensor.dtype, stored))
     }
 
-    /// As [`Self::weight`], of a tensor outside of the encoder.
-    pub(super) fn head_weight(&mut self, name: &str, shape: &[usize]) -> Result<String> {
-        let tensor = self.weights.find(name, shape)?.clone();
-        let stored = self.stored(name, &tensor, shape);
-        Ok(self.widened(tensor.dtype, stored))
+    /// A matrix as float32. One that is prepared is shared by all sessions.
+    pub(super) fn matrix(&mut self, name: &str, shape: [usize; 2]) -> Result<String> {
+        let tensor = self.find(name, &shape)?;
+        match self.prepared {
+            Some(prepared) if tensor.dtype != Dtype::F32 => {
+                let numbers = prepared.float32(name, &tensor)?;
+                // ONNX Runtime only sees that the file is there: what it is handed counts.
+                self.initializer(name, &tensor, &shape, Some(numbers));
+                Ok(name.to_owned())
+            }
+            _ => {
+                let stored = self.stored(name, &tensor, &shape);
+                Ok(self.widened(tensor.dtype, stored))
+            }
+        }
     }
 
-    /// Rows of a head's matrix.
-    pub(super) fn head_width(&self, name: &str) -> Result<usize> {
+    /// Rows of a matrix.
+    pub(super) fn height(&self, name: &str) -> Result<usize> {
         match self.weights.shape(name) {
-            Some(&[width, _]) => Ok(width),
+            Some(&[height, _]) => Ok(height),
             Some(shape) => {
                 Err(Error::ModelFormat(format!("the tensor {name} has the shape {shape:?}, not two dimensions")))
             }
@@ -77,36 +85,37 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// What the names of the encoder's tensors start with.
-    pub(super) fn prefix(&self) -> &'static str {
-        self.prefix
-    }
-
     fn find(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
-        self.weights.find(&format!("{}{name}", self.prefix), shape).cloned()
+        self.weights.find(name, shape).cloned()
     }
 
-    /// An initializer that points at the tensor where it lies.
+    /// An initializer as it is stored.
     fn stored(&mut self, name: &str, tensor: &Tensor, shape: &[usize]) -> String {
-        if self.known.insert(name.to_owned()) {
-            let file = self.weights.files().nth(tensor.file).unwrap_or(Path::new(""));
-            let location = file.strip_prefix(&self.folder).unwrap_or(file).to_string_lossy();
-            let dims = shape.iter().map(|&size| i64::try_from(size).unwrap_or(i64::MAX)).collect();
-            let data_type = data_type(tensor.dtype);
-            let proto = TensorProto::external(name, data_type, dims, &location, tensor.offset, tensor.length);
-            self.graph.initializer.push(proto);
-            if tensor.dtype == Dtype::F32 {
-                self.tensors.push((name.to_owned(), tensor.clone()));
-            }
-        }
+        let numbers = (tensor.dtype == Dtype::F32).then(|| Float32::Stored(tensor.clone()));
+        self.initializer(name, tensor, shape, numbers);
         name.to_owned()
+    }
+
+    /// An initializer that points at the tensor where it lies, of float32 where those `numbers` are handed over for it.
+    fn initializer(&mut self, name: &str, tensor: &Tensor, shape: &[usize], numbers: Option<Float32>) {
+        if !self.known.insert(name.to_owned()) {
+            return;
+        }
+        let file = self.weights.files().nth(tensor.file).unwrap_or(Path::new(""));
+        let location = file.strip_prefix(&self.folder).unwrap_or(file).to_string_lossy();
+        let dims = shape.iter().map(|&size| i64::try_from(size).unwrap_or(i64::MAX)).collect();
+        let data_type = if numbers.is_some() { DataType::Float } else { data_type(tensor.dtype) };
+        let proto = TensorProto::external(name, data_type, dims, &location, tensor.offset, tensor.length);
+        self.graph.initializer.push(proto);
+        let handed = numbers.map(|numbers| Initializer { name: name.to_owned(), shape: shape.to_vec(), numbers });
+        self.tensors.extend(handed);
     }
 
     /// ONNX Runtime casts what does not change once, when it opens the graph.
     fn widened(&mut self, dtype: Dtype, value: String) -> String {
         match dtype {
             Dtype::F32 => value,
-            Dtype::F16 | Dtype::Bf16 => {
+            Dtype::F64 | Dtype::F16 | Dtype::Bf16 => {
                 self.node("Cast", &[&value], &format!("{value}.float32"), &[cast_to(DataType::Float)])
             }
         }
@@ -131,25 +140,7 @@ impl<'a> Builder<'a> {
         self.node_of("", operator, inputs, output, attributes)
     }
 
-    /// From here on the names of values end with `part`.
-    pub(super) fn in_part(&mut self, part: &str) {
-        part.clone_into(&mut self.part);
-    }
-
-    /// The two halves of a layer's tokens.
-    pub(super) fn split(&mut self, values: &str, layer: usize) -> [String; 2] {
-        let halves = [0, 1].map(|half| format!("encoder.layer.{layer}.attention.{half}"));
-        self.graph.node.push(NodeProto {
-            input: vec![values.to_owned()],
-            output: halves.to_vec(),
-            name: format!("encoder.layer.{layer}.split"),
-            op_type: "Split".into(),
-            attribute: vec![Attribute::Int("axis", 1).into(), Attribute::Int("num_outputs", 2).into()],
-            domain: String::new(),
-        });
-        halves
-    }
-
+    /// A node of an operator of `domain`; gives its output.
     pub(super) fn node_of(
         &mut self,
         domain: &str,
@@ -158,28 +149,35 @@ impl<'a> Builder<'a> {
         output: &str,
         attributes: &[Attribute],
     ) -> String {
-        let output = format!("{output}{}", self.part);
+        self.push(domain, operator, inputs, &[output], attributes);
+        output.to_owned()
+    }
+
+    /// Two equal parts of `values` along an axis.
+    pub(super) fn halves(&mut self, values: &str, axis: i64, outputs: [&str; 2]) {
+        self.push("", "Split", &[values], &outputs, &[Attribute::Int("axis", axis), Attribute::Int("num_outputs", 2)]);
+    }
+
+    fn push(&mut self, domain: &str, operator: &str, inputs: &[&str], outputs: &[&str], attributes: &[Attribute]) {
+        let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
         self.graph.node.push(NodeProto {
-            input: inputs.iter().map(|&input| input.to_owned()).collect(),
-            output: vec![output.clone()],
-            name: output.clone(),
+            input: owned(inputs),
+            output: owned(outputs),
+            name: outputs.first().copied().unwrap_or_default().to_owned(),
             op_type: operator.into(),
             attribute: attributes.iter().map(|&attribute| attribute.into()).collect(),
             domain: domain.into(),
         });
-        output
     }
 
     pub(super) fn output(&mut self, name: &str, dims: &[&str]) {
         self.graph.output.push(ValueInfo::tensor(name, DataType::Float, dims));
     }
 
-    pub(super) fn finish(mut self, mask: bool, types: bool) -> Assembled {
-        let mut names = vec!["input_ids", "position_ids"];
-        names.extend(mask.then_some("attention_mask"));
-        names.extend(types.then_some("token_type_ids"));
-        self.graph.input =
-            names.iter().map(|name| ValueInfo::tensor(name, DataType::Int64, &["batch", "length"])).collect();
+    /// The graph, of these inputs `[batch, length]`.
+    pub(super) fn finish(mut self, inputs: &[&str]) -> Assembled {
+        let input = |name: &&str| ValueInfo::tensor(name, DataType::Int64, &["batch", "length"]);
+        self.graph.input = inputs.iter().map(input).collect();
         let opset = |domain: &str, version| OperatorSetId { domain: domain.into(), version };
         let model = ModelProto {
             ir_version: IR_VERSION,
@@ -194,6 +192,7 @@ impl<'a> Builder<'a> {
 fn data_type(dtype: Dtype) -> DataType {
     match dtype {
         Dtype::F32 => DataType::Float,
+        Dtype::F64 => DataType::Double,
         Dtype::F16 => DataType::Float16,
         Dtype::Bf16 => DataType::Bfloat16,
     }

@@ -1,84 +1,67 @@
 //! What follows the last layer: the first row, M3's two linear heads, a reranker's classifier.
 
-use super::builder::{Builder, CONTRIB};
+use super::architecture::Classifier;
+use super::bert::Bert;
+use super::builder::Builder;
+use super::layers::{linear, product};
 use super::onnx::Attribute;
-use super::{Encoder, Variant};
-use crate::batch::Architecture;
-use crate::outputs::Part;
+use crate::outputs::{Outputs, Part};
 use crate::{Error, Result};
 
-impl Builder<'_> {
-    /// Every output of the variant, from the last layer's `states`: `[batch, 1, hidden]` where only the first row was computed.
-    pub(super) fn heads(&mut self, encoder: &Encoder, variant: Variant, states: &str) -> Result<()> {
-        let hidden = encoder.hidden_size.to_string();
-        let needs_first_row = [Part::Cls, Part::Logits].iter().any(|&part| variant.outputs.contains(part));
-        let first_row = needs_first_row.then(|| self.first_row(states, variant.outputs.first_row_only()));
-        let first_row = first_row.unwrap_or_default();
-        for part in variant.outputs.iter() {
-            match part {
-                Part::Cls => self.output("dense_vecs", &["batch", &hidden]),
-                Part::HiddenStates => {
-                    self.node("Identity", &[states], "last_hidden_state", &[]);
-                    self.output("last_hidden_state", &["batch", "length", &hidden]);
-                }
-                Part::Sparse => self.linear_head(encoder, states, "sparse_linear", "sparse_vecs")?,
-                Part::Colbert => self.linear_head(encoder, states, "colbert_linear", "colbert_vecs")?,
-                Part::Logits => self.classifier(encoder, &first_row)?,
+/// Every output, from the last layer's `states`: `[batch, 1, hidden]` where only the first row was computed.
+pub(super) fn add(graph: &mut Builder, bert: &Bert, outputs: Outputs, states: &str) -> Result<()> {
+    let size = bert.encoder.hidden_size;
+    let hidden = size.to_string();
+    let needs_first_row = [Part::Cls, Part::Logits].iter().any(|&part| outputs.contains(part));
+    let first_row = needs_first_row.then(|| first_row(graph, states, outputs.first_row_only()));
+    let first_row = first_row.unwrap_or_default();
+    for part in outputs.iter() {
+        match part {
+            Part::Cls => graph.output("dense_vecs", &["batch", &hidden]),
+            Part::HiddenStates => {
+                graph.node("Identity", &[states], "last_hidden_state", &[]);
+                graph.output("last_hidden_state", &["batch", "length", &hidden]);
             }
+            Part::Sparse => token_head(graph, size, states, "sparse_linear", "sparse_vecs")?,
+            Part::Colbert => token_head(graph, size, states, "colbert_linear", "colbert_vecs")?,
+            Part::Logits => classifier(graph, bert, &first_row)?,
         }
-        Ok(())
     }
+    Ok(())
+}
 
-    fn first_row(&mut self, states: &str, alone: bool) -> String {
-        if alone {
-            let axis = self.constant("axis_1", &[1]);
-            return self.node("Squeeze", &[states, &axis], "dense_vecs", &[]);
-        }
-        let first = self.scalar("first_row", 0);
-        self.node("Gather", &[states, &first], "dense_vecs", &[Attribute::Int("axis", 1)])
+fn first_row(graph: &mut Builder, states: &str, alone: bool) -> String {
+    if alone {
+        let axis = graph.constant("axis_1", &[1]);
+        return graph.node("Squeeze", &[states, &axis], "dense_vecs", &[]);
     }
+    let first = graph.scalar("first_row", 0);
+    graph.node("Gather", &[states, &first], "dense_vecs", &[Attribute::Int("axis", 1)])
+}
 
-    /// A linear layer over every token: `name.weight` `[width, hidden]`, `name.bias` `[width]`.
-    fn linear_head(&mut self, encoder: &Encoder, states: &str, name: &str, output: &str) -> Result<()> {
-        let weight = format!("{name}.weight");
-        let width = self.head_width(&weight)?;
-        let matrix = self.head_weight(&weight, &[width, encoder.hidden_size])?;
-        let bias = self.head_weight(&format!("{name}.bias"), &[width])?;
-        let product = self.node_of(
-            CONTRIB,
-            "FusedMatMul",
-            &[states, &matrix],
-            &format!("{name}.product"),
-            &[Attribute::Int("transB", 1)],
-        );
-        self.node("Add", &[&product, &bias], output, &[]);
-        self.output(output, &["batch", "length", &width.to_string()]);
-        Ok(())
-    }
+/// A linear layer over every token: `name.weight` `[width, hidden]`, `name.bias` `[width]`.
+fn token_head(graph: &mut Builder, hidden: usize, states: &str, name: &str, output: &str) -> Result<()> {
+    let width = graph.height(&format!("{name}.weight"))?;
+    let values = product(graph, name, [width, hidden], states, &format!("{name}.product"))?;
+    let bias = graph.vector(&format!("{name}.bias"), width)?;
+    graph.node("Add", &[&values, &bias], output, &[]);
+    graph.output(output, &["batch", "length", &width.to_string()]);
+    Ok(())
+}
 
-    /// dense, tanh, projection: XLM-R keeps both layers in its classifier, BERT the first one in its pooler.
-    fn classifier(&mut self, encoder: &Encoder, first_row: &str) -> Result<()> {
-        let (dense, projection) = match encoder.architecture {
-            Architecture::XlmRoberta => ("classifier.dense".to_owned(), "classifier.out_proj"),
-            Architecture::Bert => (format!("{}pooler.dense", self.prefix()), "classifier"),
-        };
-        let labels = self.head_width(&format!("{projection}.weight"))?;
-        if labels != 1 {
-            return Err(Error::ModelFormat(format!(
-                "the classifier has {labels} outputs; a reranker has one, a score. This model sorts texts into classes"
-            )));
-        }
-        let hidden = encoder.hidden_size;
-        let dense = self.gemm(&dense, &[hidden, hidden], first_row, "classifier.dense.product")?;
-        let dense = self.node("Tanh", &[&dense], "classifier.dense.tanh", &[]);
-        self.gemm(projection, &[1, hidden], &dense, "logits")?;
-        self.output("logits", &["batch", "1"]);
-        Ok(())
+fn classifier(graph: &mut Builder, bert: &Bert, first_row: &str) -> Result<()> {
+    let &Classifier { pooler, dense, projection } = &bert.encoder.architecture.classifier;
+    let labels = graph.height(&format!("{projection}.weight"))?;
+    if labels != 1 {
+        return Err(Error::ModelFormat(format!(
+            "the classifier has {labels} outputs; a reranker has one, a score. This model sorts texts into classes"
+        )));
     }
-
-    fn gemm(&mut self, name: &str, shape: &[usize], values: &str, output: &str) -> Result<String> {
-        let matrix = self.head_weight(&format!("{name}.weight"), shape)?;
-        let bias = self.head_weight(&format!("{name}.bias"), &shape[..1])?;
-        Ok(self.node("Gemm", &[values, &matrix, &bias], output, &[Attribute::Int("transB", 1)]))
-    }
+    let hidden = bert.encoder.hidden_size;
+    let dense = if pooler { bert.tensor(dense) } else { dense.to_owned() };
+    let values = linear(graph, &dense, [hidden, hidden], first_row, "classifier.dense.product")?;
+    let values = graph.node("Tanh", &[&values], "classifier.dense.tanh", &[]);
+    linear(graph, projection, [1, hidden], &values, "logits")?;
+    graph.output("logits", &["batch", "1"]);
+    Ok(())
 }

@@ -6,54 +6,58 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use super::{detached, to_python};
-use crate::batch::Architecture;
-use crate::graph::{Encoder, Variant};
+use crate::batch::Layout;
+use crate::graph::{Architecture, Encoder, Form};
 use crate::outputs::Outputs;
-use crate::sessions::Source;
+use crate::run::{GraphFile, GraphSource};
 use crate::weights::WeightFile;
 use crate::{Error, Result};
 
 /// A checkpoint as it is: mapped weights, from which graphs are assembled.
 #[pyclass(frozen, module = "bge_fast._core")]
-pub(super) struct Checkpoint(crate::checkpoint::Checkpoint);
+pub(super) struct Checkpoint(crate::graph::Checkpoint);
 
 #[pymethods]
 impl Checkpoint {
     /// `heads` are files of their own, by the names of their layers; `outputs` are seen to be possible.
     #[new]
-    #[pyo3(signature = (files, encoder, *, names=None, heads=None, outputs="hidden_states"))]
+    #[pyo3(signature = (files, encoder, *, names=None, heads=None, outputs=vec!["hidden_states".to_owned()]))]
     fn new(
         py: Python<'_>,
         files: Vec<PathBuf>,
         encoder: EncoderSizes,
         names: Option<Vec<String>>,
         heads: Option<Vec<(String, PathBuf)>>,
-        outputs: &str,
+        outputs: Vec<String>,
     ) -> PyResult<Self> {
         let last = |path: &PathBuf| path.file_name().unwrap_or_default().display().to_string();
         let names = names.unwrap_or_else(|| files.iter().map(last).collect());
-        let outputs: Outputs = outputs.parse().map_err(|error| to_python(py, error))?;
+        let outputs = Outputs::named(&outputs).map_err(|error| to_python(py, error))?;
         let encoder = Encoder::try_from(encoder).map_err(|error| to_python(py, error))?;
         detached(py, || {
             let files = files.into_iter().zip(names).map(|(path, name)| Ok(WeightFile { name, path, prefix: "" }));
             let heads = heads.unwrap_or_default().into_iter().map(head_file);
             let files = files.chain(heads).collect::<Result<Vec<_>>>()?;
-            crate::checkpoint::Checkpoint::open(&files, encoder, outputs).map(Self)
+            crate::graph::Checkpoint::open(&files, encoder, outputs).map(Self)
         })
     }
 
-    /// One form of the graph: a serialized ONNX model, and the folder its external data is relative to.
-    #[pyo3(signature = (outputs, mask, halves=false))]
+    /// One form of the graph: a serialized ONNX model, and the folder its external data is relative to. `layout` is `"plain"`,
+    /// `"masked"` or `"halved"`.
     fn graph<'py>(
         &self,
         py: Python<'py>,
-        outputs: &str,
-        mask: bool,
-        halves: bool,
+        outputs: Vec<String>,
+        layout: &str,
     ) -> PyResult<(Bound<'py, PyBytes>, PathBuf)> {
-        let outputs = outputs.parse().map_err(|error| to_python(py, error))?;
-        let assembled = detached(py, || self.0.assemble(Variant { outputs, mask, halves }))?;
+        let form = || Ok(Form { outputs: Outputs::named(&outputs)?, layout: layout.parse::<Layout>()? });
+        let assembled = detached(py, || self.0.assemble(form()?))?;
         Ok((PyBytes::new(py, &assembled.proto), assembled.folder))
+    }
+
+    /// The first tensor of a layer that the configuration does not have, where there is one: it is not run.
+    fn left_over(&self, py: Python<'_>) -> PyResult<Option<String>> {
+        detached(py, || Ok(self.0.left_over()?.map(str::to_owned)))
     }
 
     /// Numbers a token of a head.
@@ -71,15 +75,6 @@ fn head_file((layer, path): (String, PathBuf)) -> Result<WeightFile> {
         other => return Err(Error::Value(format!("unknown head {other:?}"))),
     };
     Ok(WeightFile { name: format!("{layer}.pt"), path, prefix })
-}
-
-/// How an architecture is called in `config.json`.
-pub(super) fn architecture(name: &str) -> Result<Architecture> {
-    match name {
-        "bert" => Ok(Architecture::Bert),
-        "xlm-roberta" => Ok(Architecture::XlmRoberta),
-        other => Err(Error::Value(format!("unknown architecture {other:?}"))),
-    }
 }
 
 /// The keys of `config.json` that a graph follows from.
@@ -102,7 +97,7 @@ impl TryFrom<EncoderSizes> for Encoder {
 
     fn try_from(sizes: EncoderSizes) -> Result<Self> {
         Ok(Self {
-            architecture: architecture(&sizes.model_type)?,
+            architecture: Architecture::named(&sizes.model_type)?,
             vocab_size: sizes.vocab_size,
             hidden_size: sizes.hidden_size,
             num_hidden_layers: sizes.num_hidden_layers,
@@ -116,17 +111,29 @@ impl TryFrom<EncoderSizes> for Encoder {
 }
 
 /// What a model is opened from.
-#[derive(FromPyObject)]
-pub(super) enum GraphSource<'py> {
-    Checkpoint(PyRef<'py, Checkpoint>),
+pub(super) enum Opened {
+    Checkpoint(crate::graph::Checkpoint),
     File(PathBuf),
 }
 
-impl From<GraphSource<'_>> for Source {
-    fn from(source: GraphSource<'_>) -> Self {
-        match source {
-            GraphSource::Checkpoint(checkpoint) => Self::Checkpoint(checkpoint.0.clone()),
-            GraphSource::File(path) => Self::File(path),
+impl FromPyObject<'_, '_> for Opened {
+    type Error = PyErr;
+
+    fn extract(graph: Borrowed<'_, '_, PyAny>) -> PyResult<Self> {
+        match graph.cast::<Checkpoint>() {
+            Ok(checkpoint) => Ok(Self::Checkpoint(checkpoint.get().0.clone())),
+            Err(_) => Ok(Self::File(graph.extract()?)),
+        }
+    }
+}
+
+impl TryFrom<Opened> for GraphSource {
+    type Error = Error;
+
+    fn try_from(opened: Opened) -> Result<Self> {
+        match opened {
+            Opened::Checkpoint(checkpoint) => Ok(Self::Checkpoint(checkpoint)),
+            Opened::File(path) => GraphFile::open(path).map(Self::File),
         }
     }
 }

@@ -7,19 +7,16 @@ use numpy::{IntoPyArray, PyArray1, PyArray2, PyArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString};
 
-use super::checkpoint::{GraphSource, architecture};
+use super::checkpoint::Opened;
 use super::texts::{borrow_text, borrow_texts};
 use super::{detached, to_python};
-use crate::batch::Encoding;
-use crate::embedder::EncodeOptions;
-use crate::graph::Variant;
-use crate::m3::{Lexical, M3Options};
-use crate::model::Limits;
-use crate::multi_vectors::MultiVectors;
-use crate::outputs::Outputs;
-use crate::pooling::Finish;
-use crate::reranker::ScoreOptions;
-use crate::sessions::{Device, Sessions};
+use crate::batch::{InputRules, Layout};
+use crate::graph::{Architecture, Form};
+use crate::models::{EncodeOptions, Limits, M3Options, ScoreOptions};
+use crate::ort::Library;
+use crate::outputs::{Finish, Lexical, MultiVectors, Outputs, Texts};
+use crate::run::{Device, Sessions};
+use crate::tokenizer::Tokenizer;
 use crate::{Error, Result};
 
 /// How many texts of a running call are done. Any thread may look.
@@ -56,33 +53,31 @@ enum TokenVectors<'py> {
 
 #[pymethods]
 impl Model {
-    /// `first` are the outputs of the form that is opened at once.
+    /// `outputs` are those of the form that is opened at once.
     #[new]
-    #[pyo3(signature = (folder, graph, *, cuda, threads, low_memory, model_type, pad_id, dimension, first))]
+    #[pyo3(signature = (folder, graph, *, cuda, threads, low_memory, model_type, pad_id, dimension, outputs))]
     #[expect(clippy::too_many_arguments, reason = "keyword-only, and each is one plain value")]
     fn new(
         py: Python<'_>,
         folder: PathBuf,
-        graph: GraphSource<'_>,
+        graph: Opened,
         cuda: Option<i32>,
         threads: usize,
         low_memory: bool,
         model_type: &str,
         pad_id: u32,
         dimension: usize,
-        first: &str,
+        outputs: Vec<String>,
     ) -> PyResult<Self> {
-        let architecture = architecture(model_type).map_err(|error| to_python(py, error))?;
-        let outputs: Outputs = first.parse().map_err(|error| to_python(py, error))?;
         let device = cuda.map_or(Device::Cpu { threads, low_memory }, |index| Device::Cuda { index });
-        let source = graph.into();
         detached(py, || {
-            let runtime = crate::runtime::Runtime::loaded()
-                .ok_or_else(|| Error::RuntimeNotFound("no ONNX Runtime library was loaded".into()))?;
-            let tokenizer = crate::tokenizer::Tokenizer::open(&folder)?;
-            let encoding = Encoding { architecture, pad_id };
-            let sessions = Sessions::open(runtime, source, device, encoding, Variant::of(outputs, false))?;
-            Ok(Self(crate::Model::new(tokenizer, sessions, dimension)))
+            let library =
+                Library::loaded().ok_or_else(|| Error::RuntimeNotFound("no ONNX Runtime library was loaded".into()))?;
+            let rules = InputRules { pad_id, positions: Architecture::named(model_type)?.positions };
+            let first = Form { outputs: Outputs::named(&outputs)?, layout: Layout::Plain };
+            let tokenizer = Tokenizer::open(&folder)?;
+            let sessions = Sessions::open(library, graph.try_into()?, device, first, dimension)?;
+            Ok(Self(crate::Model::new(tokenizer, sessions, rules, dimension)))
         })
     }
 
@@ -144,12 +139,11 @@ impl Model {
         let colbert = colbert.map(str::parse).transpose().map_err(|error| to_python(py, error))?;
         let options = M3Options { encode, dense, sparse, colbert };
         let vectors = watched(py, progress, texts.len(), |watch| self.0.encode_m3(&texts, &options, watch))?;
-        let shape = [texts.len(), vectors.dimension];
-        let matrix = dense.then(|| vectors.dense.into_pyarray(py).reshape(shape)).transpose()?;
+        let shape = [texts.len(), vectors.dense.dimension];
+        let matrix = dense.then(|| vectors.dense.values.into_pyarray(py).reshape(shape)).transpose()?;
         let lexical = options.sparse.is_some().then(|| sparse_rows(py, &vectors.sparse));
-        let dimension = vectors.colbert_dimension;
-        let tokens = vectors.colbert.map(|vectors| token_vectors(py, vectors, dimension)).transpose()?;
-        Ok((matrix, lexical, tokens, vectors.truncated))
+        let tokens = vectors.colbert.map(|vectors| token_vectors(py, vectors)).transpose()?;
+        Ok((matrix, lexical, tokens, vectors.dense.truncated))
     }
 
     /// The logit of each pair.
@@ -237,9 +231,11 @@ fn watched<R: Send>(
     let mut watch = |done: usize| {
         progress.0.store(done, Ordering::Relaxed);
         #[expect(clippy::redundant_closure_for_method_calls, reason = "the method alone does not infer its lifetime")]
-        let pending = Python::attach(|py| py.check_signals());
-        signal = pending.err();
-        signal.is_none()
+        let pending = Python::try_attach(|py| py.check_signals());
+        // None: the interpreter is ending, and nobody waits for the result.
+        let goes_on = matches!(pending, Some(Ok(())));
+        signal = pending.and_then(PyResult::err);
+        goes_on
     };
     let result = detached(py, || work(&mut watch));
     if let Some(signal) = signal {
@@ -264,17 +260,17 @@ fn offsets(py: Python<'_>, ends: impl Iterator<Item = usize>) -> Bound<'_, PyArr
 }
 
 /// Arrays that take over the numbers.
-fn token_vectors(py: Python<'_>, vectors: MultiVectors, dimension: usize) -> PyResult<TokenVectors<'_>> {
-    let dimension = dimension.max(1);
-    Ok(match vectors {
-        MultiVectors::Separate(texts) => {
+fn token_vectors(py: Python<'_>, vectors: MultiVectors) -> PyResult<TokenVectors<'_>> {
+    let dimension = vectors.dimension.max(1);
+    Ok(match vectors.texts {
+        Texts::Separate(texts) => {
             let matrices = texts.into_iter().map(|numbers| {
                 let rows = numbers.len() / dimension;
                 numbers.into_pyarray(py).reshape([rows, dimension])
             });
             TokenVectors::Separate(matrices.collect::<PyResult<_>>()?)
         }
-        MultiVectors::Joined { offsets: ends, values } => {
+        Texts::Joined { offsets: ends, values } => {
             TokenVectors::Joined((offsets(py, ends.into_iter()), values.into_pyarray(py)))
         }
     })

@@ -4,8 +4,8 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 
+use super::torch::tests::saved;
 use super::*;
-use crate::torch_file::tests::saved;
 
 /// A folder that goes when the test ends.
 struct Folder(PathBuf);
@@ -34,13 +34,13 @@ impl Drop for Folder {
     }
 }
 
-fn safe(tensors: &[(&str, safetensors::Dtype, &[usize])]) -> Vec<u8> {
+fn safe(tensors: &[(&str, ::safetensors::Dtype, &[usize])]) -> Vec<u8> {
     let data: Vec<u8> = (0..255).collect();
     let views = tensors.iter().map(|&(name, dtype, shape)| {
         let length = shape.iter().product::<usize>() * dtype.bitsize() / 8;
-        (name, safetensors::tensor::TensorView::new(dtype, shape.to_vec(), &data[..length]).unwrap())
+        (name, ::safetensors::tensor::TensorView::new(dtype, shape.to_vec(), &data[..length]).unwrap())
     });
-    safetensors::serialize(views, None).unwrap()
+    ::safetensors::serialize(views, None).unwrap()
 }
 
 fn message(result: Result<impl Sized>) -> String {
@@ -55,12 +55,13 @@ fn message(result: Result<impl Sized>) -> String {
 fn shards_of_both_formats_make_one_checkpoint() {
     let folder = Folder::new("shards");
     let (words, dense) = ("bert.embeddings.word_embeddings.weight", "bert.encoder.layer.0.dense.weight");
-    let one = folder
-        .file("a.bin", &safe(&[(words, safetensors::Dtype::BF16, &[3, 2]), ("ids", safetensors::Dtype::I64, &[1])]));
+    let one = folder.file(
+        "a.bin",
+        &safe(&[(words, ::safetensors::Dtype::BF16, &[3, 2]), ("ids", ::safetensors::Dtype::I64, &[1])]),
+    );
     let two = folder.file("b.safetensors", &saved(&[(dense, &[2, 2])]));
     let weights = Weights::open(&[one.clone(), two.clone()]).unwrap();
     assert_eq!(weights.files().collect::<Vec<_>>(), [&one.path, &two.path]);
-    assert_eq!(weights.encoder_prefix().unwrap(), "bert.");
     let tensor = weights.find(words, &[3, 2]).unwrap();
     assert_eq!(
         (tensor.file, tensor.dtype, weights.bytes(tensor)),
@@ -78,7 +79,9 @@ fn shards_of_both_formats_make_one_checkpoint() {
     assert!(
         message(weights.find("cls", &[])).starts_with("a.bin, b.safetensors are without the tensor cls; there are 3")
     );
-    assert!(message(Weights::open(std::slice::from_ref(&two)).unwrap().encoder_prefix()).contains(dense));
+    assert!(
+        weights.lacking("without it").starts_with("a.bin, b.safetensors are without it; there are 3 tensors: bert.")
+    );
     assert!(message(Weights::open(&[two.clone(), two])).contains("in b.safetensors and in b.safetensors"));
 }
 
@@ -117,39 +120,4 @@ fn only_regular_files_are_opened() {
         let Err(Error::ModelNotFound(message)) = open(&path) else { panic!("{kind}") };
         assert!(message.contains(kind), "{message}");
     }
-}
-
-/// Memory in kB that the mapped pages of a file take in this process.
-#[cfg(target_os = "linux")]
-fn resident(path: &Path) -> u64 {
-    let maps = fs::read_to_string("/proc/self/smaps").unwrap();
-    let mut lines = maps.lines().skip_while(|line| !line.ends_with(path.to_str().unwrap()));
-    let size = lines.find_map(|line| line.strip_prefix("Rss:")).unwrap();
-    size.trim().strip_suffix(" kB").unwrap().parse().unwrap()
-}
-
-#[cfg(target_os = "linux")]
-#[test]
-fn pages_are_let_go_of_while_they_are_read_and_come_back() {
-    let folder = Folder::new("pages");
-    let data = vec![7; 1 << 20];
-    let tensor = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, vec![1 << 18], &data).unwrap();
-    let file = folder.file("model", &safetensors::serialize([("weight", tensor)], None).unwrap());
-    let weights = Weights::open(std::slice::from_ref(&file)).unwrap();
-    let tensor = weights.find("weight", &[1 << 18]).unwrap();
-    let sum = || weights.bytes(tensor).iter().map(|&byte| u64::from(byte)).sum::<u64>();
-    assert_eq!(sum(), 7 << 20);
-    assert!(resident(&file.path) >= 1024);
-    let during = weights.let_go_behind(|| {
-        for _ in 0..500 {
-            if resident(&file.path) == 0 {
-                break;
-            }
-            thread::sleep(RELEASE_INTERVAL);
-        }
-        (resident(&file.path), sum())
-    });
-    assert_eq!(during, (0, 7 << 20));
-    assert_eq!(resident(&file.path), 0);
-    assert_eq!(sum(), 7 << 20);
 }

@@ -1,0 +1,114 @@
+"""Keywords that are taken beside the named ones. At run time they are plain ``**kwargs``, as FlagEmbedding has them."""
+
+from collections.abc import Mapping
+from typing import TypedDict
+
+from bge_fast.models.shapes import Devices
+
+
+class TokenizerKeywords(TypedDict, total=False):
+    """What FlagEmbedding hands to its tokenizer: accepted by every call, and never changes a number."""
+
+    pad_to_multiple_of: int | None
+    padding_side: str | None
+    return_attention_mask: bool | None
+    verbose: bool
+
+
+class Calling(TokenizerKeywords, total=False):
+    """Of calls that go through `encode` or `compute_score`."""
+
+    show_progress_bar: bool | None
+
+
+class Encoding(Calling, total=False):
+    """Of ``encode`` itself."""
+
+    instruction: str | None
+    instruction_format: str | None
+
+
+class M3TokenizerKeywords(TokenizerKeywords, total=False):
+    """Of BGE-M3's calls those that have no effect."""
+
+    convert_to_numpy: bool
+
+
+class M3Calling(Calling, M3TokenizerKeywords, total=False):
+    """Of BGE-M3's calls that go through ``encode``."""
+
+
+class M3Encoding(Encoding, M3TokenizerKeywords, total=False):
+    """Of BGE-M3's ``encode`` itself."""
+
+
+class Scoring(Calling, total=False):
+    """Of ``rank``: those of `FlagReranker.compute_score`."""
+
+    batch_size: int | None
+    query_max_length: int | None
+    max_length: int | None
+    normalize: bool | None
+
+
+class ModelKeywords(TypedDict, total=False):
+    """Of every constructor."""
+
+    device: str | int
+    """Another name of ``devices``."""
+
+
+class EmbedderKeywords(ModelKeywords, total=False):
+    """Of the embedders' constructors."""
+
+    passage_instruction_for_retrieval: str | None
+    passage_instruction_format: str
+
+
+class M3Keywords(EmbedderKeywords, total=False):
+    """Of `BGEM3FlagModel`."""
+
+    convert_to_numpy: bool
+    """Accepted, without effect."""
+
+
+class EmbedderArguments(M3Keywords, total=False):
+    """Of `FlagAutoModel.from_finetuned`: arguments of the class that it opens."""
+
+    cache_dir: str | None
+    batch_size: int
+    query_max_length: int
+    passage_max_length: int
+    colbert_dim: int
+    return_dense: bool
+    return_sparse: bool
+    return_colbert_vecs: bool
+    precision: str | None
+    threads: int | None
+    low_memory: bool
+    on_truncate: str
+    on_fork: str
+
+
+class RerankerArguments(ModelKeywords, total=False):
+    """Of `FlagAutoReranker.from_finetuned`: arguments of the class that it opens."""
+
+    query_instruction_for_rerank: str | None
+    query_instruction_format: str
+    passage_instruction_for_rerank: str | None
+    passage_instruction_format: str
+    cache_dir: str | None
+    devices: Devices
+    batch_size: int
+    query_max_length: int | None
+    max_length: int
+    normalize: bool
+    precision: str | None
+    threads: int | None
+    low_memory: bool
+
+
+def refuse_unknown_keywords(method: str, keywords: Mapping[str, object], known: type = TokenizerKeywords) -> None:
+    """Raise ``TypeError`` for a keyword that has no meaning, as any Python function does."""
+    if unknown := keywords.keys() - known.__annotations__.keys():
+        raise TypeError(f"{method}() got an unexpected keyword argument {sorted(unknown)[0]!r}")

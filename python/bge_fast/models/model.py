@@ -1,0 +1,207 @@
+"""What every model object has: it opens once, tells about itself, closes, pickles, and knows a forked child."""
+
+from types import SimpleNamespace
+from typing import Any, Self
+
+from bge_fast.errors import warn
+from bge_fast.models.inputs import one_of, whole_number
+from bge_fast.models.keywords import ModelKeywords
+from bge_fast.models.prompts import with_instruction
+from bge_fast.models.shapes import Devices
+from bge_fast.models.tokenizer import Tokenizer
+from bge_fast.opening.engine import COMPUTATIONS, Engine, EngineOptions, ModelInfo, Outputs
+from bge_fast.runtime.devices import parse_devices
+from bge_fast.runtime.locks import Lock
+
+# Arguments of every constructor that say how to open a model; the others become attributes.
+_OPENING = ("devices", "precision", "cache_dir", "threads", "low_memory")
+_OF_THE_PROCESS = ("_opened", "_of_parent", "_opening", "_tokenizer")
+_DEFAULT_LENGTH = 512
+_warned_keywords: set[str] = set()
+
+
+class Model:
+    """Base of the public classes. A subclass's constructor hands its ``locals()`` to `_start`."""
+
+    model_name_or_path: str
+    use_fp16: bool
+    trust_remote_code: bool
+    batch_size: int
+    query_instruction_format: str
+    kwargs: dict[str, Any]
+    pool: None = None
+    _kind: str
+    """``embedder``, ``m3`` or ``reranker``."""
+    _known_keywords: type = ModelKeywords
+    _config: SimpleNamespace | None = None
+    _opened: Engine | None = None
+    _of_parent: Engine | None = None
+    on_fork: str
+    _tokenizer: Tokenizer | None = None
+    _warned_length = False
+
+    def _start(self, arguments: dict[str, Any]) -> None:
+        """Keep a constructor's arguments as attributes, check them, and open the model."""
+        opening = {name: arguments[name] for name in _OPENING}
+        self.__dict__.update({name: arguments[name] for name in arguments.keys() - {"self", "kwargs", *_OPENING}})
+        self.model_name_or_path = str(self.model_name_or_path)
+        one_of("on_fork", self.on_fork, ("reopen", "error"))
+        self._set_keywords(arguments["kwargs"])
+        self._check_options()
+        self._engine_options = self._options_of(**opening)
+        self._closed = False
+        self._opening = Lock()
+        self._open()
+        self._check_limits()
+
+    def _options_of(
+        self, *, devices: Any, precision: str | None, cache_dir: Any, threads: int | None, low_memory: bool
+    ) -> EngineOptions:
+        """How to open the model, as plain values; the keyword ``device`` is an alias of ``devices``.
+
+        Raises:
+            TypeError, ValueError: names the argument and what it may be.
+        """
+        return EngineOptions(
+            name=self.model_name_or_path,
+            device=parse_devices(devices, self.kwargs.get("device")),
+            computation=None if precision is None else one_of("precision", precision, COMPUTATIONS),
+            prefer_fp16=bool(self.use_fp16) and not getattr(self, "use_bf16", False),
+            threads=None if threads is None else whole_number("threads", threads, at_least=1),
+            low_memory=bool(low_memory),
+            cache_dir=None if cache_dir is None else str(cache_dir),
+            kind=self._kind,
+            outputs=self._outputs_at_start(),
+        )
+
+    def _outputs_at_start(self) -> Outputs:
+        """What the form of the graph that opens at once puts out."""
+        raise NotImplementedError
+
+    def _check_options(self) -> None:
+        """See that attributes are what they may be, before anything is read."""
+        raise NotImplementedError
+
+    def _check_limits(self) -> None:
+        """Compare attributes with what the opened model can do."""
+        raise NotImplementedError
+
+    def _open(self) -> Engine:
+        opened = self._opened
+        if opened is None or opened.forked:
+            with self._opening.held():
+                self._check_open()
+                opened = self._opened_now()
+                # A signal handler may have closed it meanwhile.
+                self._check_open()
+                self._opened = opened
+        return opened
+
+    def _opened_now(self) -> Engine:
+        """The engine of this process: what another thread opened meanwhile, or a new one."""
+        if self._opened is None:
+            return Engine(self._engine_options)
+        if not self._opened.forked:
+            return self._opened
+        if self.on_fork == "error":
+            raise self._opened.forked_error()
+        # What the parent opened is kept: its clean-up would wait for threads that are not here.
+        self._of_parent, self._tokenizer = self._opened, None
+        return self._opened.reopened()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ValueError(f"{self!r} was closed")
+
+    def info(self) -> ModelInfo:
+        """Facts about the opened model: files, device, execution provider of the live session, library, limits."""
+        return self._open().info()
+
+    def close(self) -> None:
+        """Release graph and weights. Calls that are running finish; later ones raise ``ValueError``."""
+        with self._opening.held():
+            self._closed = True
+            self._opened = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def stop_self_pool(self) -> None:
+        """Do nothing: there is no pool of processes. The model stays usable."""
+
+    @property
+    def target_devices(self) -> list[str]:
+        """The device in use, as a list of one."""
+        return [str(self._open().device)]
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The model's tokenizer: ids of texts, texts of ids, and the special tokens."""
+        engine = self._open()
+        if self._tokenizer is None:
+            self._tokenizer = Tokenizer(engine.core, engine.special_tokens, engine.files.max_length)
+        return self._tokenizer
+
+    @property
+    def model(self) -> SimpleNamespace:
+        """Not a torch module: an object whose ``config`` has the fields of ``config.json`` as attributes."""
+        if self._config is None:
+            self._config = SimpleNamespace(**{**self._open().files.config, "_name_or_path": self.model_name_or_path})
+        return SimpleNamespace(config=self._config)
+
+    @staticmethod
+    def get_target_devices(devices: Devices) -> list[str]:
+        """Return the devices that ``devices`` names, as strings; the CPU where the choice is left open."""
+        return [str(parse_devices(devices) or "cpu")]
+
+    @staticmethod
+    def get_detailed_instruct(instruction_format: str, instruction: str, sentence: str) -> str:
+        """Return the sentence with the instruction before it, by the format."""
+        return with_instruction([sentence], instruction, instruction_format)[0]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.model_name_or_path!r})"
+
+    # A model pickles as path and options; the copy opens its files at first use.
+    def __getstate__(self) -> dict[str, Any]:
+        return {
+            key: value
+            for key, value in self.__dict__.items()
+            if key not in ("_opened", "_of_parent", "_opening", "_tokenizer")
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._opening = Lock()
+
+    def _set_keywords(self, kwargs: dict[str, Any]) -> None:
+        """Keep keywords of FlagEmbedding's other classes as attributes; name each unknown one once a process."""
+        self.kwargs = kwargs
+        for name, value in kwargs.items():
+            if not hasattr(type(self), name):
+                setattr(self, name, value)
+        if new := [
+            name for name in kwargs if name not in self._known_keywords.__annotations__ and name not in _warned_keywords
+        ]:
+            _warned_keywords.update(new)
+            warn(f"{type(self).__name__} does not know {', '.join(new)}: accepted without effect")
+
+    def _usable_length(self, name: str, length: int | None) -> int:
+        """A length that the model can take; lowered to its limit with one warning an object."""
+        limit = self._open().files.max_length
+        if length is None:
+            return limit
+        if whole_number(name, length, 0) <= limit:
+            return length
+        # The default may well be more than a small model takes; only a length that was chosen is worth a warning.
+        if length != _DEFAULT_LENGTH and not self._warned_length:
+            self._warned_length = True
+            warn(f"{name}={length} is lowered to {limit}, the limit of {self.model_name_or_path}")
+        return limit
+
+    def _check_device(self, device: str | None) -> None:
+        if device is not None and str(parse_devices(device)) not in self.target_devices:
+            raise ValueError(f"device={device!r} is not one of this model's devices {self.target_devices}")

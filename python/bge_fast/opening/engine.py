@@ -1,0 +1,217 @@
+"""An opened model: files found, library loaded, graph on its device. What the public classes stand on."""
+
+import os
+from dataclasses import dataclass
+
+from bge_fast import _core
+from bge_fast.errors import DeviceError, ForkedProcessError, warn
+from bge_fast.opening.architectures import ARCHITECTURES
+from bge_fast.opening.files import Facts, ModelFiles
+from bge_fast.opening.hub import find_model
+from bge_fast.opening.jsonfiles import read_json
+from bge_fast.opening.state import FolderState
+from bge_fast.runtime.devices import CPU, Device
+from bge_fast.runtime.library import check_cuda, default_device, load_runtime
+
+Outputs = tuple[str, ...]
+"""A set of a graph's outputs: ``cls`` or ``hidden_states``, ``sparse``, ``colbert``, ``logits``."""
+COMPUTATIONS = ("fp32", "fp16")
+_HEAD_OF = {"sparse": "sparse_linear", "colbert": "colbert_linear"}
+# What a checkpoint of a kind must have the tensors for.
+_OUTPUTS_OF_KIND: dict[str, Outputs] = {
+    "embedder": ("hidden_states",),
+    "m3": ("hidden_states", "sparse", "colbert"),
+    "reranker": ("logits",),
+}
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """How a model is to be opened. Plain values, so that a model can be pickled as these."""
+
+    name: str
+    device: Device | None = None
+    """``None``: the first CUDA device where the GPU library is installed and usable, else the CPU."""
+    computation: str | None = None
+    """Its precision; ``None``: by the device."""
+    prefer_fp16: bool = False
+    """Without ``computation``: take an fp16 graph where the device is CUDA and there is one."""
+    threads: int | None = None
+    low_memory: bool = False
+    """Leave weights as they are stored: less private memory, slower runs."""
+    cache_dir: str | None = None
+    kind: str = "embedder"
+    """What the class is for: ``embedder``, ``m3`` or ``reranker``."""
+    outputs: Outputs = ("cls",)
+    """Of the form of a checkpoint's graph that opens at once; others open when a call needs them."""
+
+    def computations(self, device: Device) -> tuple[str, ...]:
+        """Precisions of the computation that will do on ``device``, best first.
+
+        Raises:
+            ValueError: fp16 on the CPU.
+        """
+        if self.computation == "fp16" and device == CPU:
+            raise ValueError('precision="fp16" is for CUDA devices; on the CPU leave precision out (fp32)')
+        if self.computation is not None:
+            return (self.computation,)
+        return ("fp16", "fp32") if device.cuda is not None and self.prefer_fp16 else ("fp32",)
+
+
+class ModelInfo(Facts):
+    """What ``info()`` of an opened model says."""
+
+    device: str
+    execution_provider: str | None
+    """The one that got most nodes of the graph."""
+    nodes_by_provider: dict[str, int]
+    threads: int
+    low_memory: bool
+    runtime_library: str
+    runtime_version: str
+    parity: dict[str, object] | None
+    """Of a model folder: how far the graph was from torch when it was exported."""
+
+
+class EmbedderInfo(ModelInfo):
+    """What ``info()`` of an opened embedder says."""
+
+    pooling_method: str
+
+
+class Engine:
+    """A model's core, ready to run, with the facts about it. Any number of threads may use one."""
+
+    def __init__(self, options: EngineOptions) -> None:
+        # The pid is compared before anything of a forked child waits for a thread that was not forked with it.
+        self._process = os.getpid()
+        self.options = options
+        self.runtime = load_runtime()
+        self.threads = _threads(options)
+        self.device, self.files, self.core, self.heads = _open(options, self.threads)
+        self.low_memory = options.low_memory
+        self._state = FolderState.of(self.files.folder, [*self.files.paths.values(), *self.files.head_files.values()])
+        self.special_tokens = _special_tokens(self.files)
+
+    @property
+    def forked(self) -> bool:
+        """Whether this is a forked child of the process that opened the model: its threads are not here."""
+        return os.getpid() != self._process
+
+    def reopened(self) -> "Engine":
+        """The same model, opened by this process.
+
+        Raises:
+            ForkedProcessError: the files are no longer those that the parent opened.
+        """
+        if changed := self._state.changed():
+            raise ForkedProcessError(
+                f"{self.files.name} was opened before this process was forked, and cannot be opened here again as it "
+                f"was: {', '.join(changed)} changed since. Open the model anew"
+            )
+        return Engine(self.options)
+
+    def forked_error(self) -> ForkedProcessError:
+        """What a child is told that is not to open the model by itself."""
+        return ForkedProcessError(
+            f"{self.files.name} was opened before this process was forked, and ONNX Runtime's threads do not survive "
+            'a fork. Open the model after it, start workers with the "spawn" or "forkserver" method, or leave '
+            "on_fork out"
+        )
+
+    def info(self) -> ModelInfo:
+        """Facts about what was opened, from the live session where it can tell."""
+        providers = self.core.providers()
+        return {
+            **self.files.facts(),
+            "device": str(self.device),
+            "execution_provider": max(providers, key=lambda part: part[1])[0] if providers else None,
+            "nodes_by_provider": dict(providers),
+            "threads": self.threads,
+            "low_memory": self.low_memory,
+            "runtime_library": str(self.runtime.path),
+            "runtime_version": self.runtime.version,
+            "parity": self.files.parity,
+        }
+
+
+def _open(options: EngineOptions, threads: int) -> tuple[Device, ModelFiles, _core.Model, dict[str, int]]:
+    device = options.device or default_device()
+    try:
+        return device, *_open_on(options, device, threads)
+    except DeviceError as error:
+        if options.device is not None:
+            raise
+        warn(f"onnxruntime-gpu is installed but cannot be used, so the CPU is: {error}", RuntimeWarning)
+        return CPU, *_open_on(options, CPU, threads)
+
+
+def _open_on(options: EngineOptions, device: Device, threads: int) -> tuple[ModelFiles, _core.Model, dict[str, int]]:
+    if device.cuda is not None:
+        check_cuda(device.cuda)
+    files = find_model(options.name, options.computations(device), options.cache_dir, kind=options.kind)
+    checkpoint = _checkpoint(files)
+    heads = files.graph_heads if checkpoint is None else {one: checkpoint.head_width(one) for one in files.head_files}
+    core = _core.Model(
+        str(files.folder),
+        checkpoint or next(str(path) for path in files.paths.values()),
+        cuda=device.cuda,
+        threads=threads,
+        low_memory=options.low_memory,
+        model_type=ARCHITECTURES[files.architecture].graph,
+        pad_id=files.pad_id,
+        dimension=files.dimension,
+        outputs=list(_possible(options.outputs, heads)),
+    )
+    if files.state is not None:
+        files.state.check(files.name)
+    return files, core, heads
+
+
+def _checkpoint(files: ModelFiles) -> _core.Checkpoint | None:
+    if files.encoder is None:
+        return None
+    checkpoint = _core.Checkpoint(
+        [str(path) for path in files.paths.values()],
+        files.encoder,
+        names=list(files.paths),
+        heads=[(layer, str(path)) for layer, path in files.head_files.items()],
+        outputs=list(_OUTPUTS_OF_KIND[files.kind]),
+    )
+    if tensor := checkpoint.left_over():
+        warn(
+            f"{files.name}: num_hidden_layers of config.json is {files.encoder['num_hidden_layers']}, but the weights "
+            f"go on with {tensor}: layers behind the last of config.json are not run"
+        )
+    return checkpoint
+
+
+def _possible(outputs: Outputs, heads: dict[str, int]) -> Outputs:
+    """Of these outputs the ones that the model can give: a missing head is an error of the call that wants it."""
+    missing = {output for output, layer in _HEAD_OF.items() if layer not in heads}
+    return tuple(output for output in outputs if output not in missing) or ("cls",)
+
+
+def _threads(options: EngineOptions) -> int:
+    if options.threads:
+        return options.threads
+    wanted = _core.available_threads()
+    # A run's first thread is its caller's own.
+    threads = 1 + _core.startable_threads(wanted - 1)
+    if threads < wanted:
+        warn(
+            f"the system lets this process start only {threads - 1} more threads: {threads} are used", RuntimeWarning
+        )
+    return threads
+
+
+def _special_tokens(files: ModelFiles) -> dict[str, str]:
+    """Role → token, as ``tokenizer_config.json`` says, and before it ``special_tokens_map.json``."""
+    tokens = {}
+    for name in ("tokenizer_config.json", "special_tokens_map.json"):
+        stored = read_json(files.folder / name) if (files.folder / name).is_file() else {}
+        for role, value in stored.items():
+            token = value.get("content") if isinstance(value, dict) else value
+            if role.endswith("_token") and isinstance(token, str):
+                tokens[role] = token
+    return tokens

@@ -1,0 +1,55 @@
+"""The three kinds of models, told by their files, and which class opens which."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bge_fast.errors import ModelFormatError
+
+# M3's linear layers, each in a file of its own beside the encoder's weights.
+HEAD_FILES = {"sparse_linear": "sparse_linear.pt", "colbert_linear": "colbert_linear.pt"}
+# The outputs of an exported graph that stand for them.
+_HEAD_OUTPUTS = {"sparse_linear": "sparse_vecs", "colbert_linear": "colbert_vecs"}
+
+
+def kind_of(name: str, folder: Path, config: dict[str, Any], manifest: dict[str, Any]) -> str:
+    """``embedder``, ``m3`` or ``reranker``."""
+    classes = config.get("architectures") or []
+    if not isinstance(classes, list):
+        raise ModelFormatError(f"{name}: architectures of config.json is not a list")
+    if any("ForSequenceClassification" in str(one) for one in classes):
+        return "reranker"
+    if kind := manifest.get("kind"):
+        return str(kind)
+    return "m3" if all((folder / file).is_file() for file in HEAD_FILES.values()) else "embedder"
+
+
+def check_kind(name: str, kind: str, wanted: str, config: dict[str, Any]) -> None:
+    """See that a model of this kind can be opened as what is wanted.
+
+    Raises:
+        ModelFormatError: names the class that opens it, or the head that is missing.
+    """
+    if kind == "reranker" and wanted != "reranker":
+        classes = config.get("architectures") or [kind]
+        raise ModelFormatError(
+            f"{name} is a reranker ({str(classes[0])!r:.80}): it scores pairs and has no vectors; see FlagReranker"
+        )
+    if wanted == "reranker" and kind != "reranker":
+        raise ModelFormatError(
+            f"{name} is an embedder: it has no classification head to score pairs; see FlagModel and BGEM3FlagModel"
+        )
+    labels = config.get("id2label") if wanted == "reranker" else None
+    if isinstance(labels, dict) and len(labels) > 1:
+        raise ModelFormatError(
+            f"{name} has {len(labels)} labels (id2label of config.json); a reranker has one, a score. "
+            "This model sorts texts into classes"
+        )
+
+
+def head_outputs(graph: Mapping[str, Any]) -> dict[str, int]:
+    """Heads that an exported graph has by its manifest, with their widths."""
+    outputs = graph.get("outputs")
+    outputs = outputs if isinstance(outputs, dict) else {}
+    widths = {layer: outputs.get(output) for layer, output in _HEAD_OUTPUTS.items()}
+    return {layer: int(width[-1]) for layer, width in widths.items() if isinstance(width, list) and width}

@@ -1,0 +1,1 @@
+"""ONNX Runtime's library, and the devices that it runs on."""

@@ -1,0 +1,7 @@
+//! Token ids → the inputs of a run: texts of like length together, under a token budget.
+
+mod inputs;
+mod plan;
+
+pub use self::inputs::{InputRules, Inputs, Positions};
+pub use self::plan::{Batch, Capacity, Layout, TOKEN_BUDGET, plan};

@@ -1,0 +1,66 @@
+//! A checkpoint as it is: its encoder's sizes and its weights, from which graphs are assembled.
+
+use std::sync::Arc;
+
+use super::bert::Bert;
+use super::{Assembled, Encoder, Form, assemble};
+use crate::Result;
+use crate::batch::Layout;
+use crate::outputs::Outputs;
+use crate::prepared::Prepared;
+use crate::weights::{WeightFile, Weights};
+
+/// An opened checkpoint. Nothing of its weights is copied.
+#[derive(Clone)]
+pub struct Checkpoint {
+    encoder: Encoder,
+    weights: Arc<Weights>,
+}
+
+impl Checkpoint {
+    /// Maps the weight files, all shards, and sees that every tensor is there that `outputs` need.
+    ///
+    /// # Errors
+    /// Those of [`Weights::open`] and [`assemble`].
+    pub fn open(files: &[WeightFile], encoder: Encoder, outputs: Outputs) -> Result<Self> {
+        let checkpoint = Self { encoder, weights: Arc::new(Weights::open(files)?) };
+        checkpoint.assemble(Form { outputs, layout: Layout::Masked })?;
+        Ok(checkpoint)
+    }
+
+    /// The graph in one of its forms, complete in itself and its external data.
+    ///
+    /// # Errors
+    /// Those of [`assemble`].
+    pub fn assemble(&self, form: Form) -> Result<Assembled> {
+        assemble(&self.encoder, &self.weights, None, form)
+    }
+
+    /// The graph for a session that is handed its float32 tensors.
+    ///
+    /// # Errors
+    /// Those of [`assemble`].
+    pub fn assemble_with(&self, prepared: &Prepared, form: Form) -> Result<Assembled> {
+        assemble(&self.encoder, &self.weights, Some(prepared), form)
+    }
+
+    /// The first tensor of a layer that the sizes do not have, where there is one: it is not run.
+    ///
+    /// # Errors
+    /// [`crate::Error::ModelFormat`] where there is no encoder.
+    pub fn left_over(&self) -> Result<Option<&str>> {
+        Ok(Bert::new(&self.encoder, &self.weights)?.left_over(&self.weights))
+    }
+
+    /// The sizes of the encoder.
+    #[must_use]
+    pub fn encoder(&self) -> &Encoder {
+        &self.encoder
+    }
+
+    /// The mapped files.
+    #[must_use]
+    pub fn weights(&self) -> &Arc<Weights> {
+        &self.weights
+    }
+}

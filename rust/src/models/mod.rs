@@ -1,0 +1,11 @@
+//! A tokenizer and a graph that belong together, and the verbs of embedders, M3 and rerankers.
+
+mod embedder;
+mod m3;
+mod model;
+mod reranker;
+
+pub use self::embedder::{Embeddings, EncodeOptions, Limits};
+pub use self::m3::{M3Options, M3Vectors};
+pub use self::model::{Model, Watch};
+pub use self::reranker::ScoreOptions;

@@ -1,0 +1,186 @@
+//! A tokenizer and a graph that belong together, and the one way in which every verb goes through them.
+
+use crate::batch::{Batch, Capacity, InputRules, Inputs, Layout, plan};
+use crate::graph::Form;
+use crate::outputs::{Array, Outcome, Outputs, RowError};
+use crate::run::{GraphSource, Place, Sessions, Watcher, Work};
+use crate::tokenizer::{Tokenizer, Tokens};
+use crate::{Error, Result};
+
+/// Items tokenized and sorted together: bounds the memory for ids, whatever the number of items.
+const WINDOW: usize = 4096;
+
+/// Tells how many items are done; stops the call by returning false.
+pub type Watch<'a> = dyn FnMut(usize) -> bool + 'a;
+
+/// A tokenizer and the sessions of a graph. Any number of threads may share one.
+pub struct Model {
+    tokenizer: Tokenizer,
+    sessions: Sessions,
+    rules: InputRules,
+    dimension: usize,
+}
+
+/// What a call does with its items `I`, such as texts.
+pub(crate) trait Verb<I>: Sync {
+    /// What an item becomes.
+    type Row: Send;
+    /// What messages call the items.
+    const ITEMS: &'static str;
+
+    /// Ids of a window's items; `first` is the place of its first one among all.
+    fn tokenize(&self, model: &Model, window: &[I], first: usize) -> Result<Vec<Tokens>>;
+    /// Most items of one run.
+    fn batch_size(&self) -> usize;
+    /// What the graph puts out.
+    fn outputs(&self) -> Outputs;
+    /// A row for each item of a batch.
+    fn read(&self, model: &Model, inputs: &Inputs, arrays: &[Array]) -> Outcome<Vec<Self::Row>>;
+}
+
+/// Where the rows of a call go.
+pub(crate) trait Rows<R> {
+    /// The next items have these ids.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
+    fn expect(&mut self, _tokens: &[Tokens]) -> Result<()> {
+        Ok(())
+    }
+    /// Takes the row of the item at `place`.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
+    fn put(&mut self, place: usize, row: R) -> Result<()>;
+}
+
+impl Model {
+    /// `dimension` is the length of a hidden state as `config.json` gives it.
+    #[must_use]
+    pub fn new(tokenizer: Tokenizer, sessions: Sessions, rules: InputRules, dimension: usize) -> Self {
+        Self { tokenizer, sessions, rules, dimension }
+    }
+
+    /// The tokenizer.
+    #[must_use]
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    /// The opened graph.
+    #[must_use]
+    pub fn sessions(&self) -> &Sessions {
+        &self.sessions
+    }
+
+    /// Length of a hidden state.
+    #[must_use]
+    pub fn dimension(&self) -> usize {
+        self.dimension
+    }
+
+    /// Does what `verb` says with all `items`, window by window.
+    pub(crate) fn each<I, V: Verb<I>>(
+        &self,
+        items: &[I],
+        verb: &V,
+        rows: &mut dyn Rows<V::Row>,
+        watch: &mut Watch,
+    ) -> Result<()> {
+        for (number, window) in items.chunks(WINDOW).enumerate() {
+            self.sessions.check()?;
+            let first = number * WINDOW;
+            let item = |row: usize| format!("{}[{}]", V::ITEMS, first + row);
+            let tokens = verb.tokenize(self, window, first)?;
+            self.check_ids(&tokens, item)?;
+            rows.expect(&tokens)?;
+            let mut put = |row, result| rows.put(first + row, result);
+            let mut watch = |done| watch(first + done);
+            self.run(&tokens, verb, &mut put, Watcher::new(&mut watch)).map_err(|error| match error {
+                RowError::Other(error) => error,
+                RowError::NotFinite { row } => not_finite(&item(row)),
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Runs the graph over a window's items in batches and hands each row to `put`.
+    fn run<I, V: Verb<I>>(
+        &self,
+        tokens: &[Tokens],
+        verb: &V,
+        put: &mut dyn FnMut(usize, V::Row) -> Result<()>,
+        watcher: Watcher,
+    ) -> Outcome<()> {
+        let lengths: Vec<usize> = tokens.iter().map(|text| text.ids.len()).collect();
+        let capacity = self.sessions.device().capacity(verb.batch_size());
+        let mut batches = plan(&lengths, capacity);
+        let place = self.sessions.for_batches(batches.len())?;
+        let masked = Form { outputs: verb.outputs(), layout: Layout::Masked };
+        if batches.iter().any(|batch| batch.layout == Layout::Masked) && place.session(masked)?.is_none() {
+            batches = plan(&lengths, Capacity { masks: false, ..capacity });
+        }
+        let run = |batch: &Batch| {
+            let inputs = Inputs::new(batch, tokens, self.rules);
+            let rows = run_batch(place, &inputs, Form { layout: batch.layout, ..masked }, |arrays| {
+                verb.read(self, &inputs, arrays)
+            });
+            rows.map_err(|error| match error {
+                RowError::NotFinite { row } => RowError::NotFinite { row: batch.rows[row] },
+                other @ RowError::Other(_) => other,
+            })
+        };
+        Work::new(&batches, &run).finish(place.runs(), put, watcher)
+    }
+
+    /// Sees that every id has a row in the word table, where the size of that is known.
+    fn check_ids(&self, tokens: &[Tokens], item: impl Fn(usize) -> String) -> Result<()> {
+        let GraphSource::Checkpoint(checkpoint) = self.sessions.source() else { return Ok(()) };
+        let rows = checkpoint.encoder().vocab_size;
+        let beyond =
+            |text: &Tokens| text.ids.iter().copied().find(|&id| usize::try_from(id).is_ok_and(|id| id >= rows));
+        let found = tokens.iter().enumerate().find_map(|(row, text)| Some((row, beyond(text)?)));
+        found.map_or(Ok(()), |(row, id)| {
+            Err(Error::ModelFormat(format!(
+                "{} has the token id {id} ({:?}), but the word table has {rows} rows: tokenizer.json belongs to another model",
+                item(row),
+                self.tokenizer.token(id).unwrap_or_default()
+            )))
+        })
+    }
+}
+
+/// Runs a batch in the form of its layout and lets `read` see the outputs.
+fn run_batch<R>(
+    place: Place,
+    inputs: &Inputs,
+    form: Form,
+    read: impl FnOnce(&[Array]) -> Outcome<Vec<R>>,
+) -> Outcome<Vec<R>> {
+    let session = match place.session(form)? {
+        // Halves only save memory: where they cannot be opened any more, what is open gives the same.
+        None if form.layout == Layout::Halved => place.session(Form { layout: Layout::Plain, ..form })?,
+        found => found,
+    };
+    let session = session.ok_or_else(replaced)?;
+    let feed = session.feed(inputs)?;
+    let values = {
+        let _permit = place.enter();
+        session.run(&feed, form.outputs)?
+    };
+    read(&values.arrays()?)
+}
+
+fn not_finite(item: &str) -> Error {
+    Error::Numerics(format!(
+        "the result for {item} is not finite. With an fp16 graph, try precision=\"fp32\"; with fp32 the weights are broken"
+    ))
+}
+
+fn replaced() -> Error {
+    Error::ModelFormat(
+        "the model's files were replaced or deleted since it was opened, and this call needs another form of its graph. \
+         Open the model again"
+            .into(),
+    )
+}

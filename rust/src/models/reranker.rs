@@ -1,0 +1,83 @@
+//! Pairs of texts → scores.
+
+use std::collections::HashMap;
+
+use super::model::{Model, Rows, Verb, Watch};
+use crate::Result;
+use crate::batch::Inputs;
+use crate::memory::zeros;
+use crate::outputs::{Array, Outcome, Outputs, Part, logits};
+use crate::tokenizer::Tokens;
+
+/// What one call asks for.
+#[derive(Debug, Clone)]
+pub struct ScoreOptions {
+    /// Most tokens of a query, without special tokens.
+    pub query_max_length: usize,
+    /// Most tokens of a pair, special tokens included.
+    pub max_length: usize,
+    /// Most pairs of one run.
+    pub batch_size: usize,
+}
+
+impl Model {
+    /// The logit of each pair of a query and a passage. `watch` as in [`Model::encode`].
+    ///
+    /// # Errors
+    /// As [`Model::encode`], naming a pair by its place.
+    pub fn score<T: AsRef<str> + Sync>(
+        &self,
+        pairs: &[(T, T)],
+        options: &ScoreOptions,
+        watch: &mut Watch,
+    ) -> Result<Vec<f32>> {
+        let mut all = zeros(pairs.len(), "scores")?;
+        self.each(pairs, options, &mut all, watch)?;
+        Ok(all)
+    }
+}
+
+impl<T: AsRef<str> + Sync> Verb<(T, T)> for ScoreOptions {
+    type Row = f32;
+    const ITEMS: &'static str = "pairs";
+
+    /// A text that stands in many pairs is tokenized once.
+    fn tokenize(&self, model: &Model, window: &[(T, T)], _first: usize) -> Result<Vec<Tokens>> {
+        let mut places: HashMap<&str, usize> = HashMap::new();
+        let mut texts: Vec<&str> = Vec::new();
+        let mut place = |text| {
+            *places.entry(text).or_insert_with(|| {
+                texts.push(text);
+                texts.len() - 1
+            })
+        };
+        let pairs: Vec<_> =
+            window.iter().map(|(query, passage)| (place(query.as_ref()), place(passage.as_ref()))).collect();
+        let tokenizer = model.tokenizer();
+        let ids = tokenizer.content_many(&texts, model.sessions().device().threads())?;
+        let pair = |(query, passage): (usize, usize)| {
+            let query = tokenizer.cut(&ids[query], self.query_max_length);
+            tokenizer.pair(query, &ids[passage], self.max_length)
+        };
+        Ok(pairs.into_iter().map(pair).collect())
+    }
+
+    fn batch_size(&self) -> usize {
+        self.batch_size
+    }
+
+    fn outputs(&self) -> Outputs {
+        Part::Logits.into()
+    }
+
+    fn read(&self, _model: &Model, inputs: &Inputs, arrays: &[Array]) -> Outcome<Vec<f32>> {
+        logits(inputs, arrays[0])
+    }
+}
+
+impl Rows<f32> for Vec<f32> {
+    fn put(&mut self, place: usize, row: f32) -> Result<()> {
+        self[place] = row;
+        Ok(())
+    }
+}

@@ -1,0 +1,160 @@
+//! Multi-vector output: a vector for every token of a text but the first.
+
+use std::str::FromStr;
+
+use super::pooling::normalize;
+use super::{Array, Finish, Outcome, RowError};
+use crate::batch::Inputs;
+use crate::memory::{reserve, room_for};
+use crate::{Error, Result};
+
+/// How a call keeps the vectors of its texts. Either way they are in memory once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// An allocation for each text, which may outlive the others.
+    Separate,
+    /// One matrix.
+    Joined,
+}
+
+impl FromStr for Kept {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "separate" => Ok(Self::Separate),
+            "joined" => Ok(Self::Joined),
+            _ => Err(Error::Internal(format!("multi-vectors as {name}"))),
+        }
+    }
+}
+
+/// The vectors of a text's tokens but the first, `dimension` numbers each.
+#[derive(Debug)]
+pub(crate) struct TokenVectors {
+    dimension: usize,
+    values: Vec<f32>,
+}
+
+/// The vectors of all texts of a call, in their order.
+#[derive(Debug)]
+pub struct MultiVectors {
+    /// Numbers of a vector; 0 where there is no text.
+    pub dimension: usize,
+    /// All of them.
+    pub texts: Texts,
+}
+
+/// How they lie in memory.
+#[derive(Debug, PartialEq)]
+pub enum Texts {
+    /// For each text `(tokens - 1) × dimension` numbers.
+    Separate(Vec<Vec<f32>>),
+    /// Those of text `i` are `offsets[i] .. offsets[i + 1]`, `dimension` numbers each.
+    Joined {
+        /// One more than there are texts.
+        offsets: Vec<usize>,
+        /// All numbers.
+        values: Vec<f32>,
+    },
+}
+
+impl MultiVectors {
+    /// Of no text yet.
+    #[must_use]
+    pub fn new(kept: Kept) -> Self {
+        let texts = match kept {
+            Kept::Separate => Texts::Separate(vec![]),
+            Kept::Joined => Texts::Joined { offsets: vec![0], values: vec![] },
+        };
+        Self { dimension: 0, texts }
+    }
+
+    /// Adds texts with so many tokens.
+    pub(crate) fn add(&mut self, tokens: impl Iterator<Item = usize>) {
+        match &mut self.texts {
+            Texts::Separate(texts) => texts.extend(tokens.map(|_| vec![])),
+            Texts::Joined { offsets, .. } => {
+                for count in tokens {
+                    offsets.push(offsets.last().copied().unwrap_or_default() + count.max(1) - 1);
+                }
+            }
+        }
+    }
+
+    /// Takes the vectors of a text that was added.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
+    pub(crate) fn put(&mut self, text: usize, vectors: TokenVectors) -> Result<()> {
+        let TokenVectors { dimension, values: numbers } = vectors;
+        self.dimension = dimension;
+        match &mut self.texts {
+            Texts::Separate(texts) => texts[text] = numbers,
+            Texts::Joined { offsets, values } => {
+                let all = offsets.last().copied().unwrap_or_default() * dimension;
+                reserve(values, all.saturating_sub(values.len()), "multi-vectors")?;
+                values.resize(all, 0.0);
+                values[offsets[text] * dimension..offsets[text + 1] * dimension].copy_from_slice(&numbers);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// For each text of a batch its vectors, cut and normalized.
+pub(crate) fn token_vectors(inputs: &Inputs, array: Array, finish: Finish) -> Outcome<Vec<TokenVectors>> {
+    let width = token_width("colbert_vecs", inputs, array)?;
+    let dimension = finish.length(width);
+    let of_text = |(row, &length): (usize, &usize)| {
+        let start = row * inputs.length;
+        let stored = &array.values[(start + 1) * width..(start + length.max(1)) * width];
+        let mut values = room_for(stored.len() / width * dimension, "multi-vectors")?;
+        for vector in stored.chunks(width) {
+            values.extend_from_slice(&vector[..dimension]);
+        }
+        if values.iter().any(|x| !x.is_finite()) {
+            return Err(RowError::NotFinite { row });
+        }
+        if finish.normalize {
+            values.chunks_mut(dimension).for_each(normalize);
+        }
+        Ok(TokenVectors { dimension, values })
+    };
+    inputs.lengths.iter().enumerate().map(of_text).collect()
+}
+
+/// Numbers a token of an output `[rows, length, width]`.
+pub(crate) fn token_width(name: &str, inputs: &Inputs, array: Array) -> Result<usize> {
+    let sizes: Vec<usize> = array.shape.iter().filter_map(|&size| usize::try_from(size).ok()).collect();
+    match *sizes.as_slice() {
+        [rows, length, width] if rows == inputs.rows && length == inputs.length && width > 0 => Ok(width),
+        _ => Err(Error::ModelFormat(format!(
+            "{name} has the shape {:?}; expected [{}, {}, width]",
+            array.shape, inputs.rows, inputs.length
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_ways_hold_the_same_vectors_in_whatever_order_they_come() {
+        let of = |values: &[f32]| TokenVectors { dimension: 2, values: values.to_vec() };
+        let (mut separate, mut joined) = (MultiVectors::new(Kept::Separate), MultiVectors::new(Kept::Joined));
+        for all in [&mut separate, &mut joined] {
+            all.add([3, 1, 2].into_iter());
+            all.put(2, of(&[5.0, 6.0])).expect("there is room");
+            all.put(0, of(&[1.0, 2.0, 3.0, 4.0])).expect("there is room");
+            all.put(1, of(&[])).expect("there is room");
+            all.add([0, 2].into_iter());
+            all.put(4, of(&[7.0, 8.0])).expect("there is room");
+        }
+        let texts = vec![vec![1.0, 2.0, 3.0, 4.0], vec![], vec![5.0, 6.0], vec![], vec![7.0, 8.0]];
+        assert_eq!((separate.dimension, separate.texts), (2, Texts::Separate(texts)));
+        let values = vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0];
+        assert_eq!((joined.dimension, joined.texts), (2, Texts::Joined { offsets: vec![0, 2, 2, 3, 3, 4], values }));
+    }
+}

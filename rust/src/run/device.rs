@@ -1,0 +1,81 @@
+//! What runs a model: threads of the CPU, or a CUDA device.
+
+use crate::batch::{Capacity, TOKEN_BUDGET};
+use crate::ort::Placement;
+
+/// Runs at a time of bulk work; on more cores each run gets several threads.
+const MOST_RUNS: usize = 8;
+
+/// What runs a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Device {
+    /// The CPU.
+    Cpu {
+        /// All threads together, at least 1.
+        threads: usize,
+        /// See [`Placement::Cpu`].
+        low_memory: bool,
+    },
+    /// A CUDA device.
+    Cuda {
+        /// As CUDA counts the visible devices.
+        index: i32,
+    },
+}
+
+impl Device {
+    /// All threads on one run: the shortest time for one query.
+    pub(super) fn for_queries(self) -> Placement {
+        match self {
+            Self::Cpu { threads, low_memory } => Placement::Cpu { threads, runs: 1, low_memory },
+            Self::Cuda { index } => Placement::Cuda(index),
+        }
+    }
+
+    /// Many runs with few threads each, which on two cores encode 1.2 – 1.4 × as much as one run with both; `None` where
+    /// there is nothing to win.
+    pub(super) fn for_bulk(self) -> Option<Placement> {
+        match self {
+            Self::Cpu { threads, low_memory } if threads > 1 => {
+                let each = threads.div_ceil(MOST_RUNS);
+                Some(Placement::Cpu { threads: each, runs: threads / each, low_memory })
+            }
+            _ => None,
+        }
+    }
+
+    /// What one run takes, of at most `rows` texts.
+    #[must_use]
+    pub fn capacity(self, rows: usize) -> Capacity {
+        Capacity { tokens: TOKEN_BUDGET, rows, masks: true }
+    }
+
+    /// Threads for tokenizing.
+    #[must_use]
+    pub fn threads(self) -> usize {
+        if let Self::Cpu { threads, .. } = self { threads } else { available_threads() }
+    }
+}
+
+/// Threads this process may use at once, by affinity and cgroup quota.
+#[must_use]
+pub fn available_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bulk_work_uses_the_threads_that_queries_use() {
+        let bulk = |threads| Device::Cpu { threads, low_memory: false }.for_bulk();
+        let cpu = |threads, runs| Some(Placement::Cpu { threads, runs, low_memory: false });
+        assert_eq!(bulk(1), None);
+        assert_eq!(bulk(2), cpu(1, 2));
+        assert_eq!(bulk(8), cpu(1, 8));
+        assert_eq!(bulk(12), cpu(2, 6));
+        assert_eq!(bulk(64), cpu(8, 8));
+        assert_eq!(Device::Cuda { index: 1 }.for_bulk(), None);
+    }
+}

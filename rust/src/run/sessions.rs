@@ -1,0 +1,218 @@
+//! The opened sessions of a model: for one query at a time and, once there is bulk work, for many runs at a time; each in the
+//! forms of the graph that calls needed.
+
+use std::sync::Arc;
+
+use super::device::Device;
+use super::gate::{Gate, Permit};
+use super::graph_file::GraphFile;
+use super::opened::Opened;
+use crate::batch::Layout;
+use crate::graph::{Checkpoint, Form};
+use crate::ort::{Graph, HandedOver, Library, Placement, Session};
+use crate::outputs::Outputs;
+use crate::prepared::Prepared;
+use crate::{Error, Result};
+
+/// Bulk work that is worth opening another session: that takes about as long as saving a quarter of these batches.
+const WORTH_OPENING: usize = 32;
+
+/// Where a model's graphs come from.
+pub enum GraphSource {
+    /// One `.onnx` file, which serves as every form.
+    File(GraphFile),
+    /// A checkpoint, which gives each form its own graph.
+    Checkpoint(Checkpoint),
+}
+
+/// The sessions of one model, opened as they are needed.
+pub struct Sessions {
+    library: &'static Library,
+    source: GraphSource,
+    handed: Option<Arc<HandedOver>>,
+    device: Device,
+    process: u32,
+    first: Form,
+    queries: Group,
+    bulk: Option<Group>,
+}
+
+impl Sessions {
+    /// Opens the session for queries, in the form `first`; hidden states have `dimension` numbers.
+    ///
+    /// # Errors
+    /// Those of [`Session::open`]; [`Error::ModelFormat`] for a graph without the outputs of `first` or of another width.
+    pub fn open(
+        library: &'static Library,
+        source: GraphSource,
+        device: Device,
+        first: Form,
+        dimension: usize,
+    ) -> Result<Self> {
+        let handed = match &source {
+            GraphSource::File(_) => None,
+            GraphSource::Checkpoint(checkpoint) => {
+                let prepared = Prepared::new(Arc::clone(checkpoint.weights()));
+                Some(Arc::new(HandedOver::new(Arc::new(prepared))))
+            }
+        };
+        let sessions = Self {
+            library,
+            source,
+            handed,
+            device,
+            process: std::process::id(),
+            first,
+            queries: Group::new(device.for_queries()),
+            bulk: device.for_bulk().map(Group::new),
+        };
+        let session = sessions.for_batches(1)?.session(first)?.ok_or_else(changing)?;
+        session.check_outputs(first.outputs)?;
+        session.check_width(dimension)?;
+        Ok(sessions)
+    }
+
+    /// Where a call of this many batches runs. The first call with many starts the sessions for bulk work.
+    ///
+    /// # Errors
+    /// [`Error::ForkedProcess`].
+    pub fn for_batches(&self, batches: usize) -> Result<Place<'_>> {
+        // Before any lock: in a forked child nobody may be left to open it.
+        if std::process::id() != self.process {
+            return Err(Error::ForkedProcess);
+        }
+        let group = match &self.bulk {
+            Some(bulk) if batches >= WORTH_OPENING || (batches > 1 && bulk.open.any()) => bulk,
+            _ => &self.queries,
+        };
+        Ok(Place { sessions: self, group })
+    }
+
+    /// What runs them.
+    #[must_use]
+    pub fn device(&self) -> Device {
+        self.device
+    }
+
+    /// Execution providers that the session for queries gave nodes to, with the number of nodes.
+    ///
+    /// # Errors
+    /// Those of [`Session::providers`].
+    pub fn providers(&self) -> Result<Vec<(String, usize)>> {
+        self.for_batches(1)?.session(self.first)?.map_or_else(|| Ok(Vec::new()), |session| session.providers())
+    }
+
+    /// Where the graphs come from.
+    #[must_use]
+    pub fn source(&self) -> &GraphSource {
+        &self.source
+    }
+
+    /// Sees that nobody wrote to the files since they were opened.
+    ///
+    /// # Errors
+    /// [`Error::ForkedProcess`]; [`Error::ModelFormat`] that names the file.
+    pub fn check(&self) -> Result<()> {
+        if std::process::id() != self.process {
+            return Err(Error::ForkedProcess);
+        }
+        match &self.source {
+            GraphSource::File(graph) => graph.check_unchanged(),
+            GraphSource::Checkpoint(checkpoint) => checkpoint.weights().check_unchanged(),
+        }
+    }
+
+    /// Whether the files are still those that were opened first.
+    fn in_place(&self) -> bool {
+        match &self.source {
+            GraphSource::File(graph) => graph.in_place(),
+            GraphSource::Checkpoint(checkpoint) => checkpoint.weights().in_place(),
+        }
+    }
+
+    /// The form that serves as `form`.
+    fn served_by(&self, form: Form) -> Form {
+        match &self.source {
+            // A file has only one, which takes every batch.
+            GraphSource::File(_) => Form { outputs: Outputs::NONE, layout: Layout::Masked },
+            GraphSource::Checkpoint(_) => form,
+        }
+    }
+
+    /// Opens a form; `None` where the files are no longer what they were.
+    fn open_form(&self, form: Form, placement: Placement) -> Result<Option<Arc<Session>>> {
+        if !self.in_place() {
+            return Ok(None);
+        }
+        let graph = self.graph(form)?;
+        let open = || Session::open(self.library, &graph, placement);
+        let session = match (&self.handed, placement) {
+            // What is repacked is not read again; with `low_memory` everything is.
+            (Some(handed), Placement::Cpu { low_memory: false, .. }) => handed.prepared().let_go_behind(open),
+            _ => open(),
+        }?;
+        Ok(self.in_place().then(|| Arc::new(session)))
+    }
+
+    fn graph(&self, form: Form) -> Result<Graph> {
+        match (&self.source, &self.handed, self.device) {
+            (GraphSource::File(graph), ..) => Ok(Graph::File(graph.path().to_owned())),
+            (GraphSource::Checkpoint(checkpoint), Some(handed), Device::Cpu { .. }) => {
+                Ok(Graph::Assembled(checkpoint.assemble_with(handed.prepared(), form)?, Arc::clone(handed)))
+            }
+            (GraphSource::Checkpoint(checkpoint), Some(handed), Device::Cuda { .. }) => {
+                Ok(Graph::Assembled(checkpoint.assemble(form)?, Arc::clone(handed)))
+            }
+            (GraphSource::Checkpoint(_), None, _) => Err(Error::Internal("a checkpoint without its weights".into())),
+        }
+    }
+}
+
+/// The sessions that one call uses.
+#[derive(Clone, Copy)]
+pub struct Place<'a> {
+    sessions: &'a Sessions,
+    group: &'a Group,
+}
+
+impl<'a> Place<'a> {
+    /// The session for a form, opened now if this is the first call that needs it. `None` where the files are no longer what
+    /// they were: one object never mixes two models, so it goes on with what is open.
+    ///
+    /// # Errors
+    /// Those of [`Session::open`].
+    pub fn session(&self, form: Form) -> Result<Option<Arc<Session>>> {
+        let Self { sessions, group } = self;
+        let form = sessions.served_by(form);
+        let session = group.open.get_or_open(form, || sessions.open_form(form, group.placement))?;
+        Ok(session.or_else(|| sessions.queries.open.get(form)))
+    }
+
+    /// Runs at a time.
+    #[must_use]
+    pub fn runs(&self) -> usize {
+        self.group.placement.runs()
+    }
+
+    /// Waits until there is a run to spare.
+    pub(crate) fn enter(&self) -> Permit<'a> {
+        self.group.gate.enter()
+    }
+}
+
+/// Sessions with the same placement. They take turns as one.
+struct Group {
+    placement: Placement,
+    gate: Gate,
+    open: Opened<Form, Arc<Session>>,
+}
+
+impl Group {
+    fn new(placement: Placement) -> Self {
+        Self { placement, gate: Gate::new(placement.runs()), open: Opened::new() }
+    }
+}
+
+fn changing() -> Error {
+    Error::ModelFormat("the model's files were replaced while they were opened. Open the model again".into())
+}
