@@ -154,7 +154,7 @@ def _open(options: EngineOptions, threads: int) -> tuple[Device, ModelFiles, _co
     try:
         return device, *_open_on(options, device, threads)
     except DeviceError as error:
-        if options.device is not None:
+        if options.device is not None or device == CPU:
             raise
         warn(f"onnxruntime-gpu is installed but cannot be used, so the CPU is: {error}", RuntimeWarning)
         return CPU, *_open_on(options, CPU, threads)
