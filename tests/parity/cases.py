@@ -57,6 +57,14 @@ TINY_CASES = (
     ),
     CaseCall("plain-despite-instruction", {"query_instruction_for_retrieval": RETRIEVAL}),
 )
+RELATIVES = ("roberta", "camembert", "distilbert", "electra", "mpnet")
+RELATIVE_CASES = (
+    CaseCall("cls", {}, texts="most"),
+    CaseCall("mean", {"pooling_method": "mean"}),
+    CaseCall("cls-8-raw", {"truncate_dim": 8, "normalize_embeddings": False}),
+    CaseCall("cls-length-16", {}, arguments={"max_length": 16}),
+    query("query", RETRIEVAL),
+)
 CLS_CASES = (CaseCall("cls", {}, texts="most"), query("query", RETRIEVAL))
 CHINESE_CASES = (CaseCall("cls", {}, texts="most"), query("query", "为这个句子生成表示以用于检索相关文章："))
 MEAN_CASES = (CaseCall("mean", {"pooling_method": "mean"}, texts="most"),)
@@ -64,6 +72,7 @@ MEAN_CASES = (CaseCall("mean", {"pooling_method": "mean"}, texts="most"),)
 CASES: dict[str, tuple[CaseCall, ...]] = {
     "tiny-bert": TINY_CASES,
     "tiny-xlmr": TINY_CASES,
+    **{f"tiny-{name}": RELATIVE_CASES for name in RELATIVES},
     "bge-small-en-v1.5": CLS_CASES,
     "bge-small-zh-v1.5": CHINESE_CASES,
     "all-MiniLM-L6-v2": MEAN_CASES,
@@ -131,7 +140,7 @@ M3_SCORE_CASES = (
 
 # ── rerankers ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-RERANKER_NAMES = ("tiny-reranker", "tiny-reranker-bert")
+RERANKER_NAMES = ("tiny-reranker", "tiny-reranker-bert", *(f"tiny-reranker-{name}" for name in RELATIVES))
 RERANKER_CASES = (
     ScoreCall("all", pairs="all"),
     ScoreCall("normalize", arguments={"normalize": True}),
