@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from bge_fast import _core
 from bge_fast.errors import DeviceError, ForkedProcessError, warn
+from bge_fast.opening.architectures import ARCHITECTURES
 from bge_fast.opening.files import Facts, ModelFiles
 from bge_fast.opening.hub import find_model
 from bge_fast.opening.jsonfiles import read_json
@@ -135,7 +136,7 @@ def _open_on(options: EngineOptions, device: Device) -> tuple[ModelFiles, _core.
         cuda=device.cuda,
         threads=_threads(options),
         low_memory=options.low_memory,
-        model_type=files.architecture,
+        model_type=ARCHITECTURES[files.architecture].graph,
         pad_id=files.pad_id,
         dimension=files.dimension,
         outputs=list(_possible(options.outputs, heads)),
