@@ -17,12 +17,19 @@ pub(super) struct Overrides {
     do_lower_case: bool,
     strip_accents: Option<bool>,
     tokenize_chinese_chars: bool,
+    add_prefix_space: bool,
     pub truncation_side: String,
 }
 
 impl Default for Overrides {
     fn default() -> Self {
-        Self { do_lower_case: true, strip_accents: None, tokenize_chinese_chars: true, truncation_side: "right".into() }
+        Self {
+            do_lower_case: true,
+            strip_accents: None,
+            tokenize_chinese_chars: true,
+            add_prefix_space: false,
+            truncation_side: "right".into(),
+        }
     }
 }
 
@@ -41,6 +48,23 @@ pub(super) fn override_bert_normalizer(tokenizer: &mut Value, config: &Overrides
             "lowercase": config.do_lower_case,
         });
     }
+}
+
+/// Whether byte-level BPE (RoBERTa) puts a space before each text that begins without one is said by `tokenizer_config.json` too.
+/// The crate knows no such splitter: the space becomes a normalizer, the last one. Gives whether there is one.
+pub(super) fn override_prefix_space(tokenizer: &mut Value, config: &Overrides) -> bool {
+    let splitter = &mut tokenizer["pre_tokenizer"];
+    if splitter["type"] != "ByteLevel" {
+        return false;
+    }
+    splitter["add_prefix_space"] = json!(false);
+    if config.add_prefix_space {
+        let space = json!({ "type": "Replace", "pattern": { "Regex": r"^(?=\S)" }, "content": " " });
+        let stored = tokenizer["normalizer"].take();
+        tokenizer["normalizer"] =
+            if stored.is_null() { space } else { json!({ "type": "Sequence", "normalizers": [stored, space] }) };
+    }
+    config.add_prefix_space
 }
 
 pub(super) fn vocabulary_size(tokenizer: &Value) -> u32 {

@@ -15,7 +15,7 @@ use tokenizers::pipeline::{
     PreTokenizerScratch, Segment, SpecialSegmentIterator, Template, normalize_all,
 };
 
-use self::files::{Overrides, override_bert_normalizer, parse, read, vocabulary_size};
+use self::files::{Overrides, override_bert_normalizer, override_prefix_space, parse, read, vocabulary_size};
 use crate::{Error, Result};
 
 /// Fewer texts are tokenized sooner than a thread is started.
@@ -46,7 +46,7 @@ pub struct Tokenizer {
     single: Frame,
     pair: Frame,
     cut_left: bool,
-    /// Ids of tokens that are looked for in the normalized text, if words are marked by `Metaspace`.
+    /// Ids of tokens that are looked for in the normalized text, if the last normalizer marks where words begin.
     late_tokens: Vec<u32>,
     size: u32,
     ids_by_token: OnceLock<HashMap<String, u32>>,
@@ -81,6 +81,7 @@ impl Tokenizer {
         let mut tokenizer: Value = parse("tokenizer.json", tokenizer)?;
         let config: Overrides = parse("tokenizer_config.json", config)?;
         override_bert_normalizer(&mut tokenizer, &config);
+        let prefixed = override_prefix_space(&mut tokenizer, &config);
         // The reader trusts its input in places; a file that makes it panic is a bad file, not a bug to report.
         let pipeline = catch_unwind(AssertUnwindSafe(|| {
             tokenizers::canonicalize_value(&mut tokenizer).map_err(|e| e.to_string())?;
@@ -92,7 +93,7 @@ impl Tokenizer {
         Ok(Self {
             single: Frame::new(&templates.single),
             pair: Frame::new(&templates.pair),
-            late_tokens: late_tokens(&pipeline),
+            late_tokens: late_tokens(&pipeline, prefixed),
             cut_left: config.truncation_side == "left",
             size: vocabulary_size(&tokenizer),
             ids_by_token: OnceLock::new(),
@@ -154,11 +155,11 @@ impl Tokenizer {
 
     /// Ids of a text that holds a late token, such as a typed `<mask>`.
     ///
-    /// The pipeline puts word-start markers (`Metaspace`) before it looks for such tokens, so that a marker goes astray beside
-    /// them. The file's own order is: normalize, take these tokens out, then mark the words of what is left.
+    /// The pipeline marks where words begin (`Metaspace`, a space) before it looks for such tokens, so that a mark goes astray
+    /// beside them. The file's own order is: normalize, take these tokens out, then mark the words of what is left.
     fn encode_around_late_tokens(&self, text: &str, out: &mut Vec<PipelineToken>) -> tokenizers::Result<()> {
         let vocabulary = self.pipeline.get_added_vocabulary();
-        let Some((metaspace, normalizers)) = self.pipeline.get_normalizers().split_last() else { return Ok(()) };
+        let Some((marks, normalizers)) = self.pipeline.get_normalizers().split_last() else { return Ok(()) };
         let (mut spans, mut scratch) = (Vec::new(), PreTokenizerScratch::default());
         let mut model_scratch = self.pipeline.get_model().init_scratch();
         for outer in SpecialSegmentIterator::new(text, vocabulary, false, false) {
@@ -174,7 +175,7 @@ impl Tokenizer {
                 match inner {
                     Segment::SpecialToken(id) => out.push(id.into()),
                     Segment::Text { text, input_offset } => {
-                        let words = metaspace.normalize(text, offset + input_offset)?;
+                        let words = marks.normalize(text, offset + input_offset)?;
                         spans.clear();
                         self.pipeline.get_pre_tokenizer().pre_tokenize(&words, &mut scratch, &mut spans)?;
                         self.pipeline.get_model().tokenize_spans(&words, &spans, &mut model_scratch, out)?;
@@ -273,8 +274,10 @@ fn on_threads<T: AsRef<str> + Sync, R: Send>(
     })
 }
 
-fn late_tokens(pipeline: &PipelineTokenizer) -> Vec<u32> {
-    let Some(PipelineNormalizer::Metaspace(_)) = pipeline.get_normalizers().last() else { return Vec::new() };
+fn late_tokens(pipeline: &PipelineTokenizer, prefixed: bool) -> Vec<u32> {
+    if !prefixed && !matches!(pipeline.get_normalizers().last(), Some(PipelineNormalizer::Metaspace(_))) {
+        return Vec::new();
+    }
     let added = pipeline.get_added_vocabulary().get_added_tokens_decoder();
     added.into_iter().filter_map(|(id, token)| token.normalized.then_some(id)).collect()
 }
