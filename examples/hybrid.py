@@ -1,7 +1,6 @@
 """Hybrid retrieval: BGE-M3's dense and lexical scores together, then a reranker. Run it with `make demo`."""
 
 import argparse
-import sys
 from pathlib import Path
 
 from bge_fast import BGEM3FlagModel, FlagReranker
@@ -17,12 +16,8 @@ def main() -> None:
     parser.add_argument("--m3", default=str(TINY / "tiny-m3"), help="a folder or a hub id, such as BAAI/bge-m3")
     parser.add_argument("--reranker", default=str(TINY / "tiny-reranker"), help="such as BAAI/bge-reranker-v2-m3")
     arguments = parser.parse_args()
-    for name in (arguments.m3, arguments.reranker):
-        if Path(name).parent == TINY:
-            print(
-                f"hybrid: {Path(name).name} has random weights: what follows shows the steps, not quality",
-                file=sys.stderr,
-            )
+    is_random = TINY in (Path(arguments.m3).parent, Path(arguments.reranker).parent)
+    note = "   (random weights: the steps are real, the order means nothing)" if is_random else ""
     model, reranker = BGEM3FlagModel(arguments.m3), FlagReranker(arguments.reranker)
 
     passages = (HERE / "passages.txt").read_text(encoding="utf-8").splitlines()
@@ -33,7 +28,7 @@ def main() -> None:
         sparse = query.sparse.dot(corpus.sparse)
         hybrid = (dense + 0.3 * sparse)[0]
         candidates = hybrid.argsort()[::-1][:CANDIDATES]
-        print(f"\n{question}")
+        print(f"\n{question}{note}")
         for position, score in reranker.rank(question, [passages[place] for place in candidates]):
             place = candidates[position]
             parts = f"dense {dense[0, place]:.3f}  sparse {sparse[0, place]:.3f}"

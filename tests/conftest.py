@@ -13,6 +13,14 @@ from tests.support.checkpoints import checkpoint, exported
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests whose parameters or fixtures ask for an exported folder."""
+    for item in items:
+        values = item.callspec.params.values() if hasattr(item, "callspec") else ()
+        if "own_folder" in item.fixturenames or any(isinstance(one, str) and one == "model folder" for one in values):
+            item.add_marker(pytest.mark.exported)
+
+
 @pytest.fixture(scope="session")
 def tiny_bert() -> Path:
     return checkpoint("tiny-bert")

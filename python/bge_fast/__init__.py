@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
+__version__: str
 
 # Imported at first use, so that the command line starts without numpy and `doctor` also runs where the core does not
 # load. The imports below say the same to type checkers.
@@ -85,6 +85,8 @@ if TYPE_CHECKING:
 else:
 
     def __getattr__(name: str) -> object:
+        if name == "__version__":
+            return import_module("importlib.metadata").version("bge-fast")
         if name not in _MODULES:
             raise AttributeError(f"module 'bge_fast' has no attribute {name!r}")
         return getattr(import_module(f"bge_fast.{_MODULES[name]}"), name)

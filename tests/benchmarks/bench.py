@@ -1,4 +1,5 @@
-"""Times bge-fast beside what people use instead: `bench.py [measure …] [--quick] [--json FILE]`.
+"""Times bge-fast beside what people use instead: `bench.py [measure …] [--quick] [--json FILE]`, or beside another build of
+itself: `bench.py --beside ENVIRONMENT [measure …]`.
 
 Competitors run in processes of their own and take turns within one run, so that load from elsewhere hits all alike:
 trust the ratios more than the absolute figures. Standard output is Markdown.
@@ -17,6 +18,7 @@ import machine
 from fleet import ROOT, Fleet
 from measures import (
     Plan,
+    beside,
     bulk,
     colbert_memory,
     corpus,
@@ -93,9 +95,12 @@ def main() -> None:
     results: list[Result] = []
     ours = options.ours or options.checkpoint
     with Fleet(options.exported, ours, options.checkpoint, ROOT / "build" / "bench") as fleet:
-        for name in options.measures or [name for name in MEASURES if name not in _ON_REQUEST]:
+        for name in options.measures or default_measures(options):
             print(f"{name} …", file=sys.stderr, flush=True)
-            results.append(MEASURES[name](fleet, plan))
+            if options.beside:
+                results.append(beside.measure(name, options.beside, fleet, plan))
+            else:
+                results.append(MEASURES[name](fleet, plan))
             print(show(results[-1]), end="\n\n", flush=True)
         facts["load average at the end"] = machine.load_average()
         facts["bge-fast's core"] = build if build == build_of_ours() else "**rebuilt during the run: do not use**"
@@ -108,12 +113,23 @@ def main() -> None:
         options.json.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
+def default_measures(options: argparse.Namespace) -> list[str]:
+    """What runs where no measure is named."""
+    return list(beside.MEASURES) if options.beside else [name for name in MEASURES if name not in _ON_REQUEST]
+
+
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     names = ", ".join(f"{name} (only on request)" if name in _ON_REQUEST else name for name in MEASURES)
     parser.add_argument("measures", nargs="*", choices=[*MEASURES, []], metavar="measure", help=names)
     parser.add_argument("--quick", action="store_true", help="fewer rounds and texts: to see that all runs")
     parser.add_argument("--rounds", type=int, help="rounds of all measures alike")
+    parser.add_argument(
+        "--beside",
+        type=Path,
+        metavar="ENVIRONMENT",
+        help=f"virtual environment with another build of bge-fast: {', '.join(beside.MEASURES)} of both, in the same rounds",
+    )
     parser.add_argument("--json", type=Path, help="also write the results to this file")
     parser.add_argument("--checkpoint", type=Path, default=ROOT.parent / "shared" / "data" / "models" / _MODEL)
     parser.add_argument(
@@ -126,7 +142,12 @@ def parse() -> argparse.Namespace:
         parser.error(
             f"there is no checkpoint in {options.checkpoint}; name a folder with {_MODEL}: --checkpoint FOLDER"
         )
-    if not (options.exported / "onnx" / "model.onnx").is_file():
+    if options.beside:
+        if not (options.beside / "bin" / "python").is_file():
+            parser.error(f"--beside: {options.beside} is no virtual environment")
+        if others := set(options.measures) - set(beside.MEASURES):
+            parser.error(f"--beside takes {', '.join(beside.MEASURES)}, not {', '.join(sorted(others))}")
+    elif not (options.exported / "onnx" / "model.onnx").is_file():
         parser.error(
             f"{options.exported} has no onnx/model.onnx: .venv-export/bin/bge-fast-export CHECKPOINT -o FOLDER"
         )

@@ -187,6 +187,7 @@ def test_options_reach_the_model(tiny_bert: Path, lines: Path, tmp_path: Path) -
         (["--instruction", "passage: "], "passage: "),
     ],
 )
+@pytest.mark.exported
 @pytest.mark.parametrize("known_by", ["its name", "what it was exported from"])
 def test_instruction(lines: Path, tmp_path: Path, options: list[str], instruction: str | None, known_by: str) -> None:
     folder = named(exported("tiny-bert"), "bge-small-en-v1.5" if known_by == "its name" else "renamed", tmp_path)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from bge_fast_export import __version__
 from tests.export.running import MODELS
 
 SCRIPT = Path(sys.executable).with_name("bge-fast-export")
@@ -16,7 +17,7 @@ SCRIPT = Path(sys.executable).with_name("bge-fast-export")
 @pytest.mark.parametrize("program", [[str(SCRIPT)], [sys.executable, "-m", "bge_fast_export"]])
 def test_version(program: list[str]) -> None:
     run = subprocess.run([*program, "--version"], capture_output=True, text=True, check=False)
-    assert (run.returncode, run.stdout) == (0, "bge-fast-export 0.1.0\n")
+    assert (run.returncode, run.stdout) == (0, f"bge-fast-export {__version__}\n")
 
 
 def test_progress_is_the_only_thing_shown(place: Path) -> None:

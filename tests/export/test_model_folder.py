@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 import pytest
 
-from bge_fast_export import precision
+from bge_fast_export import __version__, precision
 from tests.export.graphs import graph_rows, min_cosine, padded_batch, torch_rows
 from tests.export.running import EVERY_KIND, MODELS, REAL_MODELS, TINY, Command
 
@@ -61,7 +61,7 @@ def test_manifest_describes_the_model(name: str, exported: dict[str, Path]) -> N
     assert manifest["dimension"] == (None if reranker else 32)
     # XLM-R: 514 positions, M3 1026, less the pad id and one
     assert manifest["max_length"] == (1024 if name == "tiny-m3" else 512)
-    assert manifest["tools"]["bge-fast-export"] == "0.1.0"
+    assert manifest["tools"]["bge-fast-export"] == __version__
     assert manifest["tools"].keys() >= {"optimum", "torch", "transformers", "onnx", "onnxruntime"}
 
 

@@ -203,6 +203,7 @@ def test_a_panic_is_an_ordinary_exception(capfd):
     capfd.readouterr()
 
 
+@pytest.mark.slow
 def test_memory_is_flat_over_many_calls_of_varying_length(bert):
     def resident() -> int:
         with open("/proc/self/statm") as file:

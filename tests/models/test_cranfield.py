@@ -7,6 +7,7 @@ from tests.benchmarks import cranfield
 from tests.support.checkpoints import checkpoint
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_ndcg_is_flagembeddings():
     folder = checkpoint("bge-small-en-v1.5")

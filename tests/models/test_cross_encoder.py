@@ -199,6 +199,7 @@ def test_fp16_weights_are_computed_in_fp32(own, name):
     assert model.use_fp16 is True
 
 
+@pytest.mark.exported
 def test_an_exported_folder_gives_the_checkpoints_numbers(reranker, name):
     model = FlagReranker(str(exported(name)))
     assert (model.info()["kind"], model.info()["source"]) == ("reranker", "model folder")
@@ -415,6 +416,7 @@ def test_nothing_is_printed(name):
     assert (done.stdout, done.stderr) == (b"", b"")
 
 
+@pytest.mark.slow
 def test_memory_is_flat_over_many_calls_of_varying_length(reranker):
     def resident() -> int:
         with open("/proc/self/statm") as file:

@@ -10,6 +10,7 @@ GOLDEN = {name: golden.load(name) for name in golden.names()}
 CASES = [(name, case) for name, recorded in GOLDEN.items() for case in recorded.cases]
 # The exported graphs of real models run the short cases alone: the others take as long as all the rest.
 ON_EXPORTS = [(name, case) for name, case in CASES if name.startswith("tiny") or case == "query"]
+SOURCED_CASES = [(*case, "checkpoint") for case in CASES] + [(*case, "model folder") for case in ON_EXPORTS]
 
 
 def open_model(name: str, source: str = "checkpoint", **options: object) -> FlagModel:
@@ -20,7 +21,7 @@ def open_model(name: str, source: str = "checkpoint", **options: object) -> Flag
 
 @pytest.mark.parametrize(
     ("name", "case_name", "source"),
-    [(*case, "checkpoint") for case in CASES] + [(*case, "model folder") for case in ON_EXPORTS],
+    [pytest.param(*case, marks=() if case[0].startswith("tiny") else pytest.mark.slow) for case in SOURCED_CASES],
 )
 def test_every_number_is_within_1e_5(name, case_name, source):
     case = GOLDEN[name].cases[case_name]

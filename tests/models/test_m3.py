@@ -120,6 +120,7 @@ def test_results_own_their_memory(m3):
     assert_same(again, m3.encode(TEXTS, **ALL))
 
 
+@pytest.mark.exported
 def test_an_exported_folder_gives_the_checkpoints_numbers(m3):
     model = BGEM3FlagModel(str(exported("tiny-m3")))
     assert (model.info()["kind"], model.info()["source"]) == ("m3", "model folder")
@@ -521,6 +522,7 @@ def test_nothing_is_printed():
     assert (done.stdout, done.stderr) == (b"", b"")
 
 
+@pytest.mark.slow
 def test_memory_is_flat_over_many_calls_of_varying_length(m3):
     def resident() -> int:
         with open("/proc/self/statm") as file:

@@ -51,6 +51,7 @@ def largest_difference(one: np.ndarray, other: np.ndarray) -> float:
 # ── numbers ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.exported
 @pytest.mark.parametrize("pooling", ["cls", "mean"])
 @pytest.mark.parametrize("name", ["tiny-bert", "tiny-xlmr"])
 def test_every_kind_of_call_gives_the_exports_numbers(name, pooling):

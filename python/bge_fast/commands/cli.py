@@ -11,7 +11,7 @@ from importlib import import_module
 from types import FrameType
 from typing import NoReturn
 
-from bge_fast import __version__
+import bge_fast
 from bge_fast.commands import output
 from bge_fast.runtime.devices import parse_devices
 
@@ -57,9 +57,17 @@ def _run(words: list[str]) -> int:
     return int(import_module(args.room).run(args))
 
 
+class _Version(argparse.Action):
+    """Reads the version of the installed package when it is asked for: that takes longer than all else at the start."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        print(parser.prog, bge_fast.__version__)
+        parser.exit()
+
+
 def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
     parser = argparse.ArgumentParser(prog=output.PROGRAM, description="BGE embeddings on ONNX Runtime.")
-    parser.add_argument("--version", action="version", version=f"{output.PROGRAM} {__version__}")
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     add = parser.add_subparsers(metavar="VERB", dest="verb", required=True).add_parser
     verbs = {
         "embed": _embed(add("embed", help="texts to vectors: .npy or JSONL")),

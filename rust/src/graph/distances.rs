@@ -1,4 +1,4 @@
-//! What the distance of two tokens adds to their score: relative positions as in MPNet, after T5 (Raffel et al., 2020).
+//! What the distance of two tokens adds to their score: relative positions as in `MPNet`, after T5 (Raffel et al., 2020).
 
 use super::builder::Builder;
 use super::onnx::Attribute;

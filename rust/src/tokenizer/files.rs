@@ -50,7 +50,7 @@ pub(super) fn override_bert_normalizer(tokenizer: &mut Value, config: &Overrides
     }
 }
 
-/// Whether byte-level BPE (RoBERTa) puts a space before each text that begins without one is said by `tokenizer_config.json` too.
+/// Whether byte-level BPE (`RoBERTa`) puts a space before each text that begins without one is said by `tokenizer_config.json` too.
 /// The crate knows no such splitter: the space becomes a normalizer, the last one. Gives whether there is one.
 pub(super) fn override_prefix_space(tokenizer: &mut Value, config: &Overrides) -> bool {
     let splitter = &mut tokenizer["pre_tokenizer"];

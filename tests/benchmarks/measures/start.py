@@ -61,7 +61,7 @@ def measure(fleet: Fleet, plan: Plan) -> Result:
         for entry in list(folders) if turn % 2 else list(reversed(folders)):
             skipped = entry in _HEAVY and turn > 0 and turn % _HEAVY_EVERY
             try:
-                start = None if skipped else _start(fleet, entry, folders[entry])
+                start = None if skipped else start_once(fleet, entry, _PROGRAMS[entry], folders[entry])
             except RuntimeError as error:
                 if entry.is_ours or turn >= 0:
                     raise
@@ -88,10 +88,11 @@ def _folders(fleet: Fleet) -> dict[Entry, Path]:
     return folders
 
 
-def _start(fleet: Fleet, entry: Entry, folder: Path) -> Start:
+def start_once(fleet: Fleet, entry: Entry, program: str, folder: Path) -> Start:
+    """Start a program of `starters.py` in a fresh process, and wait for its vector."""
     # What does not count, at nearly the same moment. One that needs no numpy starts from Python.
     base = _run(fleet, entry, "python_alone" if entry is _FASTTEXTEMBED else "numpy_alone", "", "")["total"]
-    answer = _run(fleet, entry, _PROGRAMS[entry], folder, QUERY)
+    answer = _run(fleet, entry, program, folder, QUERY)
     steps = np.diff(1e3 * np.array(answer["done"])).tolist()
     total = answer["total"]
     return Start(total, total - base, *steps, answer["private"], answer["peak"], answer["vector"])
