@@ -140,8 +140,7 @@ M3_SCORE_CASES = (
 
 # ── rerankers ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-RERANKER_NAMES = ("tiny-reranker", "tiny-reranker-bert", *(f"tiny-reranker-{name}" for name in RELATIVES))
-RERANKER_CASES = (
+SCORE_CASES = (
     ScoreCall("all", pairs="all"),
     ScoreCall("normalize", arguments={"normalize": True}),
     ScoreCall("normalize-always", {"normalize": True}),
@@ -164,6 +163,15 @@ RERANKER_CASES = (
     ScoreCall("query-instruction", {"query_instruction_for_rerank": RETRIEVAL}),
     ScoreCall("passage-instruction", {"passage_instruction_for_rerank": "", "passage_instruction_format": "[{}] {}"}),
 )
+
+RERANKER_CASES: dict[str, tuple[ScoreCall, ...]] = {
+    "tiny-reranker": SCORE_CASES,
+    "tiny-reranker-bert": SCORE_CASES,
+    **{
+        f"tiny-reranker-{name}": tuple(call for call in SCORE_CASES if call.name in ("all", "normalize", "length-10"))
+        for name in RELATIVES
+    },
+}
 
 LONG_LABELS = ("letter-10000", "ideograph-10000", "mask-600", "dot-10000", "prose-650-words", "joined-19")
 SHORT_LABELS = ("empty", "space", "nul", "one-lower", "typed-sep", "typed-end", "typed-pad-angle", "prose-4-words")

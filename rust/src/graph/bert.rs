@@ -41,8 +41,8 @@ impl<'a> Bert<'a> {
     pub fn assemble(&self, graph: &mut Builder, form: Form) -> Result<Vec<&'static str>> {
         // Only who scores pairs tells where the second text begins; every other token has type 0.
         let types = self.encoder.architecture.token_types;
-        let typed = types == TokenTypes::OfPairs && form.outputs.contains(Part::Logits);
-        let mut states = self.embeddings(graph, typed)?;
+        let told_apart = types == TokenTypes::OfPairs && form.outputs.contains(Part::Logits);
+        let mut states = self.embeddings(graph, told_apart)?;
         let masked = form.layout == Layout::Masked;
         let mask = masked
             .then(|| graph.node("Cast", &["attention_mask"], "attention_mask_int32", &[cast_to(DataType::Int32)]));
@@ -61,7 +61,7 @@ impl<'a> Bert<'a> {
         }
         heads::add(graph, self, form.outputs, &states)?;
         let inputs =
-            [("input_ids", true), ("position_ids", true), ("attention_mask", masked), ("token_type_ids", typed)];
+            [("input_ids", true), ("position_ids", true), ("attention_mask", masked), ("token_type_ids", told_apart)];
         Ok(inputs.into_iter().filter_map(|(name, taken)| taken.then_some(name)).collect())
     }
 

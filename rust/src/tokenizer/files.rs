@@ -50,20 +50,14 @@ pub(super) fn override_bert_normalizer(tokenizer: &mut Value, config: &Overrides
     }
 }
 
-/// Whether byte-level BPE (`RoBERTa`) puts a space before each text that begins without one is said by `tokenizer_config.json` too.
-/// The crate knows no such splitter: the space becomes a normalizer, the last one. Gives whether there is one.
-pub(super) fn override_prefix_space(tokenizer: &mut Value, config: &Overrides) -> bool {
+/// Whether byte-level BPE (`RoBERTa`) puts a space before texts that begin without one, which `tokenizer_config.json` says. The crate
+/// knows no such splitter.
+pub(super) fn take_prefix_space(tokenizer: &mut Value, config: &Overrides) -> bool {
     let splitter = &mut tokenizer["pre_tokenizer"];
     if splitter["type"] != "ByteLevel" {
         return false;
     }
     splitter["add_prefix_space"] = json!(false);
-    if config.add_prefix_space {
-        let space = json!({ "type": "Replace", "pattern": { "Regex": r"^(?=\S)" }, "content": " " });
-        let stored = tokenizer["normalizer"].take();
-        tokenizer["normalizer"] =
-            if stored.is_null() { space } else { json!({ "type": "Sequence", "normalizers": [stored, space] }) };
-    }
     config.add_prefix_space
 }
 
