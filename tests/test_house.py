@@ -28,6 +28,8 @@ PYTHON_ROOMS = (
 )
 RUST_ROOMS = (
     "error",
+    "memory",
+    "panics",
     "tokenizer",
     "weights",
     "prepared",

@@ -19,6 +19,7 @@ __all__ = [
     "load_runtime",
     "loaded_runtime",
     "panic_on_purpose",
+    "startable_threads",
 ]
 
 @final
@@ -60,6 +61,7 @@ class Checkpoint:
     def graph(self, outputs: list[str], layout: Literal["plain", "masked", "halved"]) -> tuple[bytes, Path]:
         """An ONNX model, and the folder that its weights lie in."""
 
+    def left_over(self) -> str | None: ...
     def head_width(self, layer: str) -> int:
         """Numbers that a head puts out for a token."""
 
@@ -159,4 +161,5 @@ def loaded_runtime() -> Runtime | None: ...
 def available_threads() -> int:
     """Threads that affinity mask and cgroup allow this process."""
 
+def startable_threads(wanted: int) -> int: ...
 def panic_on_purpose() -> None: ...

@@ -41,6 +41,8 @@ class FlagReranker(AbsReranker):
         threads: CPU threads; by default all that affinity and cgroup allow.
         low_memory: leave weights in the mapped file instead of repacking them for speed: opens faster, needs less
             private memory, runs slower.
+        on_fork: what a forked child does with a model that its parent opened: ``"reopen"`` opens it again by itself,
+            once, from the same files; ``"error"`` raises ``ForkedProcessError``.
 
     Raises:
         ModelNotFoundError, ModelFormatError, UnsupportedModelError, RuntimeNotFoundError, DeviceError: see
@@ -68,6 +70,7 @@ class FlagReranker(AbsReranker):
         precision: str | None = None,
         threads: int | None = None,
         low_memory: bool = False,
+        on_fork: str = "reopen",
         **kwargs: Unpack[ModelKeywords],
     ) -> None:
         self._start(locals())

@@ -37,6 +37,11 @@ impl<'a> Bert<'a> {
         Ok(Self { encoder, prefix })
     }
 
+    /// The first tensor of a layer behind the last: the sizes are those of a smaller model than the weights.
+    pub fn left_over<'w>(&self, weights: &'w Weights) -> Option<&'w str> {
+        weights.first_below(&self.layer(self.encoder.num_hidden_layers).tensor(""))
+    }
+
     /// Adds the whole graph; gives the names of its inputs.
     pub fn assemble(&self, graph: &mut Builder, form: Form) -> Result<Vec<&'static str>> {
         // Only who scores pairs tells where the second text begins; every other token has type 0.
