@@ -130,6 +130,7 @@ build/models/.exported: $(EXPORTER) $(wildcard $(CHECKPOINTS:=/*)) | .venv/.tool
 
 fixtures: .venv-export/.installed ## make the tiny checkpoints and the test texts again
 	.venv-export/bin/python tests/fixtures/make_checkpoints.py
+	.venv-export/bin/python tests/fixtures/make_families.py
 	.venv-export/bin/python tests/fixtures/make_texts.py
 
 parity: .venv-parity/.package models ## against FlagEmbedding itself, live
