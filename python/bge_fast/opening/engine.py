@@ -12,6 +12,7 @@ from bge_fast.opening.hub import find_model
 from bge_fast.opening.jsonfiles import read_json
 from bge_fast.runtime.devices import CPU, Device
 from bge_fast.runtime.library import check_cuda, default_device, load_runtime
+from bge_fast.runtime.threads import default_threads
 
 _log = logging.getLogger("bge_fast")
 Outputs = tuple[str, ...]
@@ -176,7 +177,7 @@ def _possible(outputs: Outputs, heads: dict[str, int]) -> Outputs:
 
 
 def _threads(options: EngineOptions) -> int:
-    return options.threads or _core.available_threads()
+    return options.threads or default_threads()
 
 
 def _special_tokens(files: ModelFiles) -> dict[str, str]:
