@@ -12,10 +12,12 @@ from types import FrameType
 from typing import NoReturn
 
 from bge_fast.commands import output
+from bge_fast.errors import quoted
 from bge_fast.runtime.devices import parse_devices
 
 FAILED = 1
 INTERRUPTED = 130
+_MOST_DIGITS = 18
 _FILES = "lines of text, JSONL, JSON, CSV or TSV, also in gzip"
 # Those of formats.py, which would be imported for nothing here.
 _FORMATS = ("lines", "jsonl", "json", "csv", "tsv")
@@ -69,8 +71,15 @@ class _Version(argparse.Action):
         parser.exit()
 
 
+class _Parser(argparse.ArgumentParser):
+    """Repeats of wrong words only as much as a line holds."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(output.shortened(message))
+
+
 def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
-    parser = argparse.ArgumentParser(prog=output.PROGRAM, description="BGE embeddings on ONNX Runtime.")
+    parser = _Parser(prog=output.PROGRAM, description="BGE embeddings on ONNX Runtime.")
     parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     add = parser.add_subparsers(metavar="VERB", dest="verb", required=True).add_parser
     verbs = {
@@ -190,21 +199,21 @@ def _add_threads(verb: argparse.ArgumentParser) -> None:
 
 
 def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    if not text.isdecimal() or len(text) > _MOST_DIGITS or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{quoted(text)} is not a whole number of at least 1")
     return int(text)
 
 
 def _device(text: str) -> str:
     try:
-        return str(parse_devices(int(text) if text.isdecimal() else text))
+        return str(parse_devices(int(text) if text.isdecimal() and len(text) <= _MOST_DIGITS else text))
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _target(text: str) -> str:
     if text != "-" and not text.endswith((".npy", ".jsonl")):
-        raise argparse.ArgumentTypeError(f"{text!r} must end in .npy or .jsonl, or be - for JSONL to stdout")
+        raise argparse.ArgumentTypeError(f"{quoted(text)} must end in .npy or .jsonl, or be - for JSONL to stdout")
     return text
 
 

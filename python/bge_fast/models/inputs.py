@@ -2,9 +2,11 @@
 
 import operator
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeGuard
+from typing import Any
 
 import numpy as np
+
+from bge_fast.errors import quoted
 
 _LARGEST = 2**31 - 1
 _PAIR = 2
@@ -120,23 +122,44 @@ def _pair(index: int, pair: Any) -> tuple[str, str]:
     return characters(texts[0]), characters(texts[1])
 
 
-def whole_number(name: str, value: Any, at_least: int) -> int:
-    """Return ``value`` as an ``int`` that the core takes; a larger one is as good as no limit all the same.
+def whole_number(name: str, value: Any, at_least: int | None, at_most: int | None = None) -> int:
+    """Return ``value`` as an ``int`` that the core takes.
+
+    Without ``at_most``, one that is too large for the core is as good as no limit all the same.
 
     Raises:
         TypeError: not an integer.
-        ValueError: below ``at_least``.
+        ValueError: below ``at_least`` or above ``at_most``.
     """
-    if not _is_integer(value):
-        raise TypeError(f"{name} must be an integer, got {value!r}")
-    number = operator.index(value)
-    if number < at_least:
-        raise ValueError(f"{name} must be at least {at_least}, got {number}")
+    number = _integer(value)
+    if number is None:
+        raise TypeError(f"{name} must be an integer, got {quoted(value)}")
+    if at_least is not None and number < at_least:
+        raise ValueError(f"{name} must be at least {at_least}, got {quoted(number)}")
+    if at_most is not None and number > at_most:
+        raise ValueError(f"{name} must be at most {at_most}, got {quoted(number)}")
     return min(number, _LARGEST)
 
 
-def _is_integer(value: Any) -> TypeGuard[int]:
-    return hasattr(value, "__index__") and not isinstance(value, bool)
+def _integer(value: Any) -> int | None:
+    if isinstance(value, bool):
+        return None
+    try:
+        return operator.index(value)
+    except TypeError:
+        return None
+
+
+def flag(name: str, value: Any) -> bool:
+    """Return whether ``value`` is true.
+
+    Raises:
+        TypeError: an array, or whatever else is neither true nor false.
+    """
+    try:
+        return bool(value) if not isinstance(value, np.ndarray) else bool(value.item())
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be True or False, got {quoted(value)}") from None
 
 
 def one_of(name: str, value: Any, allowed: tuple[str, ...]) -> str:
@@ -145,6 +168,6 @@ def one_of(name: str, value: Any, allowed: tuple[str, ...]) -> str:
     Raises:
         ValueError: names the value and what is allowed.
     """
-    if value not in allowed:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
-    return str(value)
+    if not isinstance(value, str) or value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {quoted(value)}")
+    return characters(value)

@@ -9,6 +9,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from bge_fast import _core
+from bge_fast.models.inputs import flag
 
 _DELAY = 2.0
 _TICK = 0.1
@@ -70,7 +71,9 @@ def progress_bar(total: int, show: bool | None, progress: Any = None) -> Iterato
         with tally.of(progress, total):
             yield progress
         return
-    wanted = total > _FEW_TEXTS and (on_terminal() or _in_notebook()) if show is None else show
+    wanted = (
+        total > _FEW_TEXTS and (on_terminal() or _in_notebook()) if show is None else flag("show_progress_bar", show)
+    )
     if not wanted:
         yield progress
         return

@@ -14,6 +14,7 @@ from bge_fast.opening.jsonfiles import read_json
 from bge_fast.opening.state import FolderState
 from bge_fast.runtime.devices import CPU, Device
 from bge_fast.runtime.library import check_cuda, default_device, load_runtime
+from bge_fast.runtime.threads import default_threads
 
 _log = logging.getLogger("bge_fast")
 Outputs = tuple[str, ...]
@@ -209,7 +210,7 @@ def _possible(outputs: Outputs, heads: dict[str, int]) -> Outputs:
 def _threads(options: EngineOptions) -> int:
     if options.threads:
         return options.threads
-    wanted = _core.available_threads()
+    wanted = default_threads()
     # A run's first thread is its caller's own.
     threads = 1 + _core.startable_threads(wanted - 1)
     if threads < wanted:

@@ -7,13 +7,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bge_fast.errors import BGEFastError, ModelNotFoundError
+from bge_fast.errors import BGEFastError, ModelNotFoundError, quoted
 from bge_fast.opening.choice import SIDE_FILES, Choice, choices, chosen
 from bge_fast.opening.files import ModelFiles, files_of_folder
 from bge_fast.opening.hub_failures import failure, without_password
 from bge_fast.opening.manifest import read_manifest
 
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
+_MOST_OF_A_PATH = 200
 _OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 
 
@@ -37,13 +38,17 @@ def find_model(
         folder = Path(name).expanduser()
         is_folder, is_there = bool(name) and folder.is_dir(), bool(name) and folder.exists()
     except (RuntimeError, OSError, ValueError) as error:  # no such user, a name too long, a NUL
-        raise ModelNotFoundError(f"there is no folder {name[:80]!r}: {error}") from error
+        why = error.strerror if isinstance(error, OSError) else error
+        raise ModelNotFoundError(f"there is no folder {quoted(name)}: {why}") from error
     if is_folder:
-        return files_of_folder(name, folder, computations, wanted=kind)
+        with _unreadable_told(name):
+            return files_of_folder(name, folder, computations, wanted=kind)
     if is_there:
         raise ModelNotFoundError(f"{name} is a file; pass the folder it lies in")
     if not _REPOSITORY.fullmatch(name) or ".." in name or name.startswith("models/"):
-        raise ModelNotFoundError(f"there is no folder {name!r}, and it is not a hub id such as BAAI/bge-small-en-v1.5")
+        raise ModelNotFoundError(
+            f"there is no folder {quoted(name, _MOST_OF_A_PATH)}, and it is not a hub id such as BAAI/bge-small-en-v1.5"
+        )
     return _find_in_hub(name, computations, cache_dir, download, kind)
 
 
@@ -53,7 +58,8 @@ def _find_in_hub(
     cached = _cached(name, cache_dir)
     absent = missing_files(name, cached, computations) if cached else ["everything"]
     if cached and not absent:
-        return files_of_folder(name, cached, computations, commit=cached.name, wanted=kind)
+        with _unreadable_told(name):
+            return files_of_folder(name, cached, computations, commit=cached.name, wanted=kind)
     missing = f"{name} is not complete in the hub's cache (missing {', '.join(absent)})"
     if not download or _offline():
         why = " and offline mode is on" if _offline() else ""
@@ -64,7 +70,8 @@ def _find_in_hub(
         raise ModelNotFoundError(
             f"{name} is not complete in the hub's cache (missing {', '.join(absent)}), and the hub does not have it"
         )
-    return files_of_folder(name, folder, computations, commit=folder.name, wanted=kind)
+    with _unreadable_told(name):
+        return files_of_folder(name, folder, computations, commit=folder.name, wanted=kind)
 
 
 def _download(name: str, computations: Sequence[str], cache_dir: str | None, missing: str) -> Path:
@@ -120,7 +127,7 @@ def _cached(name: str, cache_dir: str | None) -> Path | None:
     except LocalEntryNotFoundError:
         return None
     except HFValidationError as error:
-        raise ModelNotFoundError(f"there is no folder {name}, and it is not a hub id: {error!s:.200}") from error
+        raise ModelNotFoundError(f"there is no folder {name:.200}, and it is not a hub id: {error!s:.200}") from error
     except (OSError, ValueError) as error:
         raise ModelNotFoundError(
             f"{name} cannot be read from the hub's cache: {error!s:.200}. Delete its folder there"
@@ -159,3 +166,14 @@ def _failures_told(name: str, missing: str) -> Iterator[None]:
         ) from error
     except Exception as error:
         raise ModelNotFoundError(f"{missing}, and {failure(error, ENDPOINT, HF_HUB_ETAG_TIMEOUT)}") from error
+
+
+@contextmanager
+def _unreadable_told(name: str) -> Iterator[None]:
+    """Name the file of a folder that the system does not let us look at."""
+    try:
+        yield
+    except BGEFastError:
+        raise
+    except OSError as error:
+        raise ModelNotFoundError(f"{name} cannot be read: {error.strerror}: {error.filename}") from error
