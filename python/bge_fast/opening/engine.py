@@ -208,14 +208,7 @@ def _possible(outputs: Outputs, heads: dict[str, int]) -> Outputs:
 
 
 def _threads(options: EngineOptions) -> int:
-    if options.threads:
-        return options.threads
-    wanted = default_threads()
-    # A run's first thread is its caller's own.
-    threads = 1 + _core.startable_threads(wanted - 1)
-    if threads < wanted:
-        warn(f"the system lets this process start only {threads - 1} more threads: {threads} are used", RuntimeWarning)
-    return threads
+    return options.threads or default_threads()
 
 
 def _special_tokens(files: ModelFiles) -> dict[str, str]:
