@@ -36,7 +36,7 @@ class FlagReranker(AbsReranker):
         query_max_length: most tokens of a query; by default three quarters of ``max_length``.
         max_length: most tokens of a pair, special tokens included.
         normalize: map scores to 0 … 1 by the logistic function.
-        precision, threads, low_memory: as of `FlagModel`.
+        precision, threads, low_memory, onnx_file: as of `FlagModel`.
 
     Raises:
         ModelNotFoundError, ModelFormatError, UnsupportedModelError, RuntimeNotFoundError, DeviceError: see
@@ -64,6 +64,7 @@ class FlagReranker(AbsReranker):
         precision: str | None = None,
         threads: int | None = None,
         low_memory: bool = False,
+        onnx_file: str | None = None,
         **kwargs: Unpack[ModelKeywords],
     ) -> None:
         self._start(locals())

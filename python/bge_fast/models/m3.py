@@ -33,7 +33,7 @@ class BGEM3FlagModel(M3Scores):
         return_sparse: the same for lexical weights.
         return_colbert_vecs: the same for multi-vectors.
         truncate_dim: keep this many leading components of dense vectors and multi-vectors, before normalization.
-        precision, threads, low_memory, on_truncate: as of `FlagModel`.
+        precision, threads, low_memory, onnx_file, on_truncate: as of `FlagModel`.
 
     Raises:
         ModelNotFoundError, ModelFormatError, UnsupportedModelError, RuntimeNotFoundError, DeviceError: see
@@ -68,6 +68,7 @@ class BGEM3FlagModel(M3Scores):
         precision: str | None = None,
         threads: int | None = None,
         low_memory: bool = False,
+        onnx_file: str | None = None,
         on_truncate: str = "ignore",
         **kwargs: Unpack[M3Keywords],
     ) -> None:

@@ -44,6 +44,8 @@ class EngineOptions:
     cache_dir: str | None = None
     kind: str = "embedder"
     """What the class is for: ``embedder``, ``m3`` or ``reranker``."""
+    onnx_file: str | None = None
+    """The graph that the caller chose."""
     outputs: Outputs = ("cls",)
     """Of the form of a checkpoint's graph that opens at once; others open when a call needs them."""
 
@@ -141,7 +143,9 @@ def _open(options: EngineOptions) -> tuple[Device, ModelFiles, _core.Model, dict
 def _open_on(options: EngineOptions, device: Device) -> tuple[ModelFiles, _core.Model, dict[str, int]]:
     if device.cuda is not None:
         check_cuda(device.cuda)
-    files = find_model(options.name, options.computations(device), options.cache_dir, kind=options.kind)
+    files = find_model(
+        options.name, options.computations(device), options.cache_dir, kind=options.kind, onnx_file=options.onnx_file
+    )
     checkpoint = _checkpoint(files)
     heads = files.graph_heads if checkpoint is None else {one: checkpoint.head_width(one) for one in files.head_files}
     core = _core.Model(
