@@ -31,12 +31,20 @@ class FlagReranker(AbsReranker):
         passage_instruction_format: how.
         trust_remote_code: accepted, without effect: Python from a repository is never run.
         cache_dir: the hub's cache folder.
-        devices: as of `FlagModel`.
+        devices: ``None``, ``"cpu"``, ``"cuda"``, ``"cuda:0"``, ``0``; ``None`` takes the first CUDA device where
+            ``onnxruntime-gpu`` is installed and usable, else the CPU.
         batch_size: most pairs of one ONNX Runtime call; batches are also bounded by their tokens.
         query_max_length: most tokens of a query; by default three quarters of ``max_length``.
         max_length: most tokens of a pair, special tokens included.
         normalize: map scores to 0 … 1 by the logistic function.
-        precision, threads, low_memory, onnx_file: as of `FlagModel`.
+        precision: ``"fp32"`` or ``"fp16"``; wins over ``use_fp16``.
+        threads: CPU threads; by default all that affinity and cgroup allow.
+        low_memory: leave weights in the mapped file instead of repacking them for speed: opens faster, needs less
+            private memory, runs slower.
+        onnx_file: the graph to open, by its name in the folder or repository, such as ``"onnx/model_O3.onnx"``; by
+            default weights or ``onnx/model.onnx``.
+        on_fork: what a forked child does with a model that its parent opened: ``"reopen"`` opens it again by itself,
+            once, from the same files; ``"error"`` raises ``ForkedProcessError``.
 
     Raises:
         ModelNotFoundError, ModelFormatError, UnsupportedModelError, RuntimeNotFoundError, DeviceError: see
@@ -65,6 +73,7 @@ class FlagReranker(AbsReranker):
         threads: int | None = None,
         low_memory: bool = False,
         onnx_file: str | None = None,
+        on_fork: str = "reopen",
         **kwargs: Unpack[ModelKeywords],
     ) -> None:
         self._start(locals())

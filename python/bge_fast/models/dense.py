@@ -44,6 +44,8 @@ class FlagModel(AbsEmbedder):
             of the private memory, several processes share the rest; queries take 1.7 times as long.
         onnx_file: the graph to open, by its name in the folder or repository, such as ``"onnx/model_O3.onnx"``; by
             default weights or ``onnx/model.onnx``.
+        on_fork: what a forked child does with a model that its parent opened: ``"reopen"`` opens it again by itself,
+            once, from the same files; ``"error"`` raises ``ForkedProcessError``.
         on_truncate: what happens to texts over the length limit: ``"ignore"`` cuts them, ``"warn"`` also warns once
             a call, ``"error"`` refuses them.
 
@@ -80,6 +82,7 @@ class FlagModel(AbsEmbedder):
         threads: int | None = None,
         low_memory: bool = False,
         onnx_file: str | None = None,
+        on_fork: str = "reopen",
         on_truncate: str = "ignore",
         **kwargs: Unpack[EmbedderKeywords],
     ) -> None:

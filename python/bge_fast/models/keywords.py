@@ -89,6 +89,7 @@ class EmbedderArguments(M3Keywords, total=False):
     low_memory: bool
     onnx_file: str | None
     on_truncate: str
+    on_fork: str
 
 
 class RerankerArguments(ModelKeywords, total=False):

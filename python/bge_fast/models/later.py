@@ -26,7 +26,7 @@ class Later:
         listed = ", ".join(names)
         return UnsupportedModelError(
             f"{model!s:.200} needs {cls.__name__}, which is not supported yet. "
-            f"BERT and XLM-R models work, with {_WORKING}" + (f"; by name: {listed}" if listed else "")
+            f"Encoders such as BERT and XLM-R work, with {_WORKING}" + (f"; by name: {listed}" if listed else "")
         )
 
 

@@ -7,9 +7,9 @@ use pyo3::types::PyBytes;
 
 use super::{detached, to_python};
 use crate::batch::Layout;
-use crate::graph::{Architecture, Encoder, Form};
+use crate::graph::{Activation, Architecture, Encoder, Form};
 use crate::outputs::Outputs;
-use crate::run::GraphSource;
+use crate::run::{GraphFile, GraphSource};
 use crate::weights::WeightFile;
 use crate::{Error, Result};
 
@@ -55,6 +55,11 @@ impl Checkpoint {
         Ok((PyBytes::new(py, &assembled.proto), assembled.folder))
     }
 
+    /// The first tensor of a layer that the configuration does not have, where there is one: it is not run.
+    fn left_over(&self, py: Python<'_>) -> PyResult<Option<String>> {
+        detached(py, || Ok(self.0.left_over()?.map(str::to_owned)))
+    }
+
     /// Numbers a token of a head.
     fn head_width(&self, py: Python<'_>, layer: &str) -> PyResult<usize> {
         let name = format!("{layer}.weight");
@@ -78,6 +83,7 @@ fn head_file((layer, path): (String, PathBuf)) -> Result<WeightFile> {
 pub(super) struct EncoderSizes {
     model_type: String,
     vocab_size: usize,
+    embedding_size: usize,
     hidden_size: usize,
     num_hidden_layers: usize,
     num_attention_heads: usize,
@@ -85,6 +91,7 @@ pub(super) struct EncoderSizes {
     max_position_embeddings: usize,
     type_vocab_size: usize,
     layer_norm_eps: f32,
+    hidden_act: String,
 }
 
 impl TryFrom<EncoderSizes> for Encoder {
@@ -94,6 +101,7 @@ impl TryFrom<EncoderSizes> for Encoder {
         Ok(Self {
             architecture: Architecture::named(&sizes.model_type)?,
             vocab_size: sizes.vocab_size,
+            embedding_size: sizes.embedding_size,
             hidden_size: sizes.hidden_size,
             num_hidden_layers: sizes.num_hidden_layers,
             num_attention_heads: sizes.num_attention_heads,
@@ -101,22 +109,35 @@ impl TryFrom<EncoderSizes> for Encoder {
             max_position_embeddings: sizes.max_position_embeddings,
             type_vocab_size: sizes.type_vocab_size,
             layer_norm_eps: sizes.layer_norm_eps,
+            hidden_act: Activation::named(&sizes.hidden_act)?,
         })
     }
 }
 
 /// What a model is opened from.
-#[derive(FromPyObject)]
-pub(super) enum Opened<'py> {
-    Checkpoint(PyRef<'py, Checkpoint>),
+pub(super) enum Opened {
+    Checkpoint(crate::graph::Checkpoint),
     File(PathBuf),
 }
 
-impl From<Opened<'_>> for GraphSource {
-    fn from(opened: Opened<'_>) -> Self {
+impl FromPyObject<'_, '_> for Opened {
+    type Error = PyErr;
+
+    fn extract(graph: Borrowed<'_, '_, PyAny>) -> PyResult<Self> {
+        match graph.cast::<Checkpoint>() {
+            Ok(checkpoint) => Ok(Self::Checkpoint(checkpoint.get().0.clone())),
+            Err(_) => Ok(Self::File(graph.extract()?)),
+        }
+    }
+}
+
+impl TryFrom<Opened> for GraphSource {
+    type Error = Error;
+
+    fn try_from(opened: Opened) -> Result<Self> {
         match opened {
-            Opened::Checkpoint(checkpoint) => Self::Checkpoint(checkpoint.0.clone()),
-            Opened::File(path) => Self::File(path),
+            Opened::Checkpoint(checkpoint) => Ok(Self::Checkpoint(checkpoint)),
+            Opened::File(path) => GraphFile::open(path).map(Self::File),
         }
     }
 }

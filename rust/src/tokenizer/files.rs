@@ -17,12 +17,19 @@ pub(super) struct Overrides {
     do_lower_case: bool,
     strip_accents: Option<bool>,
     tokenize_chinese_chars: bool,
+    add_prefix_space: bool,
     pub truncation_side: String,
 }
 
 impl Default for Overrides {
     fn default() -> Self {
-        Self { do_lower_case: true, strip_accents: None, tokenize_chinese_chars: true, truncation_side: "right".into() }
+        Self {
+            do_lower_case: true,
+            strip_accents: None,
+            tokenize_chinese_chars: true,
+            add_prefix_space: false,
+            truncation_side: "right".into(),
+        }
     }
 }
 
@@ -41,6 +48,17 @@ pub(super) fn override_bert_normalizer(tokenizer: &mut Value, config: &Overrides
             "lowercase": config.do_lower_case,
         });
     }
+}
+
+/// Whether byte-level BPE (`RoBERTa`) puts a space before texts that begin without one, which `tokenizer_config.json` says. The crate
+/// knows no such splitter.
+pub(super) fn take_prefix_space(tokenizer: &mut Value, config: &Overrides) -> bool {
+    let splitter = &mut tokenizer["pre_tokenizer"];
+    if splitter["type"] != "ByteLevel" {
+        return false;
+    }
+    splitter["add_prefix_space"] = json!(false);
+    config.add_prefix_space
 }
 
 pub(super) fn vocabulary_size(tokenizer: &Value) -> u32 {

@@ -3,6 +3,7 @@
 //! Immutable: the length to cut at is an argument of each call, so threads can share one tokenizer.
 
 mod files;
+mod segments;
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,12 +11,10 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use serde_json::Value;
-use tokenizers::pipeline::{
-    EncodeOptions, Model, Normalizer, Override, PipelineNormalizer, PipelineToken, PipelineTokenizer, PreTokenizer,
-    PreTokenizerScratch, Segment, SpecialSegmentIterator, Template, normalize_all,
-};
+use tokenizers::pipeline::{EncodeOptions, Override, PipelineToken, PipelineTokenizer, Template};
 
-use self::files::{Overrides, override_bert_normalizer, parse, read, vocabulary_size};
+use self::files::{Overrides, override_bert_normalizer, parse, read, take_prefix_space, vocabulary_size};
+use self::segments::late_tokens;
 use crate::{Error, Result};
 
 /// Fewer texts are tokenized sooner than a thread is started.
@@ -48,6 +47,8 @@ pub struct Tokenizer {
     cut_left: bool,
     /// Ids of tokens that are looked for in the normalized text, if words are marked by `Metaspace`.
     late_tokens: Vec<u32>,
+    /// Whether a text, and what follows a special token, begins with a space.
+    prefix_space: bool,
     size: u32,
     ids_by_token: OnceLock<HashMap<String, u32>>,
 }
@@ -81,6 +82,7 @@ impl Tokenizer {
         let mut tokenizer: Value = parse("tokenizer.json", tokenizer)?;
         let config: Overrides = parse("tokenizer_config.json", config)?;
         override_bert_normalizer(&mut tokenizer, &config);
+        let prefix_space = take_prefix_space(&mut tokenizer, &config);
         // The reader trusts its input in places; a file that makes it panic is a bad file, not a bug to report.
         let pipeline = catch_unwind(AssertUnwindSafe(|| {
             tokenizers::canonicalize_value(&mut tokenizer).map_err(|e| e.to_string())?;
@@ -93,6 +95,7 @@ impl Tokenizer {
             single: Frame::new(&templates.single),
             pair: Frame::new(&templates.pair),
             late_tokens: late_tokens(&pipeline),
+            prefix_space,
             cut_left: config.truncation_side == "left",
             size: vocabulary_size(&tokenizer),
             ids_by_token: OnceLock::new(),
@@ -143,46 +146,16 @@ impl Tokenizer {
             ..EncodeOptions::default()
         };
         let mut content = Vec::with_capacity(text.len() / 4 + 1);
-        let mut outcome = self.pipeline.encode_into(text, &options, &mut content);
-        if content.iter().any(|token| self.late_tokens.contains(&token.id())) {
+        let mut outcome = Ok(());
+        if !self.prefix_space {
+            outcome = self.pipeline.encode_into(text, &options, &mut content);
+        }
+        if self.prefix_space || content.iter().any(|token| self.late_tokens.contains(&token.id())) {
             content.clear();
-            outcome = self.encode_around_late_tokens(text, &mut content);
+            outcome = self.encode_around_tokens(text, &mut content);
         }
         outcome.map_err(|e| Error::Value(e.to_string()))?;
         Ok(PipelineToken::cast_slice(&content).to_vec())
-    }
-
-    /// Ids of a text that holds a late token, such as a typed `<mask>`.
-    ///
-    /// The pipeline puts word-start markers (`Metaspace`) before it looks for such tokens, so that a marker goes astray beside
-    /// them. The file's own order is: normalize, take these tokens out, then mark the words of what is left.
-    fn encode_around_late_tokens(&self, text: &str, out: &mut Vec<PipelineToken>) -> tokenizers::Result<()> {
-        let vocabulary = self.pipeline.get_added_vocabulary();
-        let Some((metaspace, normalizers)) = self.pipeline.get_normalizers().split_last() else { return Ok(()) };
-        let (mut spans, mut scratch) = (Vec::new(), PreTokenizerScratch::default());
-        let mut model_scratch = self.pipeline.get_model().init_scratch();
-        for outer in SpecialSegmentIterator::new(text, vocabulary, false, false) {
-            let (text, offset) = match outer {
-                Segment::SpecialToken(id) => {
-                    out.push(id.into());
-                    continue;
-                }
-                Segment::Text { text, input_offset } => (text, input_offset),
-            };
-            let normalized = normalize_all(normalizers, text, offset)?;
-            for inner in SpecialSegmentIterator::new(&normalized, vocabulary, true, false) {
-                match inner {
-                    Segment::SpecialToken(id) => out.push(id.into()),
-                    Segment::Text { text, input_offset } => {
-                        let words = metaspace.normalize(text, offset + input_offset)?;
-                        spans.clear();
-                        self.pipeline.get_pre_tokenizer().pre_tokenize(&words, &mut scratch, &mut spans)?;
-                        self.pipeline.get_model().tokenize_spans(&words, &spans, &mut model_scratch, out)?;
-                    }
-                }
-            }
-        }
-        Ok(())
     }
 
     /// [`Self::encode`] for many texts, on up to `threads` threads of its own.
@@ -271,10 +244,4 @@ fn on_threads<T: AsRef<str> + Sync, R: Send>(
         }
         Ok(all)
     })
-}
-
-fn late_tokens(pipeline: &PipelineTokenizer) -> Vec<u32> {
-    let Some(PipelineNormalizer::Metaspace(_)) = pipeline.get_normalizers().last() else { return Vec::new() };
-    let added = pipeline.get_added_vocabulary().get_added_tokens_decoder();
-    added.into_iter().filter_map(|(id, token)| token.normalized.then_some(id)).collect()
 }

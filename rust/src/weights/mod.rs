@@ -3,6 +3,7 @@
 //! A file is trusted in nothing: header, directory and pickle are read with bounds, and each tensor lies inside its file.
 
 mod mapped;
+mod opened;
 mod pickle;
 mod safetensors;
 mod stamp;
@@ -17,7 +18,7 @@ use std::path::Path;
 
 use self::mapped::MappedFile;
 pub use self::mapped::WeightFile;
-pub(crate) use self::stamp::Stamp;
+pub(crate) use self::opened::OpenedFile;
 pub use self::stored::Dtype;
 use self::stored::{MAX_RANK, MAX_TENSORS, Stored, shown};
 use crate::error::{Error, Result};
@@ -29,8 +30,10 @@ pub struct Tensor {
     pub file: usize,
     /// Type of its elements.
     pub dtype: Dtype,
-    /// Its dimensions; elements lie row by row.
+    /// Its dimensions.
     pub shape: Vec<usize>,
+    /// Elements from one to the next along each dimension, where they do not lie row by row.
+    pub strides: Option<Vec<usize>>,
     /// Bytes from the start of the file.
     pub offset: u64,
     /// Bytes.
@@ -67,7 +70,7 @@ pub struct Weights {
 }
 
 impl Weights {
-    /// Opens one file or all shards, each safetensors or torch's zip, which is told by what is in it.
+    /// Opens one file or all shards, each safetensors or torch's, which is told by what is in it.
     ///
     /// # Errors
     /// [`Error::ModelNotFound`] where a file is missing; [`Error::ModelFormat`] where one is no regular file, no sound weight
@@ -79,7 +82,7 @@ impl Weights {
             let stored = read(&file.name, mapped.bytes())?;
             weights.files.push(mapped);
             for tensor in stored {
-                weights.add(Stored { name: format!("{}{}", file.prefix, tensor.name), ..tensor })?;
+                weights.add(Stored { name: format!("{}{}", file.prefix, todays_name(&tensor.name)), ..tensor })?;
             }
         }
         Ok(weights)
@@ -88,13 +91,20 @@ impl Weights {
     /// The files, in the order in which they were given.
     #[must_use]
     pub fn files(&self) -> impl ExactSizeIterator<Item = &Path> {
-        self.files.iter().map(|mapped| mapped.file.path.as_path())
+        self.files.iter().map(|mapped| mapped.file.path())
     }
 
     /// Whether there is a tensor called `name`.
     #[must_use]
     pub fn contains(&self, name: &str) -> bool {
         self.tensors.contains_key(name)
+    }
+
+    /// The first tensor, by name, whose name starts so.
+    #[must_use]
+    pub fn first_below(&self, start: &str) -> Option<&str> {
+        let (name, _) = self.tensors.range(start.to_owned()..).next()?;
+        name.starts_with(start).then_some(name)
     }
 
     /// The shape of the tensor called `name`, whatever its type.
@@ -106,7 +116,7 @@ impl Weights {
     /// The tensor called `name`, as stored.
     ///
     /// # Errors
-    /// [`Error::ModelFormat`] where it is missing, of another shape, not of a type of [`Dtype`], or does not lie row by row.
+    /// [`Error::ModelFormat`] where it is missing, of another shape, or not of a type of [`Dtype`].
     pub fn find(&self, name: &str, shape: &[usize]) -> Result<&Tensor> {
         let Some(entry) = self.tensors.get(name) else {
             return Err(Error::ModelFormat(self.lacking(&format!("without the tensor {}", shown(name)))));
@@ -140,8 +150,16 @@ impl Weights {
 
     /// Whether every path still leads to the file that was mapped, unchanged.
     #[must_use]
-    pub fn unchanged(&self) -> bool {
-        self.files.iter().all(MappedFile::unchanged)
+    pub fn in_place(&self) -> bool {
+        self.files.iter().all(|mapped| mapped.file.in_place())
+    }
+
+    /// Sees that nobody wrote to one of the files.
+    ///
+    /// # Errors
+    /// [`Error::ModelFormat`] that names the file.
+    pub fn check_unchanged(&self) -> Result<()> {
+        self.files.iter().try_for_each(|mapped| mapped.file.check_unchanged())
     }
 
     /// Lets go of the pages that were read so far. They come back from the file where they are read again.
@@ -151,7 +169,7 @@ impl Weights {
 
     /// Takes in a tensor of the last file.
     fn add(&mut self, stored: Stored) -> Result<()> {
-        let Stored { name, dtype, shape, offset, length } = stored;
+        let Stored { name, dtype, shape, strides, offset, length } = stored;
         let file = self.files.len() - 1;
         let refused = |why: &str| Error::ModelFormat(format!("{} refused: {why}", self.name(file)));
         if shape.len() > MAX_RANK {
@@ -165,7 +183,7 @@ impl Weights {
             return Err(Error::ModelFormat(format!("the tensor {} is in {places}; one must go", shown(&name))));
         }
         let entry = match dtype {
-            Ok(dtype) => Entry::Usable(Tensor { file, dtype, shape, offset, length }),
+            Ok(dtype) => Entry::Usable(Tensor { file, dtype, shape, strides, offset, length }),
             Err(why) => Entry::Useless { file, shape, why },
         };
         self.tensors.insert(name, entry);
@@ -173,7 +191,7 @@ impl Weights {
     }
 
     fn name(&self, file: usize) -> &str {
-        self.files.get(file).map(|mapped| mapped.file.name.as_str()).unwrap_or_default()
+        self.files.get(file).map(|mapped| mapped.file.name()).unwrap_or_default()
     }
 
     fn all_files(&self) -> String {
@@ -199,23 +217,30 @@ impl Weights {
     }
 }
 
+/// Tensors of `LayerNorm` were called otherwise by BERT's first authors; transformers reads both names.
+fn todays_name(name: &str) -> String {
+    for (old, new) in [("LayerNorm.gamma", "LayerNorm.weight"), ("LayerNorm.beta", "LayerNorm.bias")] {
+        if let Some(start) = name.strip_suffix(old) {
+            return format!("{start}{new}");
+        }
+    }
+    name.to_owned()
+}
+
 /// The tensors of the file `name`, of the kind that its bytes tell.
 fn read(name: &str, bytes: &[u8]) -> Result<Vec<Stored>> {
     if safetensors::is_safetensors(bytes) {
         return safetensors::tensors(name, bytes);
     }
-    if torch::is_zip(bytes) {
+    if torch::is_zip(bytes) || torch::is_legacy(bytes) {
         return torch::tensors(name, bytes);
     }
     let what = if bytes.starts_with(b"version https://git-lfs") {
         "is a git-lfs pointer and not the weights themselves. Run `git lfs pull` in its folder"
     } else if bytes.trim_ascii_start().starts_with(b"<") {
         "is a web page and not weights. Download it again"
-    } else if torch::is_legacy(bytes) {
-        "was saved by torch before 1.6, which wrote no zip. Save it again with a newer torch: \
-         torch.save(torch.load(path, weights_only=True), path), or save_pretrained for safetensors"
     } else {
-        "is neither a safetensors file nor torch's zip, or was cut off. Download it or save it again"
+        "is neither a safetensors file nor one of torch's, or was cut off. Download it or save it again"
     };
     Err(Error::ModelFormat(format!("{name} {what}")))
 }

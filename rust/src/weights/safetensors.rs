@@ -43,11 +43,13 @@ pub(crate) fn tensors(name: &str, bytes: &[u8]) -> Result<Vec<Stored>> {
             name,
             dtype: match info.dtype {
                 Kind::F32 => Ok(Dtype::F32),
+                Kind::F64 => Ok(Dtype::F64),
                 Kind::F16 => Ok(Dtype::F16),
                 Kind::BF16 => Ok(Dtype::Bf16),
                 kind => Err(no_weight(&kind.to_string())),
             },
             shape: info.shape.clone(),
+            strides: None,
             offset: (start + from) as u64,
             length: (to - from) as u64,
         }
