@@ -6,11 +6,12 @@ import time
 from dataclasses import dataclass
 
 from bge_fast import _core
-from bge_fast.errors import DeviceError, ForkedProcessError, warn
+from bge_fast.errors import DeviceError, ForkedProcessError, ModelFormatError, warn
 from bge_fast.opening.architectures import ARCHITECTURES
 from bge_fast.opening.files import Facts, ModelFiles
 from bge_fast.opening.hub import find_model
 from bge_fast.opening.jsonfiles import read_json
+from bge_fast.opening.kinds import declares_reranker, no_reranker
 from bge_fast.opening.state import FolderState
 from bge_fast.runtime.devices import CPU, Device
 from bge_fast.runtime.library import check_cuda, default_device, load_runtime
@@ -190,13 +191,19 @@ def _open_on(options: EngineOptions, device: Device, threads: int) -> tuple[Mode
 def _checkpoint(files: ModelFiles) -> _core.Checkpoint | None:
     if files.encoder is None:
         return None
-    checkpoint = _core.Checkpoint(
-        [str(path) for path in files.paths.values()],
-        files.encoder,
-        names=list(files.paths),
-        heads=[(layer, str(path)) for layer, path in files.head_files.items()],
-        outputs=list(_OUTPUTS_OF_KIND[files.kind]),
-    )
+    try:
+        checkpoint = _core.Checkpoint(
+            [str(path) for path in files.paths.values()],
+            files.encoder,
+            names=list(files.paths),
+            heads=[(layer, str(path)) for layer, path in files.head_files.items()],
+            outputs=list(_OUTPUTS_OF_KIND[files.kind]),
+        )
+    except ModelFormatError as error:
+        guessed = files.kind == "reranker" and not declares_reranker(files.name, files.config)
+        if guessed and "without the tensor classifier" in str(error):
+            raise no_reranker(files.name) from error
+        raise
     if tensor := checkpoint.left_over():
         warn(
             f"{files.name}: num_hidden_layers of config.json is {files.encoder['num_hidden_layers']}, but the weights "

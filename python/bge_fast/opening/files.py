@@ -12,6 +12,7 @@ from bge_fast.opening.choice import INDEXES, MANIFEST, WEIGHTS, Choice, chosen, 
 from bge_fast.opening.jsonfiles import read_json, whole_number_of
 from bge_fast.opening.kinds import HEAD_FILES, check_kind, head_outputs, kind_of
 from bge_fast.opening.manifest import check_sizes, read_manifest
+from bge_fast.opening.modules import transformer_folder
 from bge_fast.opening.state import FolderState
 
 _NAMED = 8
@@ -111,6 +112,7 @@ def files_of_folder(
         ModelFormatError: files contradict each other or the manifest.
         UnsupportedModelError: an architecture that has no row.
     """
+    root, folder = folder, transformer_folder(name, folder)
     state = FolderState.of(folder)
     if not (folder / "config.json").is_file():
         raise ModelNotFoundError(f"{name} has no config.json, so it is neither a model folder nor a checkpoint")
@@ -118,7 +120,7 @@ def files_of_folder(
     architecture = architecture_of(name, config)
     manifest = read_manifest(name, folder)
     check_sizes(name, folder, manifest)
-    kind = kind_of(name, folder, config, manifest)
+    kind = kind_of(name, folder, config, manifest, wanted)
     if wanted:
         check_kind(name, kind, wanted, config)
     choice = chosen(folder, manifest, computations, onnx_file)
@@ -126,7 +128,7 @@ def files_of_folder(
         graphs = sorted({*graphs_of(folder), *listed})
         raise _nothing_to_open(name, folder, manifest, computations, graphs, onnx_file)
     # A snapshot's files are links into its repository's blobs.
-    inside = folder.parent.parent if commit is not None else None
+    inside = root.parent.parent if commit is not None else None
     usable, checkpoint = architecture.max_length(name, config), choice.origin == "checkpoint"
     return ModelFiles(
         name=name,
@@ -139,7 +141,7 @@ def files_of_folder(
         dimension=architecture.size(config, "hidden_size"),
         max_length=min(usable, whole_number_of(manifest, "max_length", usable, at_least=1, file=MANIFEST)),
         pad_id=architecture.padding(config),
-        declared_pooling=_declared_pooling(folder),
+        declared_pooling=_declared_pooling(root),
         config=config,
         encoder=encoder_sizes(name, config) if checkpoint else None,
         head_files=_head_files(name, folder, inside) if checkpoint and kind == "m3" else {},
