@@ -170,7 +170,7 @@ def _open_on(options: EngineOptions, device: Device, threads: int) -> tuple[Mode
     files = find_model(
         options.name, options.computations(device), options.cache_dir, kind=options.kind, onnx_file=options.onnx_file
     )
-    checkpoint = _checkpoint(files)
+    checkpoint = checkpoint_of(files)
     heads = files.graph_heads if checkpoint is None else {one: checkpoint.head_width(one) for one in files.head_files}
     core = _core.Model(
         str(files.folder),
@@ -188,7 +188,12 @@ def _open_on(options: EngineOptions, device: Device, threads: int) -> tuple[Mode
     return files, core, heads
 
 
-def _checkpoint(files: ModelFiles) -> _core.Checkpoint | None:
+def checkpoint_of(files: ModelFiles) -> _core.Checkpoint | None:
+    """The weights of a checkpoint, mapped, with all tensors that its kind needs; ``None`` where a graph is opened.
+
+    Raises:
+        ModelFormatError: a weight file is damaged, or a tensor is missing or has another shape.
+    """
     if files.encoder is None:
         return None
     try:
