@@ -42,6 +42,8 @@ class FlagModel(AbsEmbedder):
                 allow.
         low_memory: leave weights in the mapped file instead of repacking them for speed: opens faster, needs a third
             of the private memory, several processes share the rest; queries take 1.7 times as long.
+        onnx_file: the graph to open, by its name in the folder or repository, such as ``"onnx/model_O3.onnx"``; by
+            default weights or ``onnx/model.onnx``.
         on_fork: what a forked child does with a model that its parent opened: ``"reopen"`` opens it again by itself,
             once, from the same files; ``"error"`` raises ``ForkedProcessError``.
         on_truncate: what happens to texts over the length limit: ``"ignore"`` cuts them, ``"warn"`` also warns once
@@ -79,6 +81,7 @@ class FlagModel(AbsEmbedder):
         precision: str | None = None,
         threads: int | None = None,
         low_memory: bool = False,
+        onnx_file: str | None = None,
         on_fork: str = "reopen",
         on_truncate: str = "ignore",
         **kwargs: Unpack[EmbedderKeywords],

@@ -94,6 +94,30 @@ impl Weights {
         self.files.iter().map(|mapped| mapped.file.path())
     }
 
+    /// Takes the tensors of another file in place of those that have their names and shapes.
+    ///
+    /// # Errors
+    /// Those of [`Self::open`]; [`Error::ModelFormat`] where there is no such tensor to replace.
+    pub fn replace(&mut self, file: &WeightFile) -> Result<()> {
+        let mapped = MappedFile::open(file)?;
+        let stored = read(&file.name, mapped.bytes())?;
+        self.files.push(mapped);
+        for tensor in stored {
+            if self.shape(&tensor.name) != Some(&*tensor.shape) {
+                let (name, shape) = (shown(&tensor.name), &tensor.shape);
+                return Err(Error::ModelFormat(format!("{} changes {name} {shape:?}, which is not there", file.name)));
+            }
+            self.tensors.remove(&tensor.name);
+            self.add(tensor)?;
+        }
+        Ok(())
+    }
+
+    /// The names of all tensors.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.tensors.keys().map(String::as_str)
+    }
+
     /// Whether there is a tensor called `name`.
     #[must_use]
     pub fn contains(&self, name: &str) -> bool {
