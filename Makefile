@@ -67,7 +67,7 @@ TOOLS = PATH="$(CURDIR)/.venv/bin:$$PATH"
 
 # The package of this checkout in another environment: nothing is built, it reads the one there is.
 .venv-%/.package: .venv/.release .venv-%/.installed
-	rm -rf .venv-$*/lib/python*/site-packages/bge_fast*
+	rm -rf .venv-$*/lib/python*/site-packages/bge_fast{.pth,-*.dist-info}
 	cp -r .venv/lib/python*/site-packages/bge_fast{.pth,-*.dist-info} .venv-$*/lib/python*/site-packages
 	touch $@
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from bge_fast import FlagModel
+from bge_fast.commands.doctor.tiny_model import write_tiny_model
 from bge_fast.errors import ModelFormatError, ModelNotFoundError, UnsupportedModelError
 from tests.support.checkpoints import edit_json
 from tests.support.malformed import Cases, refused
@@ -176,3 +178,29 @@ def special_tokens_that_are_a_list(folder: Path) -> None:
 def test_malformed_configurations_are_refused(own_checkpoint, spoil, error, said):
     spoil(own_checkpoint)
     refused(own_checkpoint, error, said)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("precision", []),
+        ("precision", None),
+        ("precision", 16),
+        ("parity", 5),
+        ("parity", {"max_abs": "small"}),
+        ("parity", {"max_abs": []}),
+    ],
+)
+def test_odd_facts_of_a_graph_name_the_key(tmp_path, key, value):
+    folder = write_tiny_model(tmp_path / "tiny")
+    files = {
+        name: {"size": (folder / name).stat().st_size} for name in ("config.json", "tokenizer.json", "onnx/model.onnx")
+    }
+    graph = {"precision": "fp32", "parity": {"max_abs": 1e-6}}
+    for facts in (graph, {**graph, key: value}):
+        manifest = {"format": 1, "source": {}, "files": files, "graphs": {"onnx/model.onnx": facts}}
+        (folder / "bge_fast.json").write_text(json.dumps(manifest))
+        if facts is graph:
+            FlagModel(str(folder), pooling_method="mean").encode("doctor")
+    with pytest.raises(ModelFormatError, match=f"'{key}' of onnx/model.onnx in bge_fast.json"):
+        FlagModel(str(folder))
