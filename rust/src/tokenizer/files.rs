@@ -53,10 +53,9 @@ pub(super) fn override_bert_normalizer(tokenizer: &mut Value, config: &Overrides
 /// Whether byte-level BPE (`RoBERTa`) puts a space before texts that begin without one, which `tokenizer_config.json` says. The crate
 /// knows no such splitter.
 pub(super) fn take_prefix_space(tokenizer: &mut Value, config: &Overrides) -> bool {
-    let splitter = &mut tokenizer["pre_tokenizer"];
-    if splitter["type"] != "ByteLevel" {
+    let Some(splitter) = tokenizer.get_mut("pre_tokenizer").filter(|splitter| splitter["type"] == "ByteLevel") else {
         return false;
-    }
+    };
     splitter["add_prefix_space"] = json!(false);
     config.add_prefix_space
 }
