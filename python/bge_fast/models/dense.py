@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 import numpy as np
 
+from bge_fast.models.dense_call import encoded
 from bge_fast.models.embedder import AbsEmbedder
 from bge_fast.models.inputs import flag, to_texts
 from bge_fast.models.keywords import Calling, EmbedderKeywords, Encoding, refuse_unknown_keywords
@@ -46,6 +47,9 @@ class FlagModel(AbsEmbedder):
             default weights or ``onnx/model.onnx``.
         on_fork: what a forked child does with a model that its parent opened: ``"reopen"`` opens it again by itself,
             once, from the same files; ``"error"`` raises ``ForkedProcessError``.
+        dense: apply the linear layers that sentence-transformers has behind the pooling (``2_Dense``), which
+            FlagEmbedding leaves out; normalization before them as in ``modules.json``, at the end as
+            ``normalize_embeddings`` says.
         on_truncate: what happens to texts over the length limit: ``"ignore"`` cuts them, ``"warn"`` also warns once
             a call, ``"error"`` refuses them.
 
@@ -83,6 +87,7 @@ class FlagModel(AbsEmbedder):
         low_memory: bool = False,
         onnx_file: str | None = None,
         on_fork: str = "reopen",
+        dense: bool = False,
         on_truncate: str = "ignore",
         **kwargs: Unpack[EmbedderKeywords],
     ) -> None:
@@ -258,7 +263,7 @@ class FlagModel(AbsEmbedder):
         texts = with_instruction(texts, instruction, instruction_format)
         engine, options = self._open(), self._core_options(batch_size, max_length)
         with progress_bar(len(texts), show_progress_bar) as progress:
-            matrix, truncated = engine.core.encode(texts, **options, progress=progress)
+            matrix, truncated = encoded(engine, texts, options, progress)
         self._warn_about_truncation(truncated, len(texts), options["max_length"])
         vectors = matrix[0] if single else matrix
         return vectors if as_numpy else _to_torch(vectors)

@@ -87,6 +87,7 @@ class EmbedderArguments(M3Keywords, total=False):
     precision: str | None
     threads: int | None
     low_memory: bool
+    dense: bool
     onnx_file: str | None
     on_truncate: str
     on_fork: str

@@ -80,6 +80,7 @@ class Model:
             low_memory=flag("low_memory", low_memory),
             cache_dir=None if cache_dir is None else str(cache_dir),
             kind=self._kind,
+            dense=flag("dense", getattr(self, "dense", False)),
             onnx_file=None if onnx_file is None else checked_graph_name(onnx_file),
             outputs=self._outputs_at_start(),
         )

@@ -28,6 +28,7 @@ SIDE_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
+    "modules.json",
     "1_Pooling/config.json",
     *INDEXES,
     *HEAD_FILES.values(),

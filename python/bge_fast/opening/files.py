@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from bge_fast.errors import ModelFormatError, ModelNotFoundError, UnsupportedModelError, quoted
+from bge_fast.opening.adapter import Adapter, Merged
 from bge_fast.opening.architectures import architecture_of
 from bge_fast.opening.checkpoint import encoder_sizes, real_files
 from bge_fast.opening.choice import INDEXES, MANIFEST, WEIGHTS, Choice, chosen, graphs_of
 from bge_fast.opening.jsonfiles import read_json, whole_number_of
 from bge_fast.opening.kinds import HEAD_FILES, check_kind, head_outputs, kind_of
 from bge_fast.opening.manifest import check_sizes, read_manifest
-from bge_fast.opening.modules import transformer_folder
+from bge_fast.opening.modules import Module, modules_of, transformer_folder
 from bge_fast.opening.state import FolderState
 
 _NAMED = 8
@@ -69,6 +70,14 @@ class ModelFiles:
     """Of a model folder: how far the graph was from torch when it was exported."""
     manifest: dict[str, Any] = field(repr=False, default_factory=dict)
     commit: str | None = None
+    adapter: Adapter | None = None
+    """A LoRA adapter that changes the weights."""
+    merged: Merged | None = field(default=None, repr=False)
+    """What it makes of them, once the model is open."""
+    root: Path = Path()
+    """Where ``modules.json`` lies; of folders of old, above ``folder``."""
+    modules: tuple[Module, ...] = ()
+    """The steps of sentence-transformers, where the folder says them."""
     state: FolderState | None = field(repr=False, default=None)
     """Of the folder before anything of it was read."""
 
@@ -81,7 +90,7 @@ class ModelFiles:
             "source": self.origin,
             "folder": str(self.folder),
             "commit": self.commit,
-            "files": [str(path) for path in self.paths.values()],
+            "files": [str(path) for path in self.paths.values()] + ([str(self.adapter.file)] if self.adapter else []),
             "precision": self.computation,
             "dimension": self.dimension,
             "max_length": self.max_length,
@@ -125,8 +134,7 @@ def files_of_folder(
         check_kind(name, kind, wanted, config)
     choice = chosen(folder, manifest, computations, onnx_file)
     if choice is None:
-        graphs = sorted({*graphs_of(folder), *listed})
-        raise _nothing_to_open(name, folder, manifest, computations, graphs, onnx_file)
+        raise _nothing_to_open(name, folder, manifest, computations, [*graphs_of(folder), *listed], onnx_file)
     # A snapshot's files are links into its repository's blobs.
     inside = root.parent.parent if commit is not None else None
     usable, checkpoint = architecture.max_length(name, config), choice.origin == "checkpoint"
@@ -149,6 +157,8 @@ def files_of_folder(
         parity=choice.graph.get("parity"),
         manifest=manifest,
         commit=commit or manifest.get("source", {}).get("commit"),
+        root=root,
+        modules=tuple(modules_of(name, root)),
         state=state,
     )
 
@@ -167,6 +177,7 @@ def _nothing_to_open(
     graphs: list[str],
     onnx_file: str | None,
 ) -> Exception:
+    graphs = sorted(set(graphs))
     if onnx_file is not None:
         there = f"it has {_some(graphs)}" if graphs else "it has no graph at all"
         return ModelNotFoundError(f"{name} has no graph {quoted(onnx_file)}; {there}")

@@ -4,16 +4,20 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bge_fast.errors import BGEFastError, ModelNotFoundError, quoted
-from bge_fast.opening.choice import SIDE_FILES, Choice, choices, chosen
+from bge_fast.errors import BGEFastError, ModelNotFoundError, UnsupportedModelError, quoted
+from bge_fast.opening.adapter import Adapter, is_adapter, read_adapter
+from bge_fast.opening.choice import SIDE_FILES, WEIGHTS, Choice, choices, chosen
 from bge_fast.opening.files import ModelFiles, files_of_folder
 from bge_fast.opening.hub_failures import failure, without_password
 from bge_fast.opening.manifest import read_manifest
 
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
+# Linear layers behind the pooling are small: fetched where there are any.
+_OF_MODULES = tuple(f"*_Dense/{file}" for file in ("config.json", *WEIGHTS))
 _MOST_OF_A_PATH = 200
 _OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 
@@ -46,6 +50,8 @@ def find_model(
     except (RuntimeError, OSError, ValueError) as error:  # no such user, a name too long, a NUL
         why = error.strerror if isinstance(error, OSError) else error
         raise ModelNotFoundError(f"there is no folder {quoted(name)}: {why}") from error
+    if is_folder and is_adapter(folder):
+        return _adapted(read_adapter(name, folder), computations, cache_dir, kind)
     if is_folder:
         with _unreadable_told(name):
             return files_of_folder(name, folder, computations, wanted=kind, onnx_file=onnx_file)
@@ -56,6 +62,31 @@ def find_model(
             f"there is no folder {quoted(name, _MOST_OF_A_PATH)}, and it is not a hub id such as BAAI/bge-small-en-v1.5"
         )
     return _find_in_hub(name, computations, cache_dir, download, kind, onnx_file)
+
+
+def _adapted(adapter: Adapter, computations: Sequence[str], cache_dir: str | None, kind: str | None) -> ModelFiles:
+    """The files of an adapter's base, with the adapter; the network is not used for it.
+
+    Raises:
+        ModelNotFoundError: the base is not here; says how to get or merge it.
+    """
+    beside = adapter.folder / adapter.base
+    base = str(beside) if not Path(adapter.base).expanduser().is_dir() and beside.is_dir() else adapter.base
+    try:
+        files = find_model(base, computations, cache_dir, download=False, kind=kind)
+    except ModelNotFoundError as error:
+        raise ModelNotFoundError(
+            f"{adapter.name} is a LoRA adapter, and its base {quoted(adapter.base)} is neither a folder nor complete "
+            f"in the hub's cache. Once, with network: bge-fast info {adapter.base:.120} --download. Or merge it: "
+            f"{adapter.how_to_merge()}"
+        ) from error
+    if files.encoder is None or files.adapter is not None:
+        what = "graph" if files.adapter is None else "second adapter"
+        raise UnsupportedModelError(
+            f"{adapter.name} is a LoRA adapter, and its base {quoted(adapter.base)} has no weights to merge it into "
+            f"but a {what}. Merge it: {adapter.how_to_merge()}"
+        )
+    return replace(files, name=adapter.name, adapter=adapter)
 
 
 def _find_in_hub(
@@ -101,7 +132,7 @@ def _download(
     with _failures_told(name, missing):
         # The client's own questions before a download have no bound in time.
         about = HfApi().model_info(name, revision="main", timeout=HF_HUB_ETAG_TIMEOUT)
-        folder = _snapshot(name, cache_dir, list(SIDE_FILES))
+        folder = _snapshot(name, cache_dir, [*SIDE_FILES, *_OF_MODULES])
         for choice in _asked_for(name, folder, computations, onnx_file):
             # Asked for with the side files, since the client logs a warning where nothing at all matches.
             files = [*SIDE_FILES, *choice.files, *([choice.data] if choice.data else [])]

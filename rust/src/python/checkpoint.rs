@@ -1,6 +1,6 @@
 //! A checkpoint, and what a model is opened from.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use numpy::{IntoPyArray, PyArrayMethods};
@@ -37,7 +37,7 @@ impl Checkpoint {
         changed: Option<PathBuf>,
         outputs: Vec<String>,
     ) -> PyResult<Self> {
-        let names = names.unwrap_or_else(|| files.iter().map(last_name).collect());
+        let names = names.unwrap_or_else(|| files.iter().map(|path| last_name(path)).collect());
         let outputs = Outputs::named(&outputs).map_err(|error| to_python(py, error))?;
         let encoder = Encoder::try_from(encoder).map_err(|error| to_python(py, error))?;
         detached(py, || {
@@ -75,7 +75,7 @@ impl Checkpoint {
     }
 }
 
-fn last_name(path: &PathBuf) -> String {
+fn last_name(path: &Path) -> String {
     path.file_name().unwrap_or_default().display().to_string()
 }
 
@@ -96,11 +96,8 @@ pub(super) fn read_tensors(
         there
             .map(|(shape, name)| {
                 let numbers = prepared.float32(&name, weights.find(&name, &shape)?)?;
-                let bytes = prepared.bytes(&numbers).chunks_exact(size_of::<f32>());
-                let numbers: Vec<_> = bytes
-                    .map(|number| number.iter().rev().fold(0, |bits, &byte| bits << 8 | u32::from(byte)))
-                    .map(f32::from_bits)
-                    .collect();
+                let (numbers, _) = prepared.bytes(&numbers).as_chunks();
+                let numbers: Vec<_> = numbers.iter().copied().map(f32::from_le_bytes).collect();
                 Ok((name, shape, numbers))
             })
             .collect::<Result<Vec<_>>>()
