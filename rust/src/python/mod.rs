@@ -71,6 +71,7 @@ fn to_python(py: Python<'_>, error: Error) -> PyErr {
         Error::Value(message) => return PyValueError::new_err(message),
         Error::ModelNotFound(_) => "ModelNotFoundError",
         Error::ModelFormat(_) => "ModelFormatError",
+        Error::UnsupportedModel(_) => "UnsupportedModelError",
         Error::RuntimeNotFound(_) => "RuntimeNotFoundError",
         Error::Device(_) => "DeviceError",
         Error::Numerics(_) => "NumericsError",

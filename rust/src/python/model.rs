@@ -78,7 +78,7 @@ impl Model {
             let first = Form { outputs: Outputs::named(&outputs)?, layout: Layout::Plain };
             let tokenizer = Tokenizer::open(&folder)?;
             let sessions = Sessions::open(library, source, device, first)?;
-            Ok(Self(crate::Model::new(tokenizer, sessions, rules, dimension)))
+            crate::Model::new(tokenizer, sessions, rules, dimension).map(Self)
         })
     }
 

@@ -2,58 +2,43 @@
 //!
 //! Immutable: the length to cut at is an argument of each call, so threads can share one tokenizer.
 
+mod added;
+mod charsmap;
+mod class;
+mod components;
+mod declared;
 mod files;
+mod frame;
+mod pipeline;
 
 use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::OnceLock;
 
 use serde_json::Value;
-use tokenizers::pipeline::{
-    EncodeOptions, Model, Normalizer, Override, PipelineNormalizer, PipelineToken, PipelineTokenizer, PreTokenizer,
-    PreTokenizerScratch, Segment, SpecialSegmentIterator, Template, normalize_all,
-};
 
-use self::files::{Overrides, override_bert_normalizer, parse, read, vocabulary_size};
+use self::files::{Beside, parse, read};
+use self::frame::Frame;
+pub use self::frame::Tokens;
+use self::pipeline::Pipeline;
 use crate::{Error, Result};
 
 /// Fewer texts are tokenized sooner than a thread is started.
 const MIN_TEXTS_PER_THREAD: usize = 16;
 
-/// Ids of one text or of a pair, special tokens included.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tokens {
-    /// At most the call's `max_length` ids.
-    pub ids: Vec<u32>,
-    /// How many ids the whole text has.
-    pub total: usize,
-    /// Ids of the first text of a pair, with the special tokens around it; of a single text all.
-    pub first: usize,
-}
-
-impl Tokens {
-    /// Whether ids were cut off.
-    #[must_use]
-    pub fn truncated(&self) -> bool {
-        self.ids.len() < self.total
-    }
-}
-
-/// A checkpoint's tokenizer: `tokenizer.json` with what `tokenizer_config.json` says on top.
+/// A checkpoint's tokenizer: `tokenizer.json` with what the files beside it say on top.
 pub struct Tokenizer {
-    pipeline: PipelineTokenizer,
+    pipeline: Pipeline,
     single: Frame,
     pair: Frame,
+    /// Whether the second text of a pair has token type 1.
+    types_pairs: bool,
     cut_left: bool,
-    /// Ids of tokens that are looked for in the normalized text, if words are marked by `Metaspace`.
-    late_tokens: Vec<u32>,
-    size: u32,
     ids_by_token: OnceLock<HashMap<String, u32>>,
 }
 
 impl Tokenizer {
-    /// Reads `tokenizer.json` and, if present, `tokenizer_config.json` from `folder`.
+    /// Reads `tokenizer.json` and the files beside it that say more about tokens.
     ///
     /// # Errors
     /// [`Error::ModelNotFound`] without `tokenizer.json`; [`Error::ModelFormat`] for a file that is no tokenizer.
@@ -66,35 +51,39 @@ impl Tokenizer {
                     folder.display()
                 ))
             })?;
-        let config = read(&folder.join("tokenizer_config.json"))?.unwrap_or_else(|| "{}".into());
-        Self::from_json(&stored, &config).map_err(|error| match error {
+        let opened = Beside::read(folder).and_then(|beside| Self::build(&stored, &beside));
+        opened.map_err(|error| match error {
             Error::ModelFormat(reason) => Error::ModelFormat(format!("{}: {reason}", folder.display())),
+            Error::UnsupportedModel(reason) => Error::UnsupportedModel(format!("{}: {reason}", folder.display())),
             other => other,
         })
     }
 
-    /// Builds the tokenizer from the text of the two files.
+    /// Builds the tokenizer from the text of `tokenizer.json` and of `tokenizer_config.json`.
     ///
     /// # Errors
     /// [`Error::ModelFormat`] for a text that is no tokenizer.
     pub fn from_json(tokenizer: &str, config: &str) -> Result<Self> {
+        let config = parse("tokenizer_config.json", config)?;
+        Self::build(tokenizer, &Beside { config, ..Beside::default() })
+    }
+
+    fn build(tokenizer: &str, beside: &Beside) -> Result<Self> {
+        let file_size = tokenizer.len();
         let mut tokenizer: Value = parse("tokenizer.json", tokenizer)?;
-        let config: Overrides = parse("tokenizer_config.json", config)?;
-        override_bert_normalizer(&mut tokenizer, &config);
-        // The reader trusts its input in places; a file that makes it panic is a bad file, not a bug to report.
-        let pipeline = catch_unwind(AssertUnwindSafe(|| {
-            tokenizers::canonicalize_value(&mut tokenizer).map_err(|e| e.to_string())?;
-            tokenizers::from_json(&tokenizer.to_string()).map_err(|e| e.to_string())
-        }))
-        .unwrap_or_else(|_| Err("its parts contradict each other".into()))
-        .map_err(|reason| Error::ModelFormat(format!("tokenizer.json cannot be used: {reason}")))?;
-        let templates = pipeline.get_post_processor();
+        components::check(&tokenizer, file_size)?;
+        let class = beside.class();
+        let cut_left = beside.cuts_left(&tokenizer)?;
+        class.override_normalizer(&mut tokenizer, &beside.config)?;
+        let added = declared::added_tokens(&tokenizer, beside, class)?;
+        let pipeline = Pipeline::new(tokenizer, added)?;
+        pipeline.try_out()?;
+        let (templates, bare_pairs) = (pipeline.templates(), class.leaves_pairs_bare(&beside.config)?);
         Ok(Self {
             single: Frame::new(&templates.single),
-            pair: Frame::new(&templates.pair),
-            late_tokens: late_tokens(&pipeline),
-            cut_left: config.truncation_side == "left",
-            size: vocabulary_size(&tokenizer),
+            pair: if bare_pairs { Frame::bare(&templates.pair) } else { Frame::new(&templates.pair) },
+            types_pairs: class.types_pairs(&beside.config, templates.pair.b_type_id)?,
+            cut_left,
             ids_by_token: OnceLock::new(),
             pipeline,
         })
@@ -106,9 +95,15 @@ impl Tokenizer {
     /// [`Error::Value`] for a text of over 4 GiB.
     pub fn encode(&self, text: &str, max_length: usize) -> Result<Tokens> {
         let content = self.content(text)?;
-        let kept = self.cut(&content, max_length.saturating_sub(self.single.length()));
+        let kept = self.cut(&content, max_length.saturating_sub(self.single.room));
         let ids = [&self.single.before, kept, &self.single.between, &self.single.after].concat();
-        Ok(Tokens { first: ids.len(), ids, total: content.len() + self.single.length() })
+        Ok(Tokens { first: ids.len(), total: ids.len() + content.len() - kept.len(), ids })
+    }
+
+    /// Whether the second text of a pair has token type 1.
+    #[must_use]
+    pub fn types_pairs(&self) -> bool {
+        self.types_pairs
     }
 
     /// Ids of a query and a passage with special tokens, from the ids that [`Self::content`] gives for each. The query has the
@@ -116,12 +111,16 @@ impl Tokenizer {
     #[must_use]
     pub fn pair(&self, query: &[u32], passage: &[u32], max_length: usize) -> Tokens {
         let frame = &self.pair;
-        let room = max_length.saturating_sub(frame.length());
+        let room = max_length.saturating_sub(frame.room);
         let query = self.cut(query, room);
         let kept = self.cut(passage, room - query.len());
-        let first = frame.before.len() + query.len() + frame.between.len();
         let ids = [&frame.before, query, &frame.between, kept, &frame.after].concat();
-        Tokens { ids, total: first + passage.len() + frame.after.len(), first }
+        let second = kept.len() + frame.after.len();
+        Tokens {
+            total: ids.len() + passage.len() - kept.len(),
+            first: ids.len() - if self.types_pairs { second } else { 0 },
+            ids,
+        }
     }
 
     /// The first `length` ids; the last ones where the checkpoint cuts on the left.
@@ -136,53 +135,7 @@ impl Tokenizer {
     /// # Errors
     /// [`Error::Value`] for a text of over 4 GiB.
     pub fn content(&self, text: &str) -> Result<Vec<u32>> {
-        let options = EncodeOptions {
-            add_special_tokens: false,
-            padding: Override::Off,
-            truncation: Override::Off,
-            ..EncodeOptions::default()
-        };
-        let mut content = Vec::with_capacity(text.len() / 4 + 1);
-        let mut outcome = self.pipeline.encode_into(text, &options, &mut content);
-        if content.iter().any(|token| self.late_tokens.contains(&token.id())) {
-            content.clear();
-            outcome = self.encode_around_late_tokens(text, &mut content);
-        }
-        outcome.map_err(|e| Error::Value(e.to_string()))?;
-        Ok(PipelineToken::cast_slice(&content).to_vec())
-    }
-
-    /// Ids of a text that holds a late token, such as a typed `<mask>`.
-    ///
-    /// The pipeline puts word-start markers (`Metaspace`) before it looks for such tokens, so that a marker goes astray beside
-    /// them. The file's own order is: normalize, take these tokens out, then mark the words of what is left.
-    fn encode_around_late_tokens(&self, text: &str, out: &mut Vec<PipelineToken>) -> tokenizers::Result<()> {
-        let vocabulary = self.pipeline.get_added_vocabulary();
-        let Some((metaspace, normalizers)) = self.pipeline.get_normalizers().split_last() else { return Ok(()) };
-        let (mut spans, mut scratch) = (Vec::new(), PreTokenizerScratch::default());
-        let mut model_scratch = self.pipeline.get_model().init_scratch();
-        for outer in SpecialSegmentIterator::new(text, vocabulary, false, false) {
-            let (text, offset) = match outer {
-                Segment::SpecialToken(id) => {
-                    out.push(id.into());
-                    continue;
-                }
-                Segment::Text { text, input_offset } => (text, input_offset),
-            };
-            let normalized = normalize_all(normalizers, text, offset)?;
-            for inner in SpecialSegmentIterator::new(&normalized, vocabulary, true, false) {
-                match inner {
-                    Segment::SpecialToken(id) => out.push(id.into()),
-                    Segment::Text { text, input_offset } => {
-                        let words = metaspace.normalize(text, offset + input_offset)?;
-                        spans.clear();
-                        self.pipeline.get_pre_tokenizer().pre_tokenize(&words, &mut scratch, &mut spans)?;
-                        self.pipeline.get_model().tokenize_spans(&words, &spans, &mut model_scratch, out)?;
-                    }
-                }
-            }
-        }
-        Ok(())
+        self.pipeline.ids(text)
     }
 
     /// [`Self::encode`] for many texts, on up to `threads` threads of its own.
@@ -211,44 +164,26 @@ impl Tokenizer {
     /// # Errors
     /// [`Error::Value`] where the ids are no text.
     pub fn decode(&self, ids: &[u32], skip_special_tokens: bool) -> Result<String> {
-        self.pipeline.decode(ids, skip_special_tokens).map_err(|e| Error::Value(e.to_string()))
+        self.pipeline.decode(ids, skip_special_tokens)
     }
 
     /// The token of an id.
     #[must_use]
     pub fn token(&self, id: u32) -> Option<String> {
-        self.pipeline.decode_tokens(&[id], false).pop()
+        self.pipeline.token(id)
     }
 
     /// The id of a token.
     #[must_use]
     pub fn id(&self, token: &str) -> Option<u32> {
-        let build = || (0..self.size).filter_map(|id| Some((self.token(id)?, id))).collect();
-        self.ids_by_token.get_or_init(build).get(token).copied()
+        let build = || (0..self.size()).filter_map(|id| Some((self.token(id)?, id))).collect();
+        self.pipeline.added().id(token).or_else(|| self.ids_by_token.get_or_init(build).get(token).copied())
     }
 
     /// Number of ids, added tokens included.
     #[must_use]
     pub fn size(&self) -> u32 {
-        self.size
-    }
-}
-
-/// The special tokens around a text or a pair.
-struct Frame {
-    before: Vec<u32>,
-    between: Vec<u32>,
-    after: Vec<u32>,
-}
-
-impl Frame {
-    fn new(template: &Template) -> Self {
-        let ids = |part: &[(PipelineToken, u8)]| part.iter().map(|(token, _)| token.id()).collect();
-        Self { before: ids(&template.prefix), between: ids(&template.infix), after: ids(&template.suffix) }
-    }
-
-    fn length(&self) -> usize {
-        self.before.len() + self.between.len() + self.after.len()
+        self.pipeline.size()
     }
 }
 
@@ -271,10 +206,4 @@ fn on_threads<T: AsRef<str> + Sync, R: Send>(
         }
         Ok(all)
     })
-}
-
-fn late_tokens(pipeline: &PipelineTokenizer) -> Vec<u32> {
-    let Some(PipelineNormalizer::Metaspace(_)) = pipeline.get_normalizers().last() else { return Vec::new() };
-    let added = pipeline.get_added_vocabulary().get_added_tokens_decoder();
-    added.into_iter().filter_map(|(id, token)| token.normalized.then_some(id)).collect()
 }
