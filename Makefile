@@ -58,10 +58,12 @@ SOURCES := Cargo.toml Cargo.lock rust-toolchain.toml pyproject.toml $(wildcard b
 
 define build
 rm -f .venv/.release .venv/.quick
-PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/python build_backend/backend.py
-PATH="$(CURDIR)/.venv/bin:$$PATH" .venv/bin/maturin develop --uv $(1)
+$(TOOLS) python build_backend/backend.py
+$(TOOLS) maturin develop --uv $(1)
 touch $@
 endef
+
+TOOLS = PATH="$(CURDIR)/.venv/bin:$$PATH"
 
 # The package of this checkout in another environment: nothing is built, it reads the one there is.
 .venv-%/.package: .venv/.release .venv-%/.installed
@@ -89,7 +91,8 @@ style: .venv/.tools
 	cargo fmt --check
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
-	cargo clippy --quiet --all-targets --features python -- -D warnings
+# In a folder of its own: maturin sets variables that make pyo3 another one.
+	cargo clippy --quiet --target-dir target/clippy --all-targets --features python -- -D warnings
 	.venv/bin/mypy python build_backend
 
 lint: style .venv-export/.installed ## format, lints, types, of the exporter too
@@ -112,13 +115,8 @@ test-python: .venv/.release models ## the package, on exported models
 test-export: .venv-export/.package ## the exporter
 	.venv-export/bin/python -m pytest tests/export
 
-# From the sdist, so that both are known to be complete; the target folder is shared to compile dependencies once.
-test-dist: .venv/.tools models ## wheel and sdist, installed where nothing else is
-	rm -rf build/dist build/dist-env
-	CARGO_TARGET_DIR=$(CURDIR)/target $(UV) build --quiet --out-dir build/dist .
-	$(UV) venv --quiet --python .venv/bin/python build/dist-env
-	$(UV) pip install --quiet --python build/dist-env build/dist/*.whl
-	build/dist-env/bin/python -I tests/packaging/check_installed.py
+test-dist: dist ## the wheel, installed where nothing else is
+	.venv/bin/python -m pytest tests/packaging
 
 # Model folders for the tests, each made from a checkpoint by the exporter, and made anew when one of these changes.
 CHECKPOINTS = $(wildcard tests/checkpoints/* ../shared/data/models/bge-*) .venv/all-MiniLM-L6-v2
@@ -148,8 +146,17 @@ bench-peers: .venv-parity/.installed .venv-peers/.installed ## install the packa
 bench: .venv/.release models ## the benchmarks, beside other packages where they are installed; about 30 minutes
 	.venv/bin/python tests/benchmarks/bench.py $(BENCH)
 
-dist: .venv/.tools ## wheel and sdist, in dist
-	$(UV) build --quiet --out-dir dist .
+# The wheel is made from the sdist, so that both are known to be complete; zig links it against the older glibc.
+dist: .venv/.tools ## sdist and manylinux_2_28 wheel in dist, checked
+	rm -rf dist build/sdist
+	$(UV) build --quiet --no-build-isolation --sdist --out-dir dist
+	mkdir -p build/sdist && tar -xf dist/*.tar.gz -C build/sdist --strip-components 1
+	cd build/sdist && $(TOOLS) python build_backend/backend.py
+	cd build/sdist && $(TOOLS) maturin build --release --zig --compatibility manylinux_2_28 \
+		--target-dir $(CURDIR)/target --out $(CURDIR)/dist
+	.venv/bin/twine check --strict dist/*
+	.venv/bin/auditwheel show dist/*.whl | tee build/auditwheel.txt
+	grep --quiet 'manylinux_2_28_x86_64' build/auditwheel.txt
 
 clean: ## remove what was built, environments too
 	rm -rf .venv .venv-* build dist target python/bge_fast/_ort python/bge_fast/*.so

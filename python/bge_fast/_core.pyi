@@ -1,3 +1,8 @@
+"""The Rust core: strings and numbers in, arrays out. Methods let go of the GIL; any thread may call them.
+
+Errors are those of `bge_fast.errors`. ``tokenize_pair`` and ``panic_on_purpose`` are here for tests alone.
+"""
+
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, final
@@ -14,10 +19,13 @@ __all__ = [
     "load_runtime",
     "loaded_runtime",
     "panic_on_purpose",
+    "startable_threads",
 ]
 
 @final
 class Runtime:
+    """The loaded ONNX Runtime library."""
+
     @property
     def path(self) -> Path: ...
     @property
@@ -27,12 +35,20 @@ class Runtime:
 
 @final
 class Progress:
+    """How many texts of a running call are done."""
+
     def __new__(cls) -> Progress: ...
     @property
     def done(self) -> int: ...
 
 @final
 class Checkpoint:
+    """Weight files and the sizes of their encoder, from which any form of the graph is assembled.
+
+    ``files`` are real paths, ``names`` what errors call them; ``heads`` are layers of BGE-M3 with their files;
+    ``outputs`` what there must be tensors for. Sizes are those of ``encoder_sizes``.
+    """
+
     def __new__(
         cls,
         files: list[str],
@@ -42,11 +58,20 @@ class Checkpoint:
         heads: list[tuple[str, str]] | None = None,
         outputs: list[str] = ...,
     ) -> Checkpoint: ...
-    def graph(self, outputs: list[str], layout: Literal["plain", "masked", "halved"]) -> tuple[bytes, Path]: ...
-    def head_width(self, layer: str) -> int: ...
+    def graph(self, outputs: list[str], layout: Literal["plain", "masked", "halved"]) -> tuple[bytes, Path]:
+        """An ONNX model, and the folder that its weights lie in."""
+
+    def left_over(self) -> str | None: ...
+    def head_width(self, layer: str) -> int:
+        """Numbers that a head puts out for a token."""
 
 @final
 class Model:
+    """An opened model: the tokenizer of a folder with a graph, or with what graphs are assembled from.
+
+    ``outputs`` are those of the form that opens at once; ``dimension`` is the width of a hidden state.
+    """
+
     def __new__(
         cls,
         folder: str,
@@ -71,7 +96,9 @@ class Model:
         truncate_dim: int | None,
         refuse_long: bool,
         progress: Progress,
-    ) -> tuple[NDArray[np.float32], int]: ...
+    ) -> tuple[NDArray[np.float32], int]:
+        """Vectors ``(len(texts), dimension)``, and the number of texts that were cut."""
+
     def encode_m3(
         self,
         texts: list[str],
@@ -91,7 +118,13 @@ class Model:
         tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.float32]] | None,
         list[NDArray[np.float32]] | tuple[NDArray[np.int64], NDArray[np.float32]] | None,
         int,
-    ]: ...
+    ]:
+        """Of one pass: dense vectors ``(len(texts), dimension)``; lexical weights as (offsets, ids, weights).
+
+        Then of each text the vectors of its tokens but the first, as ``"separate"`` matrices or ``"joined"`` as
+        (offsets, numbers); and the number of texts that were cut. ``sparse`` lists ids that get no weight.
+        """
+
     def score(
         self,
         queries: list[str],
@@ -101,19 +134,32 @@ class Model:
         max_length: int,
         batch_size: int,
         progress: Progress,
-    ) -> NDArray[np.float32]: ...
+    ) -> NDArray[np.float32]:
+        """The logit of each pair."""
+
     def tokenize_pair(
         self, query: str, passage: str, query_max_length: int, max_length: int
-    ) -> tuple[list[int], bytes]: ...
-    def providers(self) -> list[tuple[str, int]]: ...
-    def tokenize(self, text: str, max_length: int) -> list[int]: ...
+    ) -> tuple[list[int], bytes]:
+        """Ids and token types of one pair, special tokens included."""
+
+    def providers(self) -> list[tuple[str, int]]:
+        """Execution providers of the live session, each with the number of its nodes."""
+
+    def tokenize(self, text: str, max_length: int) -> list[int]:
+        """Ids of one text, special tokens included, at most ``max_length``."""
+
     def decode(self, ids: list[int], skip_special_tokens: bool) -> str: ...
     def token(self, id: int) -> str | None: ...
     def token_id(self, token: str) -> int | None: ...
     @property
     def vocabulary_size(self) -> int: ...
 
-def load_runtime(path: str, dependencies: list[str]) -> Runtime: ...
+def load_runtime(path: str, dependencies: list[str]) -> Runtime:
+    """Load a library, after the libraries that it needs; once a process."""
+
 def loaded_runtime() -> Runtime | None: ...
-def available_threads() -> int: ...
+def available_threads() -> int:
+    """Threads that affinity mask and cgroup allow this process."""
+
+def startable_threads(wanted: int) -> int: ...
 def panic_on_purpose() -> None: ...

@@ -156,7 +156,7 @@ class FlagAutoReranker:
         """Open a reranker: a row of `AUTO_RERANKER_MAPPING` gives the class.
 
         Args:
-            model_name_or_path: as of `FlagAutoModel.from_finetuned`.
+            model_name_or_path: a folder or hub id; its last component is the name that is looked up.
             model_class: the class, whatever the name: a member of `RerankerModelClass` or its value.
             trust_remote_code: accepted, without effect.
             **kwargs: further arguments of the class.

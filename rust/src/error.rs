@@ -30,6 +30,9 @@ pub enum Error {
     /// A text or an option cannot be used.
     #[error("{0}")]
     Value(String),
+    /// There is no memory for what was asked for.
+    #[error("{0}")]
+    OutOfMemory(String),
     /// The caller's watcher asked to stop.
     #[error("stopped by the caller")]
     Stopped,

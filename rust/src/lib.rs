@@ -9,9 +9,11 @@
 pub mod batch;
 pub mod error;
 pub mod graph;
+mod memory;
 pub mod models;
 pub mod ort;
 pub mod outputs;
+mod panics;
 pub mod prepared;
 #[cfg(feature = "python")]
 mod python;

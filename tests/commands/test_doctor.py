@@ -123,7 +123,7 @@ def test_broken_library(own_package: Path, library: str) -> None:
 @needs_cpu_only
 def test_crash_in_native_code_leaves_the_rest_readable(own_package: Path) -> None:
     (own_package / "bge_fast" / "_ort" / "libonnxruntime_bge_fast.so").touch()
-    with (own_package / "bge_fast" / "runtime.py").open("a") as source:
+    with (own_package / "bge_fast" / "runtime" / "library.py").open("a") as source:
         source.write("\n\ndef load_runtime():\n    os.abort()\n")
     status, found = report(package=own_package)
     checks = by_id(found)

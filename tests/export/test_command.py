@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.export.running import MODELS
-
 from bge_fast_export import __version__
+from tests.export.running import MODELS
 
 SCRIPT = Path(sys.executable).with_name("bge-fast-export")
 

@@ -3,7 +3,6 @@
 import multiprocessing
 import os
 import pickle
-import signal
 import subprocess
 import sys
 import threading
@@ -15,7 +14,7 @@ import numpy as np
 import pytest
 
 from bge_fast import FlagModel, _core
-from bge_fast.errors import ForkedProcessError, InternalError
+from bge_fast.errors import InternalError
 from bge_fast.opening.engine import Engine, EngineOptions
 from tests.support.checkpoints import SOURCES
 
@@ -97,53 +96,6 @@ def test_closing_while_others_encode(tiny_bert):
         model.close()
         for done in running:
             assert done.exception() is None or "closed" in str(done.exception())
-
-
-def in_fork(work) -> int:
-    """Run `work` in a forked child; its exit status is what `work` returns, 99 after ten seconds."""
-    child = os.fork()
-    if child == 0:
-        signal.alarm(10)
-        status = 98
-        try:
-            status = work()
-        finally:
-            os._exit(status)
-    _, status = os.waitpid(child, 0)
-    return os.waitstatus_to_exitcode(status)
-
-
-@pytest.mark.filterwarnings("ignore:This process")
-def test_a_forked_child_gets_an_error_and_leaves_the_parent_alone(tiny_bert):
-    model = FlagModel(str(tiny_bert))
-    before = model.encode("text")
-
-    def child() -> int:
-        refused = 0
-        for call in (lambda: model.encode("text"), lambda: model.encode(["text"] * 300), model.info):
-            try:
-                call()
-            except ForkedProcessError as error:
-                refused += "spawn" in str(error)
-        model.close()
-        return refused
-
-    assert in_fork(child) == 3
-    assert np.array_equal(model.encode("text"), before)
-
-
-@pytest.mark.filterwarnings("ignore:This process")
-def test_the_core_itself_refuses_in_a_forked_child(bert, tiny_bert):
-    core = bert._open().core
-
-    def child() -> int:
-        try:
-            core.providers()
-        except ForkedProcessError:
-            return 7
-        return 1
-
-    assert in_fork(child) == 7
 
 
 def test_a_signal_handler_may_close_a_model_that_its_thread_is_opening(tiny_bert, monkeypatch):

@@ -32,11 +32,11 @@ def test_what_a_configuration_leaves_open_is_the_rows(model_type, pad_id, max_le
 
 
 def test_a_row_alone_adds_an_architecture(monkeypatch):
-    row = Architecture("other", prefix="other.", pad_id=3, positions_after_padding=True, renamed={"hidden_size": "dim"})
+    row = Architecture("other", graph="bert", pad_id=3, positions_after_padding=True, renamed={"hidden_size": "dim"})
     monkeypatch.setitem(ARCHITECTURES, "other", row)
     config = {"model_type": "other", **SIZES, "dim": 64}
     assert encoder_sizes("name", config)["hidden_size"] == 64
-    assert encoder_sizes("name", config)["model_type"] == "other"
+    assert encoder_sizes("name", config)["model_type"] == "bert"
     assert architecture_of("name", config).max_length("name", config) == 46
     with pytest.raises(ModelFormatError, match="dim of config.json"):
         encoder_sizes("name", {**config, "dim": "many"})

@@ -1,14 +1,19 @@
-"""Checks of an installed wheel, in an environment that has nothing but it. Run by `make test-dist`."""
+"""Checks of an installed wheel, run in an environment that has nothing but it."""
 
 import importlib.metadata
 import importlib.util
+import json
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import bge_fast
 
-MODEL = Path(__file__).resolve().parents[2] / "build" / "models" / "tiny-bert"
+ROOT = Path(__file__).resolve().parents[2]
+MODEL = next(ROOT.glob("tests/*/tiny-bert"))
+LICENSES = ("LICENSE", "THIRD-PARTY-NOTICES", "RUST-CRATES.txt", "ONNXRUNTIME-LICENSE.txt")
 
 
 def check_contents() -> None:
@@ -18,13 +23,29 @@ def check_contents() -> None:
     files = {str(file) for file in distribution.files or []}
     for name in ("py.typed", "_core.pyi", "_ort/libonnxruntime_bge_fast.so"):
         assert f"bge_fast/{name}" in files, name
-    for name in ("LICENSE", "THIRD-PARTY-NOTICES", "ONNXRUNTIME-LICENSE.txt", "ONNXRUNTIME-ThirdPartyNotices.txt"):
-        assert any("dist-info" in file and file.endswith(name) for file in files), name
+    for name in (*LICENSES, "ONNXRUNTIME-ThirdPartyNotices.txt"):
+        assert sum(file.endswith(name) for file in files) == 1, name
     assert distribution.version == bge_fast.__version__
+    assert bge_fast.__version__ == tomllib.loads((ROOT / "Cargo.toml").read_text())["package"]["version"]
     needed = [line for line in distribution.requires or [] if "extra ==" not in line]
     assert {line.split(">")[0] for line in needed} == {"numpy", "huggingface-hub", "tqdm"}, needed
     assert any(line.startswith("onnxruntime-gpu[cuda,cudnn]") for line in distribution.requires or [])
-    assert "cp311-abi3-" in (distribution.read_text("WHEEL") or "")
+    assert "cp311-abi3-manylinux_2_28_x86_64" in (distribution.read_text("WHEEL") or "")
+
+
+def check_metadata() -> None:
+    """What a package index shows, and what licence and security scanners read."""
+    distribution = importlib.metadata.distribution("bge-fast")
+    text = distribution.metadata["Description"] or distribution.metadata.get_payload()
+    assert "FlagModel" in text
+    assert re.findall(r"\]\((?!https?:)", text) == [], "links that lead nowhere outside the repository"
+    expression = distribution.metadata["License-Expression"]
+    assert {"MIT", "Apache-2.0", "Unicode-3.0"} <= set(expression.split(" AND ")), expression
+    boms = [json.loads(file.read_text()) for file in distribution.files or [] if "/sboms/" in str(file)]
+    components = {part["name"]: part["version"] for bom in boms for part in bom["components"]}
+    assert {"onnxruntime", "ort", "tokenizers"} <= components.keys()
+    crates = next(file for file in distribution.files or [] if file.name == "RUST-CRATES.txt").read_text()
+    assert f"\ntokenizers {components['tokenizers']}: Apache-2.0\n" in crates
 
 
 def check_it_runs() -> None:
@@ -41,5 +62,6 @@ def check_it_runs() -> None:
 
 if __name__ == "__main__":
     check_contents()
+    check_metadata()
     check_it_runs()
     print("the installed wheel is complete and runs")

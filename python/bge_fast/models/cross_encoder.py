@@ -31,12 +31,18 @@ class FlagReranker(AbsReranker):
         passage_instruction_format: how.
         trust_remote_code: accepted, without effect: Python from a repository is never run.
         cache_dir: the hub's cache folder.
-        devices: as of `FlagModel`.
+        devices: ``None``, ``"cpu"``, ``"cuda"``, ``"cuda:0"``, ``0``; ``None`` takes the first CUDA device where
+            ``onnxruntime-gpu`` is installed and usable, else the CPU.
         batch_size: most pairs of one ONNX Runtime call; batches are also bounded by their tokens.
         query_max_length: most tokens of a query; by default three quarters of ``max_length``.
         max_length: most tokens of a pair, special tokens included.
         normalize: map scores to 0 … 1 by the logistic function.
-        precision, threads, low_memory: as of `FlagModel`.
+        precision: ``"fp32"`` or ``"fp16"``; wins over ``use_fp16``.
+        threads: CPU threads; by default all that affinity and cgroup allow.
+        low_memory: leave weights in the mapped file instead of repacking them for speed: opens faster, needs less
+            private memory, runs slower.
+        on_fork: what a forked child does with a model that its parent opened: ``"reopen"`` opens it again by itself,
+            once, from the same files; ``"error"`` raises ``ForkedProcessError``.
 
     Raises:
         ModelNotFoundError, ModelFormatError, UnsupportedModelError, RuntimeNotFoundError, DeviceError: see
@@ -64,6 +70,7 @@ class FlagReranker(AbsReranker):
         precision: str | None = None,
         threads: int | None = None,
         low_memory: bool = False,
+        on_fork: str = "reopen",
         **kwargs: Unpack[ModelKeywords],
     ) -> None:
         self._start(locals())

@@ -41,6 +41,8 @@ class FlagModel(AbsEmbedder):
         threads: CPU threads; by default all that affinity and cgroup allow.
         low_memory: leave weights in the mapped file instead of repacking them for speed: opens faster, needs a third
             of the private memory, several processes share the rest; queries take 1.7 times as long.
+        on_fork: what a forked child does with a model that its parent opened: ``"reopen"`` opens it again by itself,
+            once, from the same files; ``"error"`` raises ``ForkedProcessError``.
         on_truncate: what happens to texts over the length limit: ``"ignore"`` cuts them, ``"warn"`` also warns once
             a call, ``"error"`` refuses them.
 
@@ -76,6 +78,7 @@ class FlagModel(AbsEmbedder):
         precision: str | None = None,
         threads: int | None = None,
         low_memory: bool = False,
+        on_fork: str = "reopen",
         on_truncate: str = "ignore",
         **kwargs: Unpack[EmbedderKeywords],
     ) -> None:

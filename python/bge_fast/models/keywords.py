@@ -87,6 +87,7 @@ class EmbedderArguments(M3Keywords, total=False):
     threads: int | None
     low_memory: bool
     on_truncate: str
+    on_fork: str
 
 
 class RerankerArguments(ModelKeywords, total=False):

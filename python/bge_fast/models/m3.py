@@ -21,7 +21,8 @@ class BGEM3FlagModel(M3Scores):
         use_bf16: on CUDA, run the fp32 graph: bf16 is asked for its range.
         query_instruction_for_retrieval: put before each text of ``encode_queries``; M3 needs none.
         query_instruction_format: how; first placeholder the instruction, second the text.
-        devices: as of `FlagModel`.
+        devices: ``None``, ``"cpu"``, ``"cuda"``, ``"cuda:0"``, ``0``; ``None`` takes the first CUDA device where
+            ``onnxruntime-gpu`` is installed and usable, else the CPU.
         pooling_method: of dense vectors: ``"cls"``, ``"mean"`` or ``"last_token"``.
         trust_remote_code: accepted, without effect: Python from a repository is never run.
         cache_dir: the hub's cache folder.
@@ -33,7 +34,14 @@ class BGEM3FlagModel(M3Scores):
         return_sparse: the same for lexical weights.
         return_colbert_vecs: the same for multi-vectors.
         truncate_dim: keep this many leading components of dense vectors and multi-vectors, before normalization.
-        precision, threads, low_memory, on_truncate: as of `FlagModel`.
+        precision: ``"fp32"`` or ``"fp16"``; wins over ``use_fp16``.
+        threads: CPU threads; by default all that affinity and cgroup allow.
+        low_memory: leave weights in the mapped file instead of repacking them for speed: opens faster, needs less
+            private memory, runs slower.
+        on_fork: what a forked child does with a model that its parent opened: ``"reopen"`` opens it again by itself,
+            once, from the same files; ``"error"`` raises ``ForkedProcessError``.
+        on_truncate: what happens to texts over the length limit: ``"ignore"`` cuts them, ``"warn"`` also warns once
+            a call, ``"error"`` refuses them.
 
     Raises:
         ModelNotFoundError, ModelFormatError, UnsupportedModelError, RuntimeNotFoundError, DeviceError: see
@@ -68,6 +76,7 @@ class BGEM3FlagModel(M3Scores):
         precision: str | None = None,
         threads: int | None = None,
         low_memory: bool = False,
+        on_fork: str = "reopen",
         on_truncate: str = "ignore",
         **kwargs: Unpack[M3Keywords],
     ) -> None:

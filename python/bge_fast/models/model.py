@@ -15,6 +15,7 @@ from bge_fast.runtime.locks import Lock
 
 # Arguments of every constructor that say how to open a model; the others become attributes.
 _OPENING = ("devices", "precision", "cache_dir", "threads", "low_memory")
+_OF_THE_PROCESS = ("_opened", "_of_parent", "_opening", "_tokenizer")
 _DEFAULT_LENGTH = 512
 _warned_keywords: set[str] = set()
 
@@ -34,6 +35,8 @@ class Model:
     _known_keywords: type = ModelKeywords
     _config: SimpleNamespace | None = None
     _opened: Engine | None = None
+    _of_parent: Engine | None = None
+    on_fork: str
     _tokenizer: Tokenizer | None = None
     _warned_length = False
 
@@ -42,6 +45,7 @@ class Model:
         opening = {name: arguments[name] for name in _OPENING}
         self.__dict__.update({name: arguments[name] for name in arguments.keys() - {"self", "kwargs", *_OPENING}})
         self.model_name_or_path = str(self.model_name_or_path)
+        one_of("on_fork", self.on_fork, ("reopen", "error"))
         self._set_keywords(arguments["kwargs"])
         self._check_options()
         self._engine_options = self._options_of(**opening)
@@ -84,15 +88,26 @@ class Model:
 
     def _open(self) -> Engine:
         opened = self._opened
-        if opened is None:
+        if opened is None or opened.forked:
             with self._opening.held():
                 self._check_open()
-                opened = self._opened or Engine(self._engine_options)
+                opened = self._opened_now()
                 # A signal handler may have closed it meanwhile.
                 self._check_open()
                 self._opened = opened
-        opened.check_process()
         return opened
+
+    def _opened_now(self) -> Engine:
+        """The engine of this process: what another thread opened meanwhile, or a new one."""
+        if self._opened is None:
+            return Engine(self._engine_options)
+        if not self._opened.forked:
+            return self._opened
+        if self.on_fork == "error":
+            raise self._opened.forked_error()
+        # What the parent opened is kept: its clean-up would wait for threads that are not here.
+        self._of_parent, self._tokenizer = self._opened, None
+        return self._opened.reopened()
 
     def _check_open(self) -> None:
         if self._closed:
@@ -152,7 +167,11 @@ class Model:
 
     # A model pickles as path and options; the copy opens its files at first use.
     def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in self.__dict__.items() if key not in ("_opened", "_opening", "_tokenizer")}
+        return {
+            key: value
+            for key, value in self.__dict__.items()
+            if key not in ("_opened", "_of_parent", "_opening", "_tokenizer")
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)

@@ -24,12 +24,12 @@ _PLAIN: Mapping[str, tuple[Any, ...]] = {
 
 @dataclass(frozen=True)
 class Architecture:
-    """What an encoder's ``model_type`` decides, beside the sizes in its configuration."""
+    """What an encoder's ``model_type`` decides, beside the sizes in its configuration and what the core knows."""
 
     model_type: str
-    """As ``config.json`` says it; the core is told the same."""
-    prefix: str
-    """Before the names of the encoder's tensors, where they were saved with a head."""
+    """As ``config.json`` says it."""
+    graph: str
+    """The core's name for its graph: that of the first architecture that had it."""
     pad_id: int = 0
     """Where the configuration says none."""
     positions_after_padding: bool = False
@@ -97,8 +97,8 @@ class Architecture:
 ARCHITECTURES = {
     row.model_type: row
     for row in (
-        Architecture("bert", prefix="bert.", token_types=2),
-        Architecture("xlm-roberta", prefix="roberta.", pad_id=1, positions_after_padding=True),
+        Architecture("bert", graph="bert", token_types=2),
+        Architecture("xlm-roberta", graph="xlm-roberta", pad_id=1, positions_after_padding=True),
     )
 }
 

@@ -31,7 +31,7 @@ def encoder_sizes(name: str, config: dict[str, Any]) -> dict[str, int | float | 
         raise ModelFormatError(
             f"{name}: pad_token_id {padding} of config.json is not below vocab_size {sizes['vocab_size']}"
         )
-    return {**sizes, "layer_norm_eps": _epsilon(name, config), "model_type": architecture.model_type}
+    return {**sizes, "layer_norm_eps": _epsilon(name, config), "model_type": architecture.graph}
 
 
 def _epsilon(name: str, config: dict[str, Any]) -> float:

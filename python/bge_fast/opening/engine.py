@@ -5,9 +5,11 @@ from dataclasses import dataclass
 
 from bge_fast import _core
 from bge_fast.errors import DeviceError, ForkedProcessError, warn
+from bge_fast.opening.architectures import ARCHITECTURES
 from bge_fast.opening.files import Facts, ModelFiles
 from bge_fast.opening.hub import find_model
 from bge_fast.opening.jsonfiles import read_json
+from bge_fast.opening.state import FolderState
 from bge_fast.runtime.devices import CPU, Device
 from bge_fast.runtime.library import check_cuda, default_device, load_runtime
 
@@ -83,18 +85,39 @@ class Engine:
     def __init__(self, options: EngineOptions) -> None:
         # The pid is compared before anything of a forked child waits for a thread that was not forked with it.
         self._process = os.getpid()
+        self.options = options
         self.runtime = load_runtime()
-        self.device, self.files, self.core, self.heads = _open(options)
-        self.threads, self.low_memory = _threads(options), options.low_memory
+        self.threads = _threads(options)
+        self.device, self.files, self.core, self.heads = _open(options, self.threads)
+        self.low_memory = options.low_memory
+        self._state = FolderState.of(self.files.folder, [*self.files.paths.values(), *self.files.head_files.values()])
         self.special_tokens = _special_tokens(self.files)
 
-    def check_process(self) -> None:
-        """Raise ``ForkedProcessError`` in a forked child of the process that opened the model."""
-        if os.getpid() != self._process:
+    @property
+    def forked(self) -> bool:
+        """Whether this is a forked child of the process that opened the model: its threads are not here."""
+        return os.getpid() != self._process
+
+    def reopened(self) -> "Engine":
+        """The same model, opened by this process.
+
+        Raises:
+            ForkedProcessError: the files are no longer those that the parent opened.
+        """
+        if changed := self._state.changed():
             raise ForkedProcessError(
-                f"{self.files.name} was opened before this process was forked, and ONNX Runtime's threads do not "
-                'survive a fork. Open the model after it, or start workers with the "spawn" or "forkserver" method'
+                f"{self.files.name} was opened before this process was forked, and cannot be opened here again as it "
+                f"was: {', '.join(changed)} changed since. Open the model anew"
             )
+        return Engine(self.options)
+
+    def forked_error(self) -> ForkedProcessError:
+        """What a child is told that is not to open the model by itself."""
+        return ForkedProcessError(
+            f"{self.files.name} was opened before this process was forked, and ONNX Runtime's threads do not survive "
+            'a fork. Open the model after it, start workers with the "spawn" or "forkserver" method, or leave '
+            "on_fork out"
+        )
 
     def info(self) -> ModelInfo:
         """Facts about what was opened, from the live session where it can tell."""
@@ -112,18 +135,18 @@ class Engine:
         }
 
 
-def _open(options: EngineOptions) -> tuple[Device, ModelFiles, _core.Model, dict[str, int]]:
+def _open(options: EngineOptions, threads: int) -> tuple[Device, ModelFiles, _core.Model, dict[str, int]]:
     device = options.device or default_device()
     try:
-        return device, *_open_on(options, device)
+        return device, *_open_on(options, device, threads)
     except DeviceError as error:
         if options.device is not None:
             raise
         warn(f"onnxruntime-gpu is installed but cannot be used, so the CPU is: {error}", RuntimeWarning)
-        return CPU, *_open_on(options, CPU)
+        return CPU, *_open_on(options, CPU, threads)
 
 
-def _open_on(options: EngineOptions, device: Device) -> tuple[ModelFiles, _core.Model, dict[str, int]]:
+def _open_on(options: EngineOptions, device: Device, threads: int) -> tuple[ModelFiles, _core.Model, dict[str, int]]:
     if device.cuda is not None:
         check_cuda(device.cuda)
     files = find_model(options.name, options.computations(device), options.cache_dir, kind=options.kind)
@@ -133,26 +156,34 @@ def _open_on(options: EngineOptions, device: Device) -> tuple[ModelFiles, _core.
         str(files.folder),
         checkpoint or next(str(path) for path in files.paths.values()),
         cuda=device.cuda,
-        threads=_threads(options),
+        threads=threads,
         low_memory=options.low_memory,
-        model_type=files.architecture,
+        model_type=ARCHITECTURES[files.architecture].graph,
         pad_id=files.pad_id,
         dimension=files.dimension,
         outputs=list(_possible(options.outputs, heads)),
     )
+    if files.state is not None:
+        files.state.check(files.name)
     return files, core, heads
 
 
 def _checkpoint(files: ModelFiles) -> _core.Checkpoint | None:
     if files.encoder is None:
         return None
-    return _core.Checkpoint(
+    checkpoint = _core.Checkpoint(
         [str(path) for path in files.paths.values()],
         files.encoder,
         names=list(files.paths),
         heads=[(layer, str(path)) for layer, path in files.head_files.items()],
         outputs=list(_OUTPUTS_OF_KIND[files.kind]),
     )
+    if tensor := checkpoint.left_over():
+        warn(
+            f"{files.name}: num_hidden_layers of config.json is {files.encoder['num_hidden_layers']}, but the weights "
+            f"go on with {tensor}: layers behind the last of config.json are not run"
+        )
+    return checkpoint
 
 
 def _possible(outputs: Outputs, heads: dict[str, int]) -> Outputs:
@@ -162,7 +193,14 @@ def _possible(outputs: Outputs, heads: dict[str, int]) -> Outputs:
 
 
 def _threads(options: EngineOptions) -> int:
-    return options.threads or _core.available_threads()
+    if options.threads:
+        return options.threads
+    wanted = _core.available_threads()
+    # A run's first thread is its caller's own.
+    threads = 1 + _core.startable_threads(wanted - 1)
+    if threads < wanted:
+        warn(f"the system lets this process start only {threads - 1} more threads: {threads} are used", RuntimeWarning)
+    return threads
 
 
 def _special_tokens(files: ModelFiles) -> dict[str, str]:

@@ -12,6 +12,7 @@ from bge_fast.opening.choice import INDEXES, MANIFEST, WEIGHTS, Choice, chosen
 from bge_fast.opening.jsonfiles import read_json, whole_number_of
 from bge_fast.opening.kinds import HEAD_FILES, check_kind, head_outputs, kind_of
 from bge_fast.opening.manifest import check_sizes, read_manifest
+from bge_fast.opening.state import FolderState
 
 
 class Facts(TypedDict):
@@ -65,6 +66,8 @@ class ModelFiles:
     """Of a model folder: how far the graph was from torch when it was exported."""
     manifest: dict[str, Any] = field(repr=False, default_factory=dict)
     commit: str | None = None
+    state: FolderState | None = field(repr=False, default=None)
+    """Of the folder before anything of it was read."""
 
     def facts(self) -> Facts:
         """What users are told about them."""
@@ -98,6 +101,7 @@ def files_of_folder(
         ModelFormatError: files contradict each other or the manifest.
         UnsupportedModelError: an architecture that has no row.
     """
+    state = FolderState.of(folder)
     if not (folder / "config.json").is_file():
         raise ModelNotFoundError(f"{name} has no config.json, so it is neither a model folder nor a checkpoint")
     config = read_json(folder / "config.json")
@@ -132,6 +136,7 @@ def files_of_folder(
         parity=choice.graph.get("parity"),
         manifest=manifest,
         commit=commit or manifest.get("source", {}).get("commit"),
+        state=state,
     )
 
 

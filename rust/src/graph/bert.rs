@@ -29,6 +29,11 @@ impl<'a> Bert<'a> {
         Ok(Self { encoder, prefix })
     }
 
+    /// The first tensor of a layer behind the last: the sizes are those of a smaller model than the weights.
+    pub fn left_over<'w>(&self, weights: &'w Weights) -> Option<&'w str> {
+        weights.first_below(&format!("{}.", self.tensor(&layer_name(self.encoder.num_hidden_layers))))
+    }
+
     /// Adds the whole graph; gives the names of its inputs.
     pub fn assemble(&self, graph: &mut Builder, form: Form) -> Result<Vec<&'static str>> {
         // Only who scores pairs tells where the second text begins; every other token has type 0.
@@ -40,7 +45,7 @@ impl<'a> Bert<'a> {
         for layer in 0..self.encoder.num_hidden_layers {
             let last = layer + 1 == self.encoder.num_hidden_layers;
             let first_row_only = last && form.outputs.first_row_only();
-            let name = format!("encoder.layer.{layer}");
+            let name = layer_name(layer);
             let attended = self.attended(graph, &name, &states, mask.as_deref(), first_row_only)?;
             states = if form.layout == Layout::Halved && !first_row_only {
                 self.feed_forward_in_halves(graph, &name, &attended)?
@@ -134,6 +139,10 @@ impl<'a> Bert<'a> {
     pub fn tensor(&self, name: &str) -> String {
         format!("{}{name}", self.prefix)
     }
+}
+
+fn layer_name(layer: usize) -> String {
+    format!("encoder.layer.{layer}")
 }
 
 fn first_token(graph: &mut Builder, states: &str) -> String {

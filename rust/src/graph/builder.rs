@@ -115,7 +115,7 @@ impl<'a> Builder<'a> {
     fn widened(&mut self, dtype: Dtype, value: String) -> String {
         match dtype {
             Dtype::F32 => value,
-            Dtype::F16 | Dtype::Bf16 => {
+            Dtype::F64 | Dtype::F16 | Dtype::Bf16 => {
                 self.node("Cast", &[&value], &format!("{value}.float32"), &[cast_to(DataType::Float)])
             }
         }
@@ -192,6 +192,7 @@ impl<'a> Builder<'a> {
 fn data_type(dtype: Dtype) -> DataType {
     match dtype {
         Dtype::F32 => DataType::Float,
+        Dtype::F64 => DataType::Double,
         Dtype::F16 => DataType::Float16,
         Dtype::Bf16 => DataType::Bfloat16,
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::bert::Bert;
 use super::{Assembled, Encoder, Form, assemble};
 use crate::Result;
 use crate::batch::Layout;
@@ -41,6 +42,14 @@ impl Checkpoint {
     /// Those of [`assemble`].
     pub fn assemble_with(&self, prepared: &Prepared, form: Form) -> Result<Assembled> {
         assemble(&self.encoder, &self.weights, Some(prepared), form)
+    }
+
+    /// The first tensor of a layer that the sizes do not have, where there is one: it is not run.
+    ///
+    /// # Errors
+    /// [`crate::Error::ModelFormat`] where there is no encoder.
+    pub fn left_over(&self) -> Result<Option<&str>> {
+        Ok(Bert::new(&self.encoder, &self.weights)?.left_over(&self.weights))
     }
 
     /// The sizes of the encoder.

@@ -10,6 +10,7 @@ pub enum DataType {
     Int32 = 6,
     Int64 = 7,
     Float16 = 10,
+    Double = 11,
     Bfloat16 = 16,
 }
 

@@ -2,6 +2,7 @@
 
 use super::model::{Model, Rows, Verb, Watch};
 use crate::batch::Inputs;
+use crate::memory::zeros;
 use crate::outputs::{Array, Finish, HiddenStates, Outcome, Outputs, Pooling};
 use crate::tokenizer::Tokens;
 use crate::{Error, Result};
@@ -52,7 +53,7 @@ impl Model {
         options: &EncodeOptions,
         watch: &mut Watch,
     ) -> Result<Embeddings> {
-        let mut all = Embeddings::new(texts.len(), options.finish.length(self.dimension()));
+        let mut all = Embeddings::new(texts.len(), options.finish.length(self.dimension()))?;
         self.each(texts, options, &mut all, watch)?;
         Ok(all)
     }
@@ -96,18 +97,21 @@ impl<T: AsRef<str> + Sync> Verb<T> for EncodeOptions {
 }
 
 impl Embeddings {
-    pub(super) fn new(texts: usize, dimension: usize) -> Self {
-        Self { values: vec![0.0; texts * dimension], dimension, truncated: 0 }
+    pub(super) fn new(texts: usize, dimension: usize) -> Result<Self> {
+        let what = format!("{texts} vectors of {dimension} numbers");
+        Ok(Self { values: zeros(texts.saturating_mul(dimension), &what)?, dimension, truncated: 0 })
     }
 }
 
 impl Rows<Vec<f32>> for Embeddings {
-    fn expect(&mut self, tokens: &[Tokens]) {
+    fn expect(&mut self, tokens: &[Tokens]) -> Result<()> {
         self.truncated += tokens.iter().filter(|text| text.truncated()).count();
+        Ok(())
     }
 
-    fn put(&mut self, place: usize, row: Vec<f32>) {
+    fn put(&mut self, place: usize, row: Vec<f32>) -> Result<()> {
         self.values[place * self.dimension..][..self.dimension].copy_from_slice(&row);
+        Ok(())
     }
 }
 

@@ -4,6 +4,7 @@ use super::embedder::{Embeddings, EncodeOptions};
 use super::model::{Model, Rows, Verb, Watch};
 use crate::Result;
 use crate::batch::Inputs;
+use crate::memory::room_for;
 use crate::outputs::{
     Array, Kept, Lexical, MultiVectors, Outcome, Outputs, Part, TokenVectors, lexical_weights, token_vectors,
 };
@@ -54,9 +55,11 @@ impl Model {
     ) -> Result<M3Vectors> {
         let count = |on| if on { texts.len() } else { 0 };
         let dimension = options.encode.finish.length(self.dimension());
+        let mut sparse = room_for(count(options.sparse.is_some()), "lexical weights")?;
+        sparse.resize(count(options.sparse.is_some()), Lexical::default());
         let mut all = M3Vectors {
-            dense: Embeddings::new(count(options.dense), dimension),
-            sparse: vec![Lexical::default(); count(options.sparse.is_some())],
+            dense: Embeddings::new(count(options.dense), dimension)?,
+            sparse,
             colbert: options.colbert.map(MultiVectors::new),
         };
         self.each(texts, options, &mut all, watch)?;
@@ -108,22 +111,24 @@ impl<T: AsRef<str> + Sync> Verb<T> for M3Options {
 }
 
 impl Rows<TextVectors> for M3Vectors {
-    fn expect(&mut self, tokens: &[Tokens]) {
-        self.dense.expect(tokens);
+    fn expect(&mut self, tokens: &[Tokens]) -> Result<()> {
+        self.dense.expect(tokens)?;
         if let Some(colbert) = &mut self.colbert {
             colbert.add(tokens.iter().map(|text| text.ids.len()));
         }
+        Ok(())
     }
 
-    fn put(&mut self, place: usize, row: TextVectors) {
+    fn put(&mut self, place: usize, row: TextVectors) -> Result<()> {
         if let Some(vector) = row.dense {
-            self.dense.put(place, vector);
+            self.dense.put(place, vector)?;
         }
         if let Some(weights) = row.sparse {
             self.sparse[place] = weights;
         }
         if let (Some(colbert), Some(vectors)) = (&mut self.colbert, row.colbert) {
-            colbert.put(place, vectors);
+            colbert.put(place, vectors)?;
         }
+        Ok(())
     }
 }

@@ -41,9 +41,17 @@ pub(crate) trait Verb<I>: Sync {
 /// Where the rows of a call go.
 pub(crate) trait Rows<R> {
     /// The next items have these ids.
-    fn expect(&mut self, _tokens: &[Tokens]) {}
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
+    fn expect(&mut self, _tokens: &[Tokens]) -> Result<()> {
+        Ok(())
+    }
     /// Takes the row of the item at `place`.
-    fn put(&mut self, place: usize, row: R);
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
+    fn put(&mut self, place: usize, row: R) -> Result<()>;
 }
 
 impl Model {
@@ -93,6 +101,7 @@ impl Model {
         watch: &mut Watch,
     ) -> Result<()> {
         for (number, window) in items.chunks(WINDOW).enumerate() {
+            self.sessions.check()?;
             let first = number * WINDOW;
             let item = |row: usize| format!("{}[{}]", V::ITEMS, first + row);
             let tokens = verb.tokenize(self, window, first)?;
@@ -103,7 +112,7 @@ impl Model {
                 )));
             }
             self.check_ids(&tokens, item)?;
-            rows.expect(&tokens);
+            rows.expect(&tokens)?;
             let mut put = |row, result| rows.put(first + row, result);
             let mut watch = |done| watch(first + done);
             self.run(&tokens, verb, &mut put, Watcher::new(&mut watch)).map_err(|error| match error {
@@ -119,7 +128,7 @@ impl Model {
         &self,
         tokens: &[Tokens],
         verb: &V,
-        put: &mut dyn FnMut(usize, V::Row),
+        put: &mut dyn FnMut(usize, V::Row) -> Result<()>,
         watcher: Watcher,
     ) -> Outcome<()> {
         let lengths: Vec<usize> = tokens.iter().map(|text| text.ids.len()).collect();

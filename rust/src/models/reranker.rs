@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::model::{Model, Rows, Verb, Watch};
 use crate::Result;
 use crate::batch::Inputs;
+use crate::memory::zeros;
 use crate::outputs::{Array, Outcome, Outputs, Part, logits};
 use crate::tokenizer::Tokens;
 
@@ -30,7 +31,7 @@ impl Model {
         options: &ScoreOptions,
         watch: &mut Watch,
     ) -> Result<Vec<f32>> {
-        let mut all = vec![0.0; pairs.len()];
+        let mut all = zeros(pairs.len(), "scores")?;
         self.each(pairs, options, &mut all, watch)?;
         Ok(all)
     }
@@ -75,7 +76,8 @@ impl<T: AsRef<str> + Sync> Verb<(T, T)> for ScoreOptions {
 }
 
 impl Rows<f32> for Vec<f32> {
-    fn put(&mut self, place: usize, row: f32) {
+    fn put(&mut self, place: usize, row: f32) -> Result<()> {
         self[place] = row;
+        Ok(())
     }
 }

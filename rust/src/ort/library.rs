@@ -1,15 +1,20 @@
-//! The ONNX Library library: loaded once a process, from a path that the caller found.
+//! The ONNX Runtime library: loaded once a process, from a path that the caller found.
 
 use std::ffi::CStr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use ::ort::environment::Environment;
 
 use crate::{Error, Result};
 
 static LOADED: OnceLock<Library> = OnceLock::new();
-static LOADING: Mutex<()> = Mutex::new(());
+/// The process whose thread is loading the library; 0 where none is.
+static LOADING: AtomicU32 = AtomicU32::new(0);
+/// As often, who waits for another thread to load it looks again.
+const LOOK: Duration = Duration::from_millis(1);
 
 /// The library in use.
 pub struct Library {
@@ -26,14 +31,14 @@ pub struct Library {
 impl Library {
     /// Loads the library at `path`, an absolute path, after the libraries it depends on.
     ///
-    /// A process has one ONNX Library: once a library is loaded, later calls return it whatever path they name.
+    /// A process has one ONNX Runtime: once a library is loaded, later calls return it whatever path they name.
     /// A failed load can be tried again.
     ///
     /// # Errors
-    /// [`Error::RuntimeNotFound`] for a file that is missing, no ONNX Library or too old.
+    /// [`Error::RuntimeNotFound`] for a file that is missing, no ONNX Runtime or too old.
     pub fn load(path: &Path, dependencies: &[PathBuf]) -> Result<&'static Self> {
         // Loading happens under a lock and before any other call of `ort`, which would look for a library by itself and panic.
-        let _guard = LOADING.lock().unwrap_or_else(PoisonError::into_inner);
+        let _turn = Turn::wait()?;
         if let Some(runtime) = LOADED.get() {
             return Ok(runtime);
         }
@@ -69,6 +74,28 @@ impl Library {
     }
 }
 
+/// The right to load the library. No mutex: in a forked child one would stay locked by a thread that the child does not have.
+struct Turn;
+
+impl Turn {
+    fn wait() -> Result<Self> {
+        let process = std::process::id();
+        loop {
+            match LOADING.compare_exchange(0, process, Ordering::Acquire, Ordering::Acquire) {
+                Ok(_) => return Ok(Self),
+                Err(other) if other != process => return Err(Error::ForkedProcess),
+                Err(_) => std::thread::sleep(LOOK),
+            }
+        }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        LOADING.store(0, Ordering::Release);
+    }
+}
+
 fn explain(path: &Path, error: &dyn std::error::Error) -> String {
     let mut reason = error.to_string();
     let mut source = error.source();
@@ -76,7 +103,7 @@ fn explain(path: &Path, error: &dyn std::error::Error) -> String {
         reason = format!("{reason}: {inner}");
         source = inner.source();
     }
-    format!("the ONNX Library library {} cannot be used: {reason}", path.display())
+    format!("the ONNX Runtime library {} cannot be used: {reason}", path.display())
 }
 
 #[expect(unsafe_code, reason = "one call of a documented C function of a library that is kept open for good")]

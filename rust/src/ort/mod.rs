@@ -1,11 +1,15 @@
-//! ONNX Library: its library, its options, one opened graph. The only room that names the crate `ort`.
+//! ONNX Runtime: its library, its options, one opened graph. The only room that names the crate `ort`.
 
+mod environment;
 mod handed;
 mod library;
 mod options;
 mod session;
+mod signature;
+mod threads;
 
 pub use self::handed::HandedOver;
 pub use self::library::Library;
 pub use self::options::Placement;
 pub use self::session::{Feed, Graph, Session, Values};
+pub use self::threads::startable;

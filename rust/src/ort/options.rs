@@ -1,13 +1,13 @@
 //! Where and with what options a session runs.
 
-use ::ort::ep::{self, ArbitrarilyConfigurableExecutionProvider};
+use ::ort::ep;
 use ::ort::session::Session;
 use ::ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 
 use super::Library;
 use crate::{Error, Result};
 
-/// How long an idle thread of a session for queries waits for work before it sleeps, in microseconds. ONNX Library's own default
+/// How long an idle thread of a session for queries waits for work before it sleeps, in microseconds. ONNX Runtime's own default
 /// takes cores from the rest of the process; without any a single query is 1.2 × slower.
 const SPIN_MICROSECONDS: &str = "500";
 
@@ -64,13 +64,12 @@ pub(super) fn options(runtime: &Library, placement: Placement) -> Result<Session
                     .with_device_id(index)
                     // TF32 rounds inputs to 10 bits: fp32 would not be fp32.
                     .with_tf32(false)
-                    .with_arbitrary_config("arena_extend_strategy", "kSameAsRequested")
                     .build()
                     .error_on_failure()])?),
         }
     };
     build().map_err(|error| match placement {
-        Placement::Cpu { .. } => Error::Internal(format!("ONNX Library refuses the session options: {error}")),
+        Placement::Cpu { .. } => Error::Internal(format!("ONNX Runtime refuses the session options: {error}")),
         Placement::Cuda(index) => Error::Device(format!("cuda:{index} cannot be used: {error}")),
     })
 }

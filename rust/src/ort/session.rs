@@ -11,7 +11,10 @@ use ::ort::session::Session as OrtSession;
 use ::ort::sys::OrtValue;
 use ::ort::value::{DynValue, Outlet, TensorRef};
 
+use super::environment::without_variables;
 use super::options::{self, Placement};
+use super::signature::{self, Input};
+use super::threads::startable;
 use super::{HandedOver, Library};
 use crate::batch::Inputs;
 use crate::graph::Assembled;
@@ -24,26 +27,6 @@ pub enum Graph {
     File(PathBuf),
     /// A graph in memory that points at a checkpoint's tensors.
     Assembled(Assembled, Arc<HandedOver>),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Input {
-    Ids,
-    Mask,
-    Types,
-    Positions,
-}
-
-impl Input {
-    fn named(name: &str) -> Option<Self> {
-        match name {
-            "input_ids" => Some(Self::Ids),
-            "attention_mask" => Some(Self::Mask),
-            "token_type_ids" => Some(Self::Types),
-            "position_ids" => Some(Self::Positions),
-            _ => None,
-        }
-    }
 }
 
 /// An opened graph that any number of threads may run at once.
@@ -87,6 +70,15 @@ impl Session {
     /// [`Error::ModelFormat`] for a graph with other inputs or outputs, or one that ONNX Runtime refuses; [`Error::Device`] where
     /// the device cannot be used.
     pub(crate) fn open(library: &Library, graph: &Graph, placement: Placement) -> Result<Self> {
+        check_threads(placement)?;
+        match placement {
+            Placement::Cpu { .. } => without_variables(|| Self::open_now(library, graph, placement)),
+            // There one chooses between speed and plans by shape; the performance page says when to set it.
+            Placement::Cuda(_) => Self::open_now(library, graph, placement),
+        }
+    }
+
+    fn open_now(library: &Library, graph: &Graph, placement: Placement) -> Result<Self> {
         let mut builder = options::options(library, placement)?;
         let (session, handed) = match graph {
             Graph::File(path) => (builder.commit_from_file(path), None),
@@ -95,12 +87,8 @@ impl Session {
                 (builder.commit_from_memory(&assembled.proto), Some(Arc::clone(handed)))
             }
         };
-        let session = session.map_err(|error| match placement {
-            Placement::Cpu { .. } => Error::ModelFormat(format!("ONNX Runtime cannot open the graph: {error}")),
-            Placement::Cuda(index) => Error::Device(format!("cuda:{index} cannot run this graph: {error}")),
-        })?;
-        let inputs = session.inputs().iter().map(|input| known_input(input.name())).collect::<Result<_>>()?;
-        let outputs = known_outputs(&session)?;
+        let session = session.map_err(|error| refused(&error, placement))?;
+        let (inputs, outputs) = (signature::inputs(session.inputs())?, signature::outputs(session.outputs())?);
         let process = std::process::id();
         Ok(Self { opened: ManuallyDrop::new(session), process, inputs, outputs, _handed: handed })
     }
@@ -111,6 +99,21 @@ impl Session {
     /// [`Error::ModelFormat`] naming what it has instead.
     pub fn check_outputs(&self, outputs: Outputs) -> Result<()> {
         self.output_names(outputs).map(|_| ())
+    }
+
+    /// Sees that hidden states have so many numbers, where the graph declares it.
+    ///
+    /// # Errors
+    /// [`Error::ModelFormat`] with both widths.
+    pub fn check_width(&self, dimension: usize) -> Result<()> {
+        let states = self.outputs.iter().filter(|(part, _)| matches!(part, Part::Cls | Part::HiddenStates));
+        let declared = |(_, name): &(Part, CString)| signature::width(self.opened.outputs(), name.to_str().ok()?);
+        match states.filter_map(declared).find(|&width| width != dimension) {
+            Some(width) => Err(Error::ModelFormat(format!(
+                "the graph's vectors have {width} numbers, config.json says hidden_size {dimension}"
+            ))),
+            None => Ok(()),
+        }
     }
 
     /// The inputs that the graph asks for.
@@ -166,7 +169,7 @@ impl Session {
     /// Execution providers that the opened session gave nodes to, with the number of nodes.
     ///
     /// # Errors
-    /// [`Error::Internal`] where ONNX Library does not tell.
+    /// [`Error::Internal`] where ONNX Runtime does not tell.
     #[expect(unsafe_code, reason = "reads a list that the session owns")]
     pub fn providers(&self) -> Result<Vec<(String, usize)>> {
         let api = ::ort::api();
@@ -200,10 +203,15 @@ impl Session {
             Part::Cls | Part::HiddenStates if names.contains(&"logits") => {
                 ". A graph with logits is a reranker, not an embedder"
             }
+            Part::Cls | Part::HiddenStates => {
+                ". A graph that pools by itself cannot be used: export it with the hidden states of all tokens"
+            }
             Part::Logits => ". A graph without logits is an embedder, not a reranker",
             _ => "",
         };
-        Error::ModelFormat(format!("the graph has no output \"{}\", only {names:?}{hint}", part.names()[0]))
+        // Our own name of the first row means nothing to who made the graph.
+        let wanted = part.names().iter().find(|&&name| name != "dense_vecs").unwrap_or(&"");
+        Error::ModelFormat(format!("the graph has no output \"{wanted}\", only {names:?}{hint}"))
     }
 }
 
@@ -216,27 +224,36 @@ impl Drop for Session {
     }
 }
 
-fn known_input(name: &str) -> Result<(CString, Input)> {
-    let input = Input::named(name).ok_or_else(|| {
-        Error::ModelFormat(format!(
-            "the graph asks for an input {name:?}; known are input_ids, attention_mask, token_type_ids and position_ids"
-        ))
-    })?;
-    Ok((c_name(name)?, input))
+/// What is wrong where a graph could not be opened: often the graph, and sometimes the machine.
+fn refused(error: &::ort::Error, placement: Placement) -> Error {
+    let said = error.to_string();
+    let has = |words: &[&str]| words.iter().any(|word| said.contains(word));
+    match placement {
+        Placement::Cuda(index) => Error::Device(format!("cuda:{index} cannot run this graph: {said}")),
+        Placement::Cpu { .. } if has(&["bad_alloc", "Failed to allocate memory", "Cannot allocate memory"]) => {
+            Error::OutOfMemory(format!("there is no memory to open the graph: {said}"))
+        }
+        Placement::Cpu { threads, .. } if has(&["pthread_create"]) => Error::Device(no_threads(threads, 0)),
+        Placement::Cpu { .. } => Error::ModelFormat(format!("ONNX Runtime cannot open the graph: {said}")),
+    }
 }
 
-/// Every output that we know, each under the best name that the graph has for it.
-fn known_outputs(session: &OrtSession) -> Result<Vec<(Part, CString)>> {
-    let names: Vec<&str> = session.outputs().iter().map(Outlet::name).collect();
-    let found = Part::ALL.into_iter().filter_map(|part| {
-        let name = part.names().iter().find(|name| names.contains(name))?;
-        Some(c_name(name).map(|name| (part, name)))
-    });
-    found.collect()
+fn no_threads(wanted: usize, started: usize) -> String {
+    format!(
+        "the system lets this process start only {started} more threads, and threads={wanted} needs {}. Pass a smaller threads=, \
+         or raise the limit of processes or of memory",
+        wanted - 1
+    )
 }
 
-fn c_name(name: &str) -> Result<CString> {
-    CString::new(name).map_err(|_| Error::ModelFormat(format!("the name {name:?} holds a NUL")))
+/// A run's threads but the caller's own are ONNX Runtime's.
+fn check_threads(placement: Placement) -> Result<()> {
+    let Placement::Cpu { threads, .. } = placement else { return Ok(()) };
+    let wanted = threads.saturating_sub(1);
+    match startable(wanted) {
+        started if started < wanted => Err(Error::Device(no_threads(threads, started))),
+        _ => Ok(()),
+    }
 }
 
 #[expect(unsafe_code, reason = "takes over a status that the C API just returned")]
@@ -246,5 +263,5 @@ fn check(status: ::ort::sys::OrtStatusPtr) -> Result<()> {
 
 #[expect(clippy::needless_pass_by_value, reason = "the shape of map_err")]
 fn failed(error: ::ort::Error) -> Error {
-    Error::Internal(format!("ONNX Library failed: {error}"))
+    Error::Internal(format!("ONNX Runtime failed: {error}"))
 }

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use super::pooling::normalize;
 use super::{Array, Finish, Outcome, RowError};
 use crate::batch::Inputs;
+use crate::memory::{reserve, room_for};
 use crate::{Error, Result};
 
 /// How a call keeps the vectors of its texts. Either way they are in memory once.
@@ -82,16 +83,22 @@ impl MultiVectors {
     }
 
     /// Takes the vectors of a text that was added.
-    pub(crate) fn put(&mut self, text: usize, vectors: TokenVectors) {
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
+    pub(crate) fn put(&mut self, text: usize, vectors: TokenVectors) -> Result<()> {
         let TokenVectors { dimension, values: numbers } = vectors;
         self.dimension = dimension;
         match &mut self.texts {
             Texts::Separate(texts) => texts[text] = numbers,
             Texts::Joined { offsets, values } => {
-                values.resize(offsets.last().copied().unwrap_or_default() * dimension, 0.0);
+                let all = offsets.last().copied().unwrap_or_default() * dimension;
+                reserve(values, all.saturating_sub(values.len()), "multi-vectors")?;
+                values.resize(all, 0.0);
                 values[offsets[text] * dimension..offsets[text + 1] * dimension].copy_from_slice(&numbers);
             }
         }
+        Ok(())
     }
 }
 
@@ -102,7 +109,7 @@ pub(crate) fn token_vectors(inputs: &Inputs, array: Array, finish: Finish) -> Ou
     let of_text = |(row, &length): (usize, &usize)| {
         let start = row * inputs.length;
         let stored = &array.values[(start + 1) * width..(start + length.max(1)) * width];
-        let mut values = Vec::with_capacity(stored.len() / width * dimension);
+        let mut values = room_for(stored.len() / width * dimension, "multi-vectors")?;
         for vector in stored.chunks(width) {
             values.extend_from_slice(&vector[..dimension]);
         }
@@ -139,11 +146,11 @@ mod tests {
         let (mut separate, mut joined) = (MultiVectors::new(Kept::Separate), MultiVectors::new(Kept::Joined));
         for all in [&mut separate, &mut joined] {
             all.add([3, 1, 2].into_iter());
-            all.put(2, of(&[5.0, 6.0]));
-            all.put(0, of(&[1.0, 2.0, 3.0, 4.0]));
-            all.put(1, of(&[]));
+            all.put(2, of(&[5.0, 6.0])).expect("there is room");
+            all.put(0, of(&[1.0, 2.0, 3.0, 4.0])).expect("there is room");
+            all.put(1, of(&[])).expect("there is room");
             all.add([0, 2].into_iter());
-            all.put(4, of(&[7.0, 8.0]));
+            all.put(4, of(&[7.0, 8.0])).expect("there is room");
         }
         let texts = vec![vec![1.0, 2.0, 3.0, 4.0], vec![], vec![5.0, 6.0], vec![], vec![7.0, 8.0]];
         assert_eq!((separate.dimension, separate.texts), (2, Texts::Separate(texts)));

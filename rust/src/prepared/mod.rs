@@ -1,8 +1,8 @@
-//! A checkpoint's tensors as graphs want them: as they are stored, or widened to float32. Each is made once, and all sessions
+//! A checkpoint's tensors as graphs want them: as they are stored, or converted to float32. Each is made once, and all sessions
 //! share it.
 
+mod float32;
 mod store;
-mod widen;
 
 use std::collections::HashMap;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -26,7 +26,7 @@ pub struct Prepared {
 #[derive(Default)]
 struct Made {
     store: Store,
-    widened: HashMap<String, Arc<Region>>,
+    converted: HashMap<String, Arc<Region>>,
 }
 
 /// The float32 numbers of a tensor, row by row.
@@ -34,8 +34,8 @@ struct Made {
 pub enum Float32 {
     /// In the checkpoint's own file.
     Stored(Tensor),
-    /// Widened from 16 bits.
-    Widened(Arc<Region>),
+    /// Made of another type.
+    Converted(Arc<Region>),
 }
 
 impl Prepared {
@@ -51,23 +51,24 @@ impl Prepared {
         &self.weights
     }
 
-    /// The tensor called `name` as float32, widened now if this is the first time that it is asked for.
+    /// The tensor called `name` as float32, converted now if this is the first time that it is asked for.
     ///
     /// # Errors
-    /// [`crate::Error::Internal`] where there is no room for it.
+    /// [`crate::Error::OutOfMemory`] where there is no room for it.
     pub fn float32(&self, name: &str, tensor: &Tensor) -> Result<Float32> {
         if tensor.dtype == Dtype::F32 {
             return Ok(Float32::Stored(tensor.clone()));
         }
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        let Made { store, widened } = &mut *made;
-        if let Some(region) = widened.get(name) {
-            return Ok(Float32::Widened(Arc::clone(region)));
+        let Made { store, converted } = &mut *made;
+        if let Some(region) = converted.get(name) {
+            return Ok(Float32::Converted(Arc::clone(region)));
         }
-        let numbers = widen::blocks(self.weights.bytes(tensor), tensor.dtype);
-        let region = Arc::new(store.keep(tensor.length * 2, numbers)?);
-        widened.insert(name.to_owned(), Arc::clone(&region));
-        Ok(Float32::Widened(region))
+        let stored = self.weights.bytes(tensor);
+        let length = stored.len() / tensor.dtype.bytes() * size_of::<f32>();
+        let region = Arc::new(store.keep(length, float32::blocks(stored, tensor.dtype))?);
+        converted.insert(name.to_owned(), Arc::clone(&region));
+        Ok(Float32::Converted(region))
     }
 
     /// The bytes of such numbers. Those of a stored tensor are not aligned to anything.
@@ -75,7 +76,7 @@ impl Prepared {
     pub fn bytes<'a>(&'a self, numbers: &'a Float32) -> &'a [u8] {
         match numbers {
             Float32::Stored(tensor) => self.weights.bytes(tensor),
-            Float32::Widened(region) => region.bytes(),
+            Float32::Converted(region) => region.bytes(),
         }
     }
 
@@ -100,22 +101,23 @@ impl Prepared {
     fn release(&self) {
         self.weights.release();
         let made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        made.widened.values().for_each(|region| region.release());
+        made.converted.values().for_each(|region| region.release());
     }
 }
 
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a panic fails the test")]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::weights::WeightFile;
 
     /// A safetensors file of one tensor `[2, 2]`.
-    fn prepared(test: &str, dtype: &str, numbers: [u16; 4]) -> (Prepared, Tensor) {
-        let header = format!("{{\"a\":{{\"dtype\":\"{dtype}\",\"shape\":[2,2],\"data_offsets\":[0,8]}}}}");
-        let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
-        bytes.extend(header.as_bytes());
-        bytes.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
+    fn prepared(test: &str, dtype: &str, numbers: &[u8]) -> (Prepared, Tensor) {
+        let length = numbers.len();
+        let header = format!("{{\"a\":{{\"dtype\":\"{dtype}\",\"shape\":[2,2],\"data_offsets\":[0,{length}]}}}}");
+        let bytes = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), numbers].concat();
         let path = std::env::temp_dir().join(format!("bge-prepared-{test}-{}", std::process::id()));
         std::fs::write(&path, bytes).unwrap();
         let weights = Weights::open(&[WeightFile { name: "it".into(), path: path.clone(), prefix: "" }]);
@@ -125,25 +127,65 @@ mod tests {
         (Prepared::new(weights), tensor)
     }
 
-    fn widened(prepared: &Prepared, tensor: &Tensor) -> Vec<f32> {
+    fn converted(prepared: &Prepared, tensor: &Tensor) -> Vec<f32> {
         let numbers = prepared.float32("a", tensor).unwrap();
         let bytes = prepared.bytes(&numbers);
         bytes.chunks(4).map(|number| f32::from_le_bytes(number.try_into().unwrap())).collect()
     }
 
     #[test]
-    fn sixteen_bits_are_widened_exactly_and_once() {
-        let (prepared_f16, tensor) = prepared("f16", "F16", [0x3c00, 0xc500, 0x0001, 0x7bff]);
-        assert_eq!(widened(&prepared_f16, &tensor), [1.0, -5.0, 2f32.powi(-24), 65504.0]);
-        let (prepared_bf16, tensor) = prepared("bf16", "BF16", [0x3f80, 0xc0a0, 0x0001, 0x7f7f]);
+    fn numbers_of_other_types_are_converted_once() {
+        let bits = |numbers: [u16; 4]| numbers.map(u16::to_le_bytes).concat();
+        let (halves, tensor) = prepared("f16", "F16", &bits([0x3c00, 0xc500, 0x0001, 0x7bff]));
+        assert_eq!(converted(&halves, &tensor), [1.0, -5.0, 2f32.powi(-24), 65504.0]);
+        let (doubles, tensor) = prepared("f64", "F64", &[1.0, -5.0, 0.1, 1e-320].map(f64::to_le_bytes).concat());
+        assert_eq!(converted(&doubles, &tensor), [1.0, -5.0, 0.1, 0.0]);
+        let (short, tensor) = prepared("bf16", "BF16", &bits([0x3f80, 0xc0a0, 0x0001, 0x7f7f]));
         let expected = [1.0, -5.0, f32::from_bits(0x0001_0000), f32::from_bits(0x7f7f_0000)];
-        assert_eq!(widened(&prepared_bf16, &tensor), expected);
-        prepared_bf16.let_go_behind(|| ());
-        assert_eq!(widened(&prepared_bf16, &tensor), expected, "released pages come back");
-        let regions = [0, 1].map(|_| match prepared_bf16.float32("a", &tensor).unwrap() {
-            Float32::Widened(region) => region,
+        assert_eq!(converted(&short, &tensor), expected);
+        short.let_go_behind(|| ());
+        assert_eq!(converted(&short, &tensor), expected, "released pages come back");
+        let regions = [0, 1].map(|_| match short.float32("a", &tensor).unwrap() {
+            Float32::Converted(region) => region,
             Float32::Stored(_) => panic!("16 bits are no float32"),
         });
         assert!(Arc::ptr_eq(&regions[0], &regions[1]));
+    }
+
+    /// Memory in kB that the mapped pages of a file take in this process.
+    #[cfg(target_os = "linux")]
+    fn resident(path: &Path) -> u64 {
+        let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+        let mut lines = maps.lines().skip_while(|line| !line.ends_with(path.to_str().unwrap()));
+        let size = lines.find_map(|line| line.strip_prefix("Rss:")).unwrap();
+        size.trim().strip_suffix(" kB").unwrap().parse().unwrap()
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn pages_are_let_go_of_while_they_are_read_and_come_back() {
+        let data = vec![7; 1 << 20];
+        let tensor = ::safetensors::tensor::TensorView::new(::safetensors::Dtype::F32, vec![1 << 18], &data).unwrap();
+        let path = std::env::temp_dir().join(format!("bge-prepared-pages-{}", std::process::id()));
+        std::fs::write(&path, ::safetensors::serialize([("weight", tensor)], None).unwrap()).unwrap();
+        let file = WeightFile { name: "it".into(), path: path.clone(), prefix: "" };
+        let prepared = Prepared::new(Arc::new(Weights::open(&[file]).unwrap()));
+        let tensor = prepared.weights().find("weight", &[1 << 18]).unwrap();
+        let sum = || prepared.weights().bytes(tensor).iter().map(|&byte| u64::from(byte)).sum::<u64>();
+        assert_eq!(sum(), 7 << 20);
+        assert!(resident(&path) >= 1024);
+        let during = prepared.let_go_behind(|| {
+            for _ in 0..500 {
+                if resident(&path) == 0 {
+                    break;
+                }
+                thread::sleep(RELEASE_INTERVAL);
+            }
+            (resident(&path), sum())
+        });
+        assert_eq!(during, (0, 7 << 20));
+        assert_eq!(resident(&path), 0);
+        assert_eq!(sum(), 7 << 20);
+        std::fs::remove_file(path).unwrap();
     }
 }

@@ -43,11 +43,10 @@ impl Region {
 
 impl Store {
     /// Keeps `length` bytes, which come in blocks.
-    pub(super) fn keep(&mut self, length: u64, blocks: impl Iterator<Item = Vec<u8>>) -> Result<Region> {
+    pub(super) fn keep(&mut self, length: usize, blocks: impl Iterator<Item = Vec<u8>>) -> Result<Region> {
         let no_room = |error: std::io::Error| {
-            Error::Internal(format!("there is no room for {length} bytes of widened weights: {error}"))
+            Error::OutOfMemory(format!("there is no memory for {length} bytes of weights as float32: {error}"))
         };
-        let length = usize::try_from(length).map_err(|error| Error::Internal(error.to_string()))?;
         let mut memory = MmapOptions::new().len(length).map_anon().map_err(no_room)?;
         let mut place = 0;
         for block in blocks {

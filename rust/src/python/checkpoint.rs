@@ -9,7 +9,7 @@ use super::{detached, to_python};
 use crate::batch::Layout;
 use crate::graph::{Architecture, Encoder, Form};
 use crate::outputs::Outputs;
-use crate::run::GraphSource;
+use crate::run::{GraphFile, GraphSource};
 use crate::weights::WeightFile;
 use crate::{Error, Result};
 
@@ -53,6 +53,11 @@ impl Checkpoint {
         let form = || Ok(Form { outputs: Outputs::named(&outputs)?, layout: layout.parse::<Layout>()? });
         let assembled = detached(py, || self.0.assemble(form()?))?;
         Ok((PyBytes::new(py, &assembled.proto), assembled.folder))
+    }
+
+    /// The first tensor of a layer that the configuration does not have, where there is one: it is not run.
+    fn left_over(&self, py: Python<'_>) -> PyResult<Option<String>> {
+        detached(py, || Ok(self.0.left_over()?.map(str::to_owned)))
     }
 
     /// Numbers a token of a head.
@@ -106,17 +111,29 @@ impl TryFrom<EncoderSizes> for Encoder {
 }
 
 /// What a model is opened from.
-#[derive(FromPyObject)]
-pub(super) enum Opened<'py> {
-    Checkpoint(PyRef<'py, Checkpoint>),
+pub(super) enum Opened {
+    Checkpoint(crate::graph::Checkpoint),
     File(PathBuf),
 }
 
-impl From<Opened<'_>> for GraphSource {
-    fn from(opened: Opened<'_>) -> Self {
+impl FromPyObject<'_, '_> for Opened {
+    type Error = PyErr;
+
+    fn extract(graph: Borrowed<'_, '_, PyAny>) -> PyResult<Self> {
+        match graph.cast::<Checkpoint>() {
+            Ok(checkpoint) => Ok(Self::Checkpoint(checkpoint.get().0.clone())),
+            Err(_) => Ok(Self::File(graph.extract()?)),
+        }
+    }
+}
+
+impl TryFrom<Opened> for GraphSource {
+    type Error = Error;
+
+    fn try_from(opened: Opened) -> Result<Self> {
         match opened {
-            Opened::Checkpoint(checkpoint) => Self::Checkpoint(checkpoint.0.clone()),
-            Opened::File(path) => Self::File(path),
+            Opened::Checkpoint(checkpoint) => Ok(Self::Checkpoint(checkpoint)),
+            Opened::File(path) => GraphFile::open(path).map(Self::File),
         }
     }
 }

@@ -5,12 +5,12 @@ mod checkpoint;
 mod model;
 mod texts;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyMemoryError, PyValueError};
 use pyo3::prelude::*;
 
+use crate::panics::{be_quiet, caught};
 use crate::{Error, Result};
 
 /// The ONNX Runtime library in use.
@@ -45,6 +45,12 @@ fn available_threads() -> usize {
     crate::run::available_threads()
 }
 
+/// How many threads can be started, up to `wanted` of them.
+#[pyfunction]
+fn startable_threads(py: Python<'_>, wanted: usize) -> usize {
+    py.detach(|| crate::ort::startable(wanted))
+}
+
 /// Panics, so that a test can see that a panic becomes an ordinary exception.
 #[pyfunction]
 fn panic_on_purpose(py: Python<'_>) -> PyResult<()> {
@@ -53,22 +59,13 @@ fn panic_on_purpose(py: Python<'_>) -> PyResult<()> {
 
 /// Runs `work` without the GIL; a panic becomes an `InternalError`.
 fn detached<R: Send>(py: Python<'_>, work: impl FnOnce() -> Result<R> + Send) -> PyResult<R> {
-    py.detach(|| {
-        catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
-            let reason = panic
-                .downcast_ref::<String>()
-                .cloned()
-                .or_else(|| panic.downcast_ref::<&str>().map(|&reason| reason.to_owned()))
-                .unwrap_or_default();
-            Err(Error::Internal(format!("the Rust core panicked: {reason}. Please report this")))
-        })
-    })
-    .map_err(|error| to_python(py, error))
+    py.detach(|| caught(work)).map_err(|error| to_python(py, error))
 }
 
 fn to_python(py: Python<'_>, error: Error) -> PyErr {
     let class = match error {
         Error::Value(message) => return PyValueError::new_err(message),
+        Error::OutOfMemory(message) => return PyMemoryError::new_err(message),
         Error::ModelNotFound(_) => "ModelNotFoundError",
         Error::ModelFormat(_) => "ModelFormatError",
         Error::UnsupportedModel(_) => "UnsupportedModelError",
@@ -84,6 +81,7 @@ fn to_python(py: Python<'_>, error: Error) -> PyErr {
 
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    be_quiet();
     module.add_class::<Runtime>()?;
     module.add_class::<model::Progress>()?;
     module.add_class::<checkpoint::Checkpoint>()?;
@@ -91,5 +89,6 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(load_runtime, module)?)?;
     module.add_function(wrap_pyfunction!(loaded_runtime, module)?)?;
     module.add_function(wrap_pyfunction!(available_threads, module)?)?;
+    module.add_function(wrap_pyfunction!(startable_threads, module)?)?;
     module.add_function(wrap_pyfunction!(panic_on_purpose, module)?)
 }

@@ -60,7 +60,7 @@ impl Model {
     fn new(
         py: Python<'_>,
         folder: PathBuf,
-        graph: Opened<'_>,
+        graph: Opened,
         cuda: Option<i32>,
         threads: usize,
         low_memory: bool,
@@ -70,14 +70,13 @@ impl Model {
         outputs: Vec<String>,
     ) -> PyResult<Self> {
         let device = cuda.map_or(Device::Cpu { threads, low_memory }, |index| Device::Cuda { index });
-        let source = graph.into();
         detached(py, || {
             let library =
                 Library::loaded().ok_or_else(|| Error::RuntimeNotFound("no ONNX Runtime library was loaded".into()))?;
             let rules = InputRules { pad_id, positions: Architecture::named(model_type)?.positions };
             let first = Form { outputs: Outputs::named(&outputs)?, layout: Layout::Plain };
             let tokenizer = Tokenizer::open(&folder)?;
-            let sessions = Sessions::open(library, source, device, first)?;
+            let sessions = Sessions::open(library, graph.try_into()?, device, first, dimension)?;
             crate::Model::new(tokenizer, sessions, rules, dimension).map(Self)
         })
     }
@@ -232,9 +231,11 @@ fn watched<R: Send>(
     let mut watch = |done: usize| {
         progress.0.store(done, Ordering::Relaxed);
         #[expect(clippy::redundant_closure_for_method_calls, reason = "the method alone does not infer its lifetime")]
-        let pending = Python::attach(|py| py.check_signals());
-        signal = pending.err();
-        signal.is_none()
+        let pending = Python::try_attach(|py| py.check_signals());
+        // None: the interpreter is ending, and nobody waits for the result.
+        let goes_on = matches!(pending, Some(Ok(())));
+        signal = pending.and_then(PyResult::err);
+        goes_on
     };
     let result = detached(py, || work(&mut watch));
     if let Some(signal) = signal {

@@ -1,6 +1,6 @@
 //! What runs a model: threads of the CPU, or a CUDA device.
 
-use crate::batch::{Capacity, TOKEN_BUDGET};
+use crate::batch::{CUDA_TOKEN_BUDGET, Capacity, TOKEN_BUDGET};
 use crate::ort::Placement;
 
 /// Runs at a time of bulk work; on more cores each run gets several threads.
@@ -47,7 +47,8 @@ impl Device {
     /// What one run takes, of at most `rows` texts.
     #[must_use]
     pub fn capacity(self, rows: usize) -> Capacity {
-        Capacity { tokens: TOKEN_BUDGET, rows, masks: true }
+        let tokens = if let Self::Cpu { .. } = self { TOKEN_BUDGET } else { CUDA_TOKEN_BUDGET };
+        Capacity { tokens, rows, masks: true }
     }
 
     /// Threads for tokenizing.

@@ -1,18 +1,17 @@
 //! The opened sessions of a model: for one query at a time and, once there is bulk work, for many runs at a time; each in the
 //! forms of the graph that calls needed.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::device::Device;
 use super::gate::{Gate, Permit};
+use super::graph_file::GraphFile;
 use super::opened::Opened;
 use crate::batch::Layout;
 use crate::graph::{Checkpoint, Form};
 use crate::ort::{Graph, HandedOver, Library, Placement, Session};
 use crate::outputs::Outputs;
 use crate::prepared::Prepared;
-use crate::weights::Stamp;
 use crate::{Error, Result};
 
 /// Bulk work that is worth opening another session: that takes about as long as saving a quarter of these batches.
@@ -21,7 +20,7 @@ const WORTH_OPENING: usize = 32;
 /// Where a model's graphs come from.
 pub enum GraphSource {
     /// One `.onnx` file, which serves as every form.
-    File(PathBuf),
+    File(GraphFile),
     /// A checkpoint, which gives each form its own graph.
     Checkpoint(Checkpoint),
 }
@@ -33,19 +32,23 @@ pub struct Sessions {
     handed: Option<Arc<HandedOver>>,
     device: Device,
     process: u32,
-    /// Of a graph's file when it was first opened.
-    stamp: Option<Stamp>,
     first: Form,
     queries: Group,
     bulk: Option<Group>,
 }
 
 impl Sessions {
-    /// Opens the session for queries, in the form `first`.
+    /// Opens the session for queries, in the form `first`; hidden states have `dimension` numbers.
     ///
     /// # Errors
-    /// Those of [`Session::open`]; [`Error::ModelFormat`] for a graph without the outputs of `first`.
-    pub fn open(library: &'static Library, source: GraphSource, device: Device, first: Form) -> Result<Self> {
+    /// Those of [`Session::open`]; [`Error::ModelFormat`] for a graph without the outputs of `first` or of another width.
+    pub fn open(
+        library: &'static Library,
+        source: GraphSource,
+        device: Device,
+        first: Form,
+        dimension: usize,
+    ) -> Result<Self> {
         let handed = match &source {
             GraphSource::File(_) => None,
             GraphSource::Checkpoint(checkpoint) => {
@@ -55,7 +58,6 @@ impl Sessions {
         };
         let sessions = Self {
             library,
-            stamp: if let GraphSource::File(path) = &source { Stamp::at(path) } else { None },
             source,
             handed,
             device,
@@ -66,6 +68,7 @@ impl Sessions {
         };
         let session = sessions.for_batches(1)?.session(first)?.ok_or_else(changing)?;
         session.check_outputs(first.outputs)?;
+        session.check_width(dimension)?;
         Ok(sessions)
     }
 
@@ -111,11 +114,25 @@ impl Sessions {
         &self.source
     }
 
-    /// Whether the files are still those that were opened first.
-    fn unchanged(&self) -> bool {
+    /// Sees that nobody wrote to the files since they were opened.
+    ///
+    /// # Errors
+    /// [`Error::ForkedProcess`]; [`Error::ModelFormat`] that names the file.
+    pub fn check(&self) -> Result<()> {
+        if std::process::id() != self.process {
+            return Err(Error::ForkedProcess);
+        }
         match &self.source {
-            GraphSource::File(path) => Stamp::at(path) == self.stamp,
-            GraphSource::Checkpoint(checkpoint) => checkpoint.weights().unchanged(),
+            GraphSource::File(graph) => graph.check_unchanged(),
+            GraphSource::Checkpoint(checkpoint) => checkpoint.weights().check_unchanged(),
+        }
+    }
+
+    /// Whether the files are still those that were opened first.
+    fn in_place(&self) -> bool {
+        match &self.source {
+            GraphSource::File(graph) => graph.in_place(),
+            GraphSource::Checkpoint(checkpoint) => checkpoint.weights().in_place(),
         }
     }
 
@@ -130,7 +147,7 @@ impl Sessions {
 
     /// Opens a form; `None` where the files are no longer what they were.
     fn open_form(&self, form: Form, placement: Placement) -> Result<Option<Arc<Session>>> {
-        if !self.unchanged() {
+        if !self.in_place() {
             return Ok(None);
         }
         let graph = self.graph(form)?;
@@ -140,12 +157,12 @@ impl Sessions {
             (Some(handed), Placement::Cpu { low_memory: false, .. }) => handed.prepared().let_go_behind(open),
             _ => open(),
         }?;
-        Ok(self.unchanged().then(|| Arc::new(session)))
+        Ok(self.in_place().then(|| Arc::new(session)))
     }
 
     fn graph(&self, form: Form) -> Result<Graph> {
         match (&self.source, &self.handed, self.device) {
-            (GraphSource::File(path), ..) => Ok(Graph::File(path.clone())),
+            (GraphSource::File(graph), ..) => Ok(Graph::File(graph.path().to_owned())),
             (GraphSource::Checkpoint(checkpoint), Some(handed), Device::Cpu { .. }) => {
                 Ok(Graph::Assembled(checkpoint.assemble_with(handed.prepared(), form)?, Arc::clone(handed)))
             }

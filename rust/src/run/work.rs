@@ -2,10 +2,12 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::thread::Builder;
 use std::time::{Duration, Instant};
 
 use crate::batch::Batch;
 use crate::outputs::Outcome;
+use crate::panics::caught;
 use crate::{Error, Result};
 
 /// How often a waiting caller's watcher is asked.
@@ -25,34 +27,42 @@ impl<'a, T: Send> Work<'a, T> {
     }
 
     /// Runs all batches by up to `workers` threads; `put` gets each row's result in the caller's.
-    pub(crate) fn finish(&self, workers: usize, put: &mut dyn FnMut(usize, T), watcher: Watcher) -> Outcome<()> {
+    pub(crate) fn finish(
+        &self,
+        workers: usize,
+        put: &mut dyn FnMut(usize, T) -> Result<()>,
+        watcher: Watcher,
+    ) -> Outcome<()> {
         let workers = workers.min(self.batches.len());
         // In the caller's thread where one run is all there is: handing over costs a quarter of a query's time.
         if workers < 2 { self.here(put, watcher) } else { self.on_threads(workers, put, watcher) }
     }
 
-    fn here(&self, put: &mut dyn FnMut(usize, T), mut watcher: Watcher) -> Outcome<()> {
+    fn here(&self, put: &mut dyn FnMut(usize, T) -> Result<()>, mut watcher: Watcher) -> Outcome<()> {
         while let Some((batch, result)) = self.run_next() {
-            hand_out(batch, result?, put);
+            hand_out(batch, result?, put)?;
             watcher.saw(batch)?;
         }
         Ok(())
     }
 
-    fn on_threads(&self, workers: usize, put: &mut dyn FnMut(usize, T), watcher: Watcher) -> Outcome<()> {
+    fn on_threads(&self, workers: usize, put: &mut dyn FnMut(usize, T) -> Result<()>, watcher: Watcher) -> Outcome<()> {
         // Results wait where the caller is slower, not memory grows.
         let (sender, results) = sync_channel(workers);
         std::thread::scope(|scope| {
-            for _ in 0..workers {
+            let start = |_: &usize| {
                 let sender = sender.clone();
-                scope.spawn(move || {
+                let work = move || {
                     while let Some(result) = self.run_next()
                         && sender.send(result).is_ok()
                     {}
-                });
-            }
+                };
+                Builder::new().name("bge-fast-run".into()).spawn_scoped(scope, work).is_ok()
+            };
+            let started = (0..workers).take_while(start).count();
             drop(sender);
-            let outcome = collect(&results, put, watcher);
+            // Where the system starts no more threads, the caller's own does the work.
+            let outcome = if started == 0 { self.here(put, watcher) } else { collect(&results, put, watcher) };
             self.stop.store(true, Ordering::Relaxed);
             // A worker may be waiting to hand over what nobody takes any more.
             drop(results);
@@ -66,19 +76,21 @@ impl<'a, T: Send> Work<'a, T> {
             return None;
         }
         let batch = self.batches.get(self.next.fetch_add(1, Ordering::Relaxed))?;
-        Some((batch, (self.run)(batch)))
+        // A panic ends this call alone, with its words.
+        let outcome = caught(|| Ok((self.run)(batch))).unwrap_or_else(|error| Err(error.into()));
+        Some((batch, outcome))
     }
 }
 
 fn collect<T>(
     results: &Receiver<(&Batch, Outcome<Vec<T>>)>,
-    put: &mut dyn FnMut(usize, T),
+    put: &mut dyn FnMut(usize, T) -> Result<()>,
     mut watcher: Watcher,
 ) -> Outcome<()> {
     loop {
         match results.recv_timeout(WATCH_INTERVAL) {
             Ok((batch, result)) => {
-                hand_out(batch, result?, put);
+                hand_out(batch, result?, put)?;
                 watcher.saw(batch)?;
             }
             Err(RecvTimeoutError::Timeout) => watcher.look()?,
@@ -87,10 +99,8 @@ fn collect<T>(
     }
 }
 
-fn hand_out<T>(batch: &Batch, results: Vec<T>, put: &mut dyn FnMut(usize, T)) {
-    for (&row, result) in batch.rows.iter().zip(results) {
-        put(row, result);
-    }
+fn hand_out<T>(batch: &Batch, results: Vec<T>, put: &mut dyn FnMut(usize, T) -> Result<()>) -> Result<()> {
+    batch.rows.iter().zip(results).try_for_each(|(&row, result)| put(row, result))
 }
 
 /// Tells the caller how far the call is, now and then, and asks whether to go on.

@@ -3,6 +3,7 @@
 //! A file is trusted in nothing: header, directory and pickle are read with bounds, and each tensor lies inside its file.
 
 mod mapped;
+mod opened;
 mod pickle;
 mod safetensors;
 mod stamp;
@@ -17,7 +18,7 @@ use std::path::Path;
 
 use self::mapped::MappedFile;
 pub use self::mapped::WeightFile;
-pub(crate) use self::stamp::Stamp;
+pub(crate) use self::opened::OpenedFile;
 pub use self::stored::Dtype;
 use self::stored::{MAX_RANK, MAX_TENSORS, Stored, shown};
 use crate::error::{Error, Result};
@@ -79,7 +80,7 @@ impl Weights {
             let stored = read(&file.name, mapped.bytes())?;
             weights.files.push(mapped);
             for tensor in stored {
-                weights.add(Stored { name: format!("{}{}", file.prefix, tensor.name), ..tensor })?;
+                weights.add(Stored { name: format!("{}{}", file.prefix, todays_name(&tensor.name)), ..tensor })?;
             }
         }
         Ok(weights)
@@ -88,13 +89,20 @@ impl Weights {
     /// The files, in the order in which they were given.
     #[must_use]
     pub fn files(&self) -> impl ExactSizeIterator<Item = &Path> {
-        self.files.iter().map(|mapped| mapped.file.path.as_path())
+        self.files.iter().map(|mapped| mapped.file.path())
     }
 
     /// Whether there is a tensor called `name`.
     #[must_use]
     pub fn contains(&self, name: &str) -> bool {
         self.tensors.contains_key(name)
+    }
+
+    /// The first tensor, by name, whose name starts so.
+    #[must_use]
+    pub fn first_below(&self, start: &str) -> Option<&str> {
+        let (name, _) = self.tensors.range(start.to_owned()..).next()?;
+        name.starts_with(start).then_some(name)
     }
 
     /// The shape of the tensor called `name`, whatever its type.
@@ -140,8 +148,16 @@ impl Weights {
 
     /// Whether every path still leads to the file that was mapped, unchanged.
     #[must_use]
-    pub fn unchanged(&self) -> bool {
-        self.files.iter().all(MappedFile::unchanged)
+    pub fn in_place(&self) -> bool {
+        self.files.iter().all(|mapped| mapped.file.in_place())
+    }
+
+    /// Sees that nobody wrote to one of the files.
+    ///
+    /// # Errors
+    /// [`Error::ModelFormat`] that names the file.
+    pub fn check_unchanged(&self) -> Result<()> {
+        self.files.iter().try_for_each(|mapped| mapped.file.check_unchanged())
     }
 
     /// Lets go of the pages that were read so far. They come back from the file where they are read again.
@@ -173,7 +189,7 @@ impl Weights {
     }
 
     fn name(&self, file: usize) -> &str {
-        self.files.get(file).map(|mapped| mapped.file.name.as_str()).unwrap_or_default()
+        self.files.get(file).map(|mapped| mapped.file.name()).unwrap_or_default()
     }
 
     fn all_files(&self) -> String {
@@ -197,6 +213,16 @@ impl Weights {
             format!("there are {} tensors: {}, …", self.tensors.len(), names.join(", "))
         }
     }
+}
+
+/// Tensors of `LayerNorm` were called otherwise by BERT's first authors; transformers reads both names.
+fn todays_name(name: &str) -> String {
+    for (old, new) in [("LayerNorm.gamma", "LayerNorm.weight"), ("LayerNorm.beta", "LayerNorm.bias")] {
+        if let Some(start) = name.strip_suffix(old) {
+            return format!("{start}{new}");
+        }
+    }
+    name.to_owned()
 }
 
 /// The tensors of the file `name`, of the kind that its bytes tell.

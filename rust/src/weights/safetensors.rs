@@ -43,6 +43,7 @@ pub(crate) fn tensors(name: &str, bytes: &[u8]) -> Result<Vec<Stored>> {
             name,
             dtype: match info.dtype {
                 Kind::F32 => Ok(Dtype::F32),
+                Kind::F64 => Ok(Dtype::F64),
                 Kind::F16 => Ok(Dtype::F16),
                 Kind::BF16 => Ok(Dtype::Bf16),
                 kind => Err(no_weight(&kind.to_string())),

@@ -12,16 +12,31 @@ pub(crate) const MAX_RANK: usize = 16;
 pub enum Dtype {
     /// 32 bits.
     F32,
+    /// 64 bits.
+    F64,
     /// 16 bits, IEEE half precision.
     F16,
     /// 16 bits, the upper half of an `F32`.
     Bf16,
 }
 
+impl Dtype {
+    /// Bytes of a number.
+    #[must_use]
+    pub fn bytes(self) -> usize {
+        match self {
+            Self::F64 => 8,
+            Self::F32 => 4,
+            Self::F16 | Self::Bf16 => 2,
+        }
+    }
+}
+
 impl fmt::Display for Dtype {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::F32 => "float32",
+            Self::F64 => "float64",
             Self::F16 => "float16",
             Self::Bf16 => "bfloat16",
         })
@@ -43,7 +58,7 @@ pub(crate) struct Stored {
 
 /// What is wrong with a tensor of a type that no weight has.
 pub(crate) fn no_weight(kind: &str) -> String {
-    format!("is of type {kind}; weights are {}, {} or {}", Dtype::F32, Dtype::F16, Dtype::Bf16)
+    format!("is of type {kind}; weights are {}, {}, {} or {}", Dtype::F32, Dtype::F64, Dtype::F16, Dtype::Bf16)
 }
 
 /// A file's text, fit for a message: of bounded length and without control characters.

@@ -121,38 +121,3 @@ fn only_regular_files_are_opened() {
         assert!(message.contains(kind), "{message}");
     }
 }
-
-/// Memory in kB that the mapped pages of a file take in this process.
-#[cfg(target_os = "linux")]
-fn resident(path: &Path) -> u64 {
-    let maps = fs::read_to_string("/proc/self/smaps").unwrap();
-    let mut lines = maps.lines().skip_while(|line| !line.ends_with(path.to_str().unwrap()));
-    let size = lines.find_map(|line| line.strip_prefix("Rss:")).unwrap();
-    size.trim().strip_suffix(" kB").unwrap().parse().unwrap()
-}
-
-#[cfg(target_os = "linux")]
-#[test]
-fn pages_are_let_go_of_while_they_are_read_and_come_back() {
-    let folder = Folder::new("pages");
-    let data = vec![7; 1 << 20];
-    let tensor = ::safetensors::tensor::TensorView::new(::safetensors::Dtype::F32, vec![1 << 18], &data).unwrap();
-    let file = folder.file("model", &::safetensors::serialize([("weight", tensor)], None).unwrap());
-    let weights = Weights::open(std::slice::from_ref(&file)).unwrap();
-    let tensor = weights.find("weight", &[1 << 18]).unwrap();
-    let sum = || weights.bytes(tensor).iter().map(|&byte| u64::from(byte)).sum::<u64>();
-    assert_eq!(sum(), 7 << 20);
-    assert!(resident(&file.path) >= 1024);
-    let during = weights.let_go_behind(|| {
-        for _ in 0..500 {
-            if resident(&file.path) == 0 {
-                break;
-            }
-            thread::sleep(RELEASE_INTERVAL);
-        }
-        (resident(&file.path), sum())
-    });
-    assert_eq!(during, (0, 7 << 20));
-    assert_eq!(resident(&file.path), 0);
-    assert_eq!(sum(), 7 << 20);
-}

@@ -138,7 +138,7 @@ impl<'a> Archive<'a> {
 }
 
 fn dtype((kind, _): ElementType) -> std::result::Result<Dtype, String> {
-    let known = [Dtype::F32, Dtype::F16, Dtype::Bf16].into_iter().find(|dtype| dtype.to_string() == kind);
+    let known = [Dtype::F32, Dtype::F64, Dtype::F16, Dtype::Bf16].into_iter().find(|dtype| dtype.to_string() == kind);
     known.ok_or_else(|| no_weight(kind))
 }
 

@@ -1,0 +1,21 @@
+//! Where a stranger's graph keeps its weights.
+
+use std::collections::BTreeSet;
+
+use prost::Message;
+
+use super::onnx::ModelProto;
+
+/// The files that the initializers of an ONNX graph lie in, relative to its folder, each once. Weights in the graph itself are
+/// passed over, not copied.
+///
+/// # Errors
+/// What is wrong with the file.
+pub fn external_files(graph: &[u8]) -> Result<Vec<String>, String> {
+    let model = ModelProto::decode(graph).map_err(|error| error.to_string())?;
+    let initializers = model.graph.into_iter().flat_map(|graph| graph.initializer);
+    let entries = initializers.flat_map(|tensor| tensor.external_data);
+    let locations: BTreeSet<String> =
+        entries.filter(|entry| entry.key == "location").map(|entry| entry.value).collect();
+    Ok(locations.into_iter().collect())
+}

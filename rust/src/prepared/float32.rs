@@ -1,0 +1,43 @@
+//! Numbers of other types → float32: exact from 16 bits, rounded to the nearest from 64.
+
+use half::slice::HalfFloatSliceExt;
+use half::{bf16, f16};
+
+use crate::weights::Dtype;
+
+/// Numbers of a block: some that a cache holds.
+const BLOCK: usize = 1 << 16;
+
+/// The little-endian bytes of `stored` as float32, block by block.
+pub(super) fn blocks(stored: &[u8], dtype: Dtype) -> impl Iterator<Item = Vec<u8>> {
+    let mut numbers = vec![0.0_f32; BLOCK];
+    stored.chunks(dtype.bytes() * BLOCK).map(move |block| {
+        let numbers = &mut numbers[..block.len() / dtype.bytes()];
+        convert(block, dtype, numbers);
+        numbers.iter().flat_map(|number| number.to_le_bytes()).collect()
+    })
+}
+
+/// A tensor may lie at an odd address, so its numbers are put together byte by byte, which compiles to a copy.
+fn convert(block: &[u8], dtype: Dtype, numbers: &mut [f32]) {
+    let halves = || block.as_chunks().0.iter().map(|&bytes| u16::from_le_bytes(bytes));
+    match dtype {
+        Dtype::F16 => halves().map(f16::from_bits).collect::<Vec<_>>().convert_to_f32_slice(numbers),
+        Dtype::Bf16 => halves().map(bf16::from_bits).collect::<Vec<_>>().convert_to_f32_slice(numbers),
+        Dtype::F32 => {
+            for (number, &bytes) in numbers.iter_mut().zip(block.as_chunks().0) {
+                *number = f32::from_le_bytes(bytes);
+            }
+        }
+        Dtype::F64 => {
+            for (number, &bytes) in numbers.iter_mut().zip(block.as_chunks().0) {
+                *number = narrowed(f64::from_le_bytes(bytes));
+            }
+        }
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "graphs compute in float32")]
+fn narrowed(number: f64) -> f32 {
+    number as f32
+}
