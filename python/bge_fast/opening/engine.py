@@ -8,7 +8,6 @@ from bge_fast.errors import DeviceError, ForkedProcessError, warn
 from bge_fast.opening.architectures import ARCHITECTURES
 from bge_fast.opening.files import Facts, ModelFiles
 from bge_fast.opening.hub import find_model
-from bge_fast.opening.jsonfiles import read_json
 from bge_fast.opening.state import FolderState
 from bge_fast.runtime.devices import CPU, Device
 from bge_fast.runtime.library import check_cuda, default_device, load_runtime
@@ -91,7 +90,6 @@ class Engine:
         self.device, self.files, self.core, self.heads = _open(options, self.threads)
         self.low_memory = options.low_memory
         self._state = FolderState.of(self.files.folder, [*self.files.paths.values(), *self.files.head_files.values()])
-        self.special_tokens = _special_tokens(self.files)
 
     @property
     def forked(self) -> bool:
@@ -201,15 +199,3 @@ def _threads(options: EngineOptions) -> int:
     if threads < wanted:
         warn(f"the system lets this process start only {threads - 1} more threads: {threads} are used", RuntimeWarning)
     return threads
-
-
-def _special_tokens(files: ModelFiles) -> dict[str, str]:
-    """Role → token, as ``tokenizer_config.json`` says, and before it ``special_tokens_map.json``."""
-    tokens = {}
-    for name in ("tokenizer_config.json", "special_tokens_map.json"):
-        stored = read_json(files.folder / name) if (files.folder / name).is_file() else {}
-        for role, value in stored.items():
-            token = value.get("content") if isinstance(value, dict) else value
-            if role.endswith("_token") and isinstance(token, str):
-                tokens[role] = token
-    return tokens

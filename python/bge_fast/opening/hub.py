@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bge_fast.errors import ModelNotFoundError
-from bge_fast.opening.choice import SIDE_FILES, Choice, choices, chosen
+from bge_fast.opening.choice import SIDE_FILES, VOCABULARIES, Choice, choices, chosen
 from bge_fast.opening.files import ModelFiles, files_of_folder
 from bge_fast.opening.manifest import read_manifest
 
@@ -73,9 +73,10 @@ def _find_in_hub(
 def _download(name: str, computations: Sequence[str], cache_dir: str | None) -> Path | None:
     """Fetch side files, and of what can be opened the best that the repository has."""
     folder = _snapshot(name, cache_dir, list(SIDE_FILES), local=False)
+    vocabularies = [] if folder and (folder / "tokenizer.json").is_file() else VOCABULARIES
     for choice in _asked_for(name, folder, computations) if folder else []:
         # Asked for with the side files, since the client logs a warning where nothing at all matches.
-        files = [*SIDE_FILES, *choice.files, *([choice.data] if choice.data else [])]
+        files = [*SIDE_FILES, *vocabularies, *choice.files, *([choice.data] if choice.data else [])]
         folder = _snapshot(name, cache_dir, files, local=False)
         if folder and not choice.missing(folder):
             break
@@ -85,7 +86,8 @@ def _download(name: str, computations: Sequence[str], cache_dir: str | None) -> 
 def missing_files(name: str, folder: Path, computations: Sequence[str]) -> list[str]:
     """Files that a download of this model would bring and that are not in ``folder``."""
     manifest = read_manifest(name, folder)
-    needed = ["config.json", "tokenizer.json", *(file for file in manifest.get("files", {}) if file in SIDE_FILES)]
+    tokenizer = next((file for file in VOCABULARIES if (folder / file).is_file()), "tokenizer.json")
+    needed = ["config.json", tokenizer, *(file for file in manifest.get("files", {}) if file in SIDE_FILES)]
     # What was begun is what is opened. Else any choice, complete, will do; of those that are not, the best.
     begun = None if manifest else chosen(folder, manifest, computations)
     missing = [one.missing(folder) for one in ([begun] if begun else _asked_for(name, folder, computations))]

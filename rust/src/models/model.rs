@@ -1,5 +1,7 @@
 //! A tokenizer and a graph that belong together, and the one way in which every verb goes through them.
 
+use std::sync::Arc;
+
 use crate::batch::{Batch, Capacity, InputRules, Inputs, Layout, plan};
 use crate::graph::Form;
 use crate::outputs::{Array, Outcome, Outputs, Part, RowError};
@@ -15,7 +17,7 @@ pub type Watch<'a> = dyn FnMut(usize) -> bool + 'a;
 
 /// A tokenizer and the sessions of a graph. Any number of threads may share one.
 pub struct Model {
-    tokenizer: Tokenizer,
+    tokenizer: Arc<Tokenizer>,
     sessions: Sessions,
     rules: InputRules,
     dimension: usize,
@@ -71,12 +73,12 @@ impl Model {
                     .into(),
             ));
         }
-        Ok(Self { tokenizer, sessions, rules, dimension })
+        Ok(Self { tokenizer: Arc::new(tokenizer), sessions, rules, dimension })
     }
 
     /// The tokenizer.
     #[must_use]
-    pub fn tokenizer(&self) -> &Tokenizer {
+    pub fn tokenizer(&self) -> &Arc<Tokenizer> {
         &self.tokenizer
     }
 

@@ -45,21 +45,28 @@ fn sound(bytes: &[u8]) -> Option<()> {
 
 /// The bytes of standard base64 with its padding.
 fn decoded(text: &str) -> Option<Vec<u8>> {
-    let value = |digit: u8| {
-        let value = match digit {
-            b'A'..=b'Z' => digit - b'A',
-            b'a'..=b'z' => digit - b'a' + 26,
-            b'0'..=b'9' => digit - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => return None,
-        };
-        Some(u32::from(value))
-    };
+    let value = |digit: u8| DIGITS.iter().position(|one| *one == digit).and_then(|value| u32::try_from(value).ok());
     let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
     for four in text.trim_end_matches('=').as_bytes().chunks(4) {
         let bits = four.iter().try_fold(0, |bits, &digit| Some(bits << 6 | value(digit)?))? << (6 * (4 - four.len()));
         bytes.extend_from_slice(&bits.to_be_bytes()[1..four.len()]);
     }
     Some(bytes)
+}
+
+const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+/// Standard base64 with its padding.
+pub(super) fn encoded(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for three in bytes.chunks(3) {
+        let mut padded = [0; 4];
+        padded[1..=three.len()].copy_from_slice(three);
+        let bits = u32::from_be_bytes(padded);
+        for place in 0..4 {
+            let digit = DIGITS[(bits >> (18 - 6 * place) & 0x3f) as usize];
+            text.push(if place <= three.len() { char::from(digit) } else { '=' });
+        }
+    }
+    text
 }

@@ -83,16 +83,20 @@ impl Class {
         Ok(())
     }
 
+    /// Whether the tokenizer gives token types.
+    pub fn types(self, config: &Object) -> Result<bool> {
+        Ok(gives_types(config)?.unwrap_or(self == Self::Bert))
+    }
+
     /// Whether the second text of a pair has token type 1: where the tokenizer gives types at all, BERT's class does so by
     /// itself and an unknown one by its template, whose type for the second text is `stored`.
     pub fn types_pairs(self, config: &Object, stored: Option<u8>) -> Result<bool> {
-        let given = gives_types(config)?;
-        Ok(match self {
-            Self::Bert => given.unwrap_or(true),
-            Self::DistilBert => given.unwrap_or(false),
-            Self::Generic | Self::AsStored => given.unwrap_or(false) && stored == Some(1),
+        let second = match self {
+            Self::Bert | Self::DistilBert => true,
+            Self::Generic | Self::AsStored => stored == Some(1),
             Self::MpNet | Self::Roberta | Self::Camembert | Self::XlmRoberta => false,
-        })
+        };
+        Ok(second && self.types(config)?)
     }
 
     /// Whether pairs have no special tokens, but room for them: so does transformers 4 with a class that has no template of

@@ -93,24 +93,33 @@ impl Named {
     }
 }
 
-/// The tokens of `tokenizer.json`, and those that the files beside it add, in order.
-pub(super) fn added_tokens(tokenizer: &Value, beside: &Beside, class: Class) -> Result<[Vec<AddedToken>; 2]> {
-    let stored = stored(tokenizer)?;
-    let mut listed = listed(beside, &stored)?;
-    let special = special_tokens(beside, class, &listed)?;
-    let is_special = |content: &str| special.iter().any(|named| named.content() == content);
-    let stored: Vec<AddedToken> = stored.into_iter().map(|(_, token)| token).collect();
-    listed.sort_by_key(|(id, _)| *id);
-    let new = listed.into_iter().map(|(_, token)| token).filter(|new| !stored.iter().any(|old| old.equals(new)));
-    let mut more: Vec<_> =
-        new.map(|token| AddedToken { special: token.special || is_special(&token.content), ..token }).collect();
-    let known: Vec<String> = stored.iter().chain(&more).map(|token| token.content.clone()).collect();
-    more.extend(special.iter().filter_map(|named| match named {
-        Named::Text(text) => (!known.contains(text)).then(|| AddedToken::plain(text, true)),
-        Named::Token(token) => Some(AddedToken { special: true, ..token.clone() }),
-    }));
-    let named = |tokens: Vec<AddedToken>| tokens.into_iter().filter(|token| !token.content.is_empty()).collect();
-    Ok([named(stored), named(more)])
+/// What a tokenizer's files say about tokens outside of the model's own vocabulary.
+pub(super) struct Declared {
+    /// The tokens of `tokenizer.json`, and those that the files beside it add, in order.
+    pub added: [Vec<AddedToken>; 2],
+    /// Special tokens, by role or by the key of the list that names them.
+    pub special: Vec<(&'static str, String)>,
+}
+
+impl Declared {
+    pub fn read(tokenizer: &Value, beside: &Beside, class: Class) -> Result<Self> {
+        let stored = stored(tokenizer)?;
+        let mut listed = listed(beside, &stored)?;
+        let special = special_tokens(tokenizer, beside, class, &listed)?;
+        let is_special = |content: &str| special.iter().any(|(_, named)| named.content() == content);
+        let stored: Vec<AddedToken> = stored.into_iter().map(|(_, token)| token).collect();
+        listed.sort_by_key(|(id, _)| *id);
+        let new = listed.into_iter().map(|(_, token)| token).filter(|new| !stored.iter().any(|old| old.equals(new)));
+        let mut more: Vec<_> =
+            new.map(|token| AddedToken { special: token.special || is_special(&token.content), ..token }).collect();
+        let known: Vec<String> = stored.iter().chain(&more).map(|token| token.content.clone()).collect();
+        more.extend(special.iter().filter_map(|(_, named)| match named {
+            Named::Text(text) => (!known.contains(text)).then(|| AddedToken::plain(text, true)),
+            Named::Token(token) => Some(AddedToken { special: true, ..token.clone() }),
+        }));
+        let added = [stored, more].map(|tokens| tokens.into_iter().filter(|token| !token.content.is_empty()).collect());
+        Ok(Self { added, special: special.into_iter().map(|(key, named)| (key, named.content().to_owned())).collect() })
+    }
 }
 
 /// `added_tokens` of `tokenizer.json`, with the ids that they have there.
@@ -157,28 +166,34 @@ fn listed(beside: &Beside, stored: &[(u64, AddedToken)]) -> Result<Vec<(u64, Add
 }
 
 /// The special tokens of all roles, and further ones.
-fn special_tokens(beside: &Beside, class: Class, listed: &[(u64, AddedToken)]) -> Result<Vec<Named>> {
+fn special_tokens(
+    tokenizer: &Value,
+    beside: &Beside,
+    class: Class,
+    listed: &[(u64, AddedToken)],
+) -> Result<Vec<(&'static str, Named)>> {
     let mut named = named_special_tokens(beside)?;
-    for (role, named) in &mut named {
+    for (role, named) in named.iter_mut().filter(|(role, _)| ROLES.contains(role)) {
         let flags = listed.iter().rev().find(|(_, token)| token.content == named.content());
-        if let Some((_, token)) = flags
-            && ROLES.contains(role)
-        {
-            *named = Named::Token(token.clone());
-        }
+        *named = flags.map_or_else(|| class.flagged(role, named.clone()), |(_, token)| Named::Token(token.clone()));
     }
-    let mut all: Vec<Named> = Vec::new();
+    // What `tokenizer.json` was saved to pad with.
+    if let Some(pad) = tokenizer["padding"]["pad_token"].as_str()
+        && !named.iter().any(|(role, _)| *role == "pad_token")
+    {
+        named.push(("pad_token", Named::Text(pad.to_owned())));
+    }
+    let mut all: Vec<(&'static str, Named)> = Vec::new();
     for role in ROLES {
         let given = named.iter().rfind(|(of, _)| *of == role).map(|(_, named)| named.clone());
-        let token = given.map(|named| class.flagged(role, named)).or_else(|| class.default_token(role));
-        all.extend(token.filter(|new| !all.iter().any(|old: &Named| old.content() == new.content())));
+        all.extend(given.or_else(|| class.default_token(role)).map(|named| (role, named)));
     }
     for key in MORE {
         // Within one list the last of equal tokens counts.
-        let known = all.clone();
-        let new =
-            named.iter().filter(|(of, named)| *of == key && !known.iter().any(|old| old.content() == named.content()));
-        all.extend(new.map(|(_, named)| named.clone()));
+        let known: Vec<String> = all.iter().map(|(_, named)| named.content().to_owned()).collect();
+        all.extend(
+            named.iter().filter(|(of, named)| *of == key && !known.iter().any(|old| old == named.content())).cloned(),
+        );
     }
     Ok(all)
 }

@@ -3,6 +3,7 @@
 //! Immutable: the length to cut at is an argument of each call, so threads can share one tokenizer.
 
 mod added;
+mod build;
 mod charsmap;
 mod class;
 mod components;
@@ -17,6 +18,7 @@ use std::sync::OnceLock;
 
 use serde_json::Value;
 
+use self::declared::Declared;
 use self::files::{Beside, parse, read};
 use self::frame::Frame;
 pub use self::frame::Tokens;
@@ -31,27 +33,29 @@ pub struct Tokenizer {
     pipeline: Pipeline,
     single: Frame,
     pair: Frame,
-    /// Whether the second text of a pair has token type 1.
-    types_pairs: bool,
+    /// Whether there are token types, and whether the second text of a pair has type 1.
+    types: (bool, bool),
+    special: Vec<(&'static str, String)>,
     cut_left: bool,
+    cleans_up: bool,
     ids_by_token: OnceLock<HashMap<String, u32>>,
 }
 
 impl Tokenizer {
-    /// Reads `tokenizer.json` and the files beside it that say more about tokens.
+    /// Reads `tokenizer.json` and the files beside it that say more about tokens. Without it, BERT's is built of `vocab.txt` and
+    /// XLM-R's of `sentencepiece.bpe.model`.
     ///
     /// # Errors
-    /// [`Error::ModelNotFound`] without `tokenizer.json`; [`Error::ModelFormat`] for a file that is no tokenizer.
+    /// [`Error::ModelNotFound`] without any of these; [`Error::ModelFormat`] for a file that is no tokenizer and
+    /// [`Error::UnsupportedModel`] for one that asks for something unknown, both with the folder.
     pub fn open(folder: &Path) -> Result<Self> {
-        let stored = read(&folder.join("tokenizer.json"))?
-            .ok_or_else(|| {
-                Error::ModelNotFound(format!(
-                    "{} has no tokenizer.json. With transformers, AutoTokenizer.from_pretrained(folder).save_pretrained(folder) \
-                     makes one of vocab.txt or sentencepiece.bpe.model",
-                    folder.display()
-                ))
-            })?;
-        let opened = Beside::read(folder).and_then(|beside| Self::build(&stored, &beside));
+        let opened = Beside::read(folder).and_then(|beside| {
+            let (tokenizer, file_size) = match read(&folder.join("tokenizer.json"))? {
+                Some(stored) => (parse("tokenizer.json", &stored)?, stored.len()),
+                None => build::tokenizer(folder, &beside)?.ok_or_else(|| missing(folder))?,
+            };
+            Self::build(tokenizer, file_size, &beside)
+        });
         opened.map_err(|error| match error {
             Error::ModelFormat(reason) => Error::ModelFormat(format!("{}: {reason}", folder.display())),
             Error::UnsupportedModel(reason) => Error::UnsupportedModel(format!("{}: {reason}", folder.display())),
@@ -65,25 +69,26 @@ impl Tokenizer {
     /// [`Error::ModelFormat`] for a text that is no tokenizer.
     pub fn from_json(tokenizer: &str, config: &str) -> Result<Self> {
         let config = parse("tokenizer_config.json", config)?;
-        Self::build(tokenizer, &Beside { config, ..Beside::default() })
+        let beside = Beside { config, ..Beside::default() };
+        Self::build(parse("tokenizer.json", tokenizer)?, tokenizer.len(), &beside)
     }
 
-    fn build(tokenizer: &str, beside: &Beside) -> Result<Self> {
-        let file_size = tokenizer.len();
-        let mut tokenizer: Value = parse("tokenizer.json", tokenizer)?;
+    fn build(mut tokenizer: Value, file_size: usize, beside: &Beside) -> Result<Self> {
         components::check(&tokenizer, file_size)?;
         let class = beside.class();
         let cut_left = beside.cuts_left(&tokenizer)?;
         class.override_normalizer(&mut tokenizer, &beside.config)?;
-        let added = declared::added_tokens(&tokenizer, beside, class)?;
-        let pipeline = Pipeline::new(tokenizer, added)?;
+        let declared = Declared::read(&tokenizer, beside, class)?;
+        let pipeline = Pipeline::new(tokenizer, declared.added)?;
         pipeline.try_out()?;
         let (templates, bare_pairs) = (pipeline.templates(), class.leaves_pairs_bare(&beside.config)?);
         Ok(Self {
             single: Frame::new(&templates.single),
             pair: if bare_pairs { Frame::bare(&templates.pair) } else { Frame::new(&templates.pair) },
-            types_pairs: class.types_pairs(&beside.config, templates.pair.b_type_id)?,
+            types: (class.types(&beside.config)?, class.types_pairs(&beside.config, templates.pair.b_type_id)?),
+            special: declared.special,
             cut_left,
+            cleans_up: class::flag(&beside.config, "clean_up_tokenization_spaces")?.unwrap_or(false),
             ids_by_token: OnceLock::new(),
             pipeline,
         })
@@ -100,10 +105,55 @@ impl Tokenizer {
         Ok(Tokens { first: ids.len(), total: ids.len() + content.len() - kept.len(), ids })
     }
 
+    /// Whether the tokenizer gives token types.
+    #[must_use]
+    pub fn types(&self) -> bool {
+        self.types.0
+    }
+
     /// Whether the second text of a pair has token type 1.
     #[must_use]
     pub fn types_pairs(&self) -> bool {
-        self.types_pairs
+        self.types.1
+    }
+
+    /// Whether texts are cut on the left.
+    #[must_use]
+    pub fn cuts_left(&self) -> bool {
+        self.cut_left
+    }
+
+    /// Whether blanks before punctuation are taken out of decoded text.
+    #[must_use]
+    pub fn cleans_up(&self) -> bool {
+        self.cleans_up
+    }
+
+    /// Ids before, between and behind the texts of a pair.
+    #[must_use]
+    pub fn pair_frame(&self) -> [&[u32]; 3] {
+        [&self.pair.before, &self.pair.between, &self.pair.after]
+    }
+
+    /// Special tokens: each with its role, such as `cls_token`, or the key of the list that names it.
+    #[must_use]
+    pub fn special_tokens(&self) -> &[(&'static str, String)] {
+        &self.special
+    }
+
+    /// Tokens that are looked for before the model sees a text, with their ids, and whether each is special.
+    pub fn added_tokens(&self) -> impl Iterator<Item = (&str, u32, bool)> {
+        self.pipeline.added().iter().map(|(id, token)| (&*token.content, id, token.special))
+    }
+
+    /// All tokens with their ids, those added too.
+    #[must_use]
+    pub fn vocabulary(&self) -> &HashMap<String, u32> {
+        self.ids_by_token.get_or_init(|| {
+            let mut ids: HashMap<_, _> = (0..self.size()).filter_map(|id| Some((self.token(id)?, id))).collect();
+            ids.extend(self.added_tokens().map(|(token, id, _)| (token.to_owned(), id)));
+            ids
+        })
     }
 
     /// Ids of a query and a passage with special tokens, from the ids that [`Self::content`] gives for each. The query has the
@@ -118,7 +168,7 @@ impl Tokenizer {
         let second = kept.len() + frame.after.len();
         Tokens {
             total: ids.len() + passage.len() - kept.len(),
-            first: ids.len() - if self.types_pairs { second } else { 0 },
+            first: ids.len() - if self.types_pairs() { second } else { 0 },
             ids,
         }
     }
@@ -176,8 +226,13 @@ impl Tokenizer {
     /// The id of a token.
     #[must_use]
     pub fn id(&self, token: &str) -> Option<u32> {
-        let build = || (0..self.size()).filter_map(|id| Some((self.token(id)?, id))).collect();
-        self.pipeline.added().id(token).or_else(|| self.ids_by_token.get_or_init(build).get(token).copied())
+        self.pipeline.added().id(token).or_else(|| self.vocabulary().get(token).copied())
+    }
+
+    /// Number of the model's own tokens.
+    #[must_use]
+    pub fn model_size(&self) -> u32 {
+        self.pipeline.model_size()
     }
 
     /// Number of ids, added tokens included.
@@ -206,4 +261,11 @@ fn on_threads<T: AsRef<str> + Sync, R: Send>(
         }
         Ok(all)
     })
+}
+
+fn missing(folder: &Path) -> Error {
+    Error::ModelNotFound(format!(
+        "{} has no tokenizer.json. With transformers, AutoTokenizer.from_pretrained(folder).save_pretrained(folder) makes one",
+        folder.display()
+    ))
 }

@@ -22,7 +22,7 @@ use crate::{Error, Result};
 pub(super) struct Pipeline {
     parts: PipelineTokenizer,
     added: AddedTokens,
-    size: u32,
+    model_size: u32,
     /// What the model keeps between words, one for each thread at work.
     scratch: Mutex<Vec<Scratch>>,
 }
@@ -58,8 +58,7 @@ impl Pipeline {
         .unwrap_or_else(|_| Err("its parts contradict each other".into()))
         .map_err(|reason| Error::ModelFormat(format!("tokenizer.json cannot be used: {reason}")))?;
         let added = AddedTokens::new(added, model_size, &in_model, before_words(&parts).0)?;
-        let size = added.iter().last().map_or(0, |(id, _)| id + 1).max(model_size);
-        Ok(Self { parts, added, size, scratch: Mutex::default() })
+        Ok(Self { parts, added, model_size, scratch: Mutex::default() })
     }
 
     /// Tokenizes something, with characters that no vocabulary has: what the file lacks is said when it is opened.
@@ -143,7 +142,12 @@ impl Pipeline {
 
     /// One past the highest id.
     pub fn size(&self) -> u32 {
-        self.size
+        self.added.iter().last().map_or(0, |(id, _)| id + 1).max(self.model_size)
+    }
+
+    /// Number of the model's own tokens.
+    pub fn model_size(&self) -> u32 {
+        self.model_size
     }
 
     pub fn templates(&self) -> &PipelinePostProcessor {
