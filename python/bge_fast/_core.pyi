@@ -15,6 +15,7 @@ __all__ = [
     "Model",
     "Progress",
     "Runtime",
+    "Tokenizer",
     "available_threads",
     "load_runtime",
     "loaded_runtime",

@@ -132,6 +132,32 @@ def _cut_left(files: Files) -> None:
     }
 
 
+def _vocabulary_alone(**config: Any) -> Callable[[Files], None]:
+    def edit(files: Files) -> None:
+        files["tokenizer.json"] = None
+        files["tokenizer_config.json"] |= config
+
+    return edit
+
+
+def _vocabulary_and_nothing(files: Files) -> None:
+    files.update({name: None for name in files if name.startswith(("tokenizer", "special"))})
+
+
+def _vocabulary_and_added_tokens(files: Files) -> None:
+    files["tokenizer.json"] = None
+    _in_added_tokens(files)
+
+
+def _word_level(files: Files) -> None:
+    stored = files["tokenizer.json"]
+    stored["normalizer"] = {"type": "Sequence", "normalizers": [{"type": "NFC"}, {"type": "Lowercase"}]}
+    stored["pre_tokenizer"] = {"type": "Whitespace"}
+    stored["decoder"] = None
+    stored["model"] = {"type": "WordLevel", "vocab": stored["model"]["vocab"], "unk_token": "[UNK]"}
+    files["tokenizer_config.json"]["tokenizer_class"] = "PreTrainedTokenizerFast"
+
+
 CASES: dict[str, tuple[str, Callable[[Files], None], list[str]]] = {
     "listed in tokenizer_config.json": ("tiny-bert", _in_decoder(token("<TERM>")), BERT_TEXTS),
     "several listed": ("tiny-bert", _in_decoder(token("<TERM>"), token("abcproto", special=False)), BERT_TEXTS),
@@ -187,6 +213,14 @@ CASES: dict[str, tuple[str, Callable[[Files], None], list[str]]] = {
     "overridden: DistilBertTokenizer": ("tiny-bert", _class("DistilBertTokenizer"), BERT_TEXTS),
     "overridden: no class": ("tiny-bert", _class(None), BERT_TEXTS),
     "cased by tokenizer_config.json": ("tiny-bert", _cased_by_config, BERT_TEXTS),
+    "vocab.txt": ("tiny-bert", _vocabulary_alone(), BERT_TEXTS),
+    "vocab.txt, cased": ("tiny-bert", _vocabulary_alone(do_lower_case=False), BERT_TEXTS),
+    "vocab.txt, other roles": ("tiny-bert", _vocabulary_alone(cls_token="[MASK]", mask_token="[CLS]"), BERT_TEXTS),
+    "vocab.txt and no other file": ("tiny-bert", _vocabulary_and_nothing, BERT_TEXTS),
+    "vocab.txt and added_tokens.json": ("tiny-bert", _vocabulary_and_added_tokens, BERT_TEXTS),
+    "sentencepiece.bpe.model": ("tiny-xlmr", _vocabulary_alone(), XLMR_TEXTS),
+    "sentencepiece.bpe.model and no other file": ("tiny-xlmr", _vocabulary_and_nothing, XLMR_TEXTS),
+    "WordLevel": ("tiny-bert", _word_level, BERT_TEXTS),
     "cut on the left": ("tiny-bert", _cut_left, BERT_TEXTS),
 }
 

@@ -2,17 +2,27 @@
 
 import operator
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypedDict, TypeVar
 
 import numpy as np
 
+Column = TypeVar("Column")
 Padding = bool | Literal["longest", "max_length", "do_not_pad"]
 Truncation = bool | Literal["longest_first", "do_not_truncate"] | None
 _PADDINGS = (False, True, "longest", "max_length", "do_not_pad")
 _TRUNCATIONS = (None, False, True, "longest_first", "do_not_truncate")
 
 
-class Encoding(dict[str, Any]):
+class Options(TypedDict, total=False):
+    """Keywords of a call of the tokenizer."""
+
+    add_special_tokens: bool
+    padding: Padding
+    truncation: Truncation
+    max_length: int | None
+
+
+class Encoding(dict[str, Column], Generic[Column]):
     """``input_ids``, ``attention_mask`` and where the tokenizer gives them ``token_type_ids``; also as attributes."""
 
     def __getattr__(self, name: str) -> Any:
@@ -65,7 +75,7 @@ def assembled(
     tensors: str | None,
     *,
     one: bool,
-) -> Encoding:
+) -> Encoding[Any]:
     """The columns of rows that are given as ids and the number of those with token type 0.
 
     Raises:

@@ -115,13 +115,24 @@ class M3Scores(M3Encoder):
         self, lexical_weights: Iterable[Mapping[str, float]]
     ) -> dict[str, float] | list[dict[str, float]]: ...
     def convert_id_to_token(self, lexical_weights: Any) -> Any:
-        """Replace the ids of lexical weights by the text of each id; ids with the same text collide."""
-        single = isinstance(lexical_weights, dict)
-        tables = [lexical_weights] if single else list(lexical_weights)
-        decode = self.tokenizer.decode
-        named = [{decode([int(token)]): weight for token, weight in table.items()} for table in tables]
+        """Replace the ids of lexical weights by the text of each id; ids with the same text collide.
+
+        Raises:
+            TypeError, ValueError: something that is no dict, or a key that is no id; names it.
+        """
+        tables = [lexical_weights] if isinstance(lexical_weights, Mapping) else list(lexical_weights)
+        for place, table in enumerate(tables):
+            if not isinstance(table, Mapping):
+                raise TypeError(f"lexical_weights[{place}] is {type(table).__name__}, not a dict of weights by id")
+        named = [{self._text_of(token): weight for token, weight in table.items()} for table in tables]
         # FlagEmbedding gives a dict for a list of one.
         return named[0] if len(named) == 1 else named
+
+    def _text_of(self, token: object) -> str:
+        try:
+            return self.tokenizer.decode([int(token)])  # type: ignore[call-overload]
+        except (TypeError, ValueError, OverflowError) as error:
+            raise ValueError(f"the key {token!s:.40} of lexical weights is no token id") from error
 
     @overload
     def compute_lexical_matching_score(

@@ -1,10 +1,19 @@
 """``model.tokenizer``: the part of Hugging Face's tokenizer object that callers of FlagEmbedding use."""
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 from bge_fast import _core
-from bge_fast.models.encoding import Encoding, Padding, Truncation, assembled, cut_pair, length_of, whole_numbers
+from bge_fast.models.encoding import (
+    Encoding,
+    Options,
+    Padding,
+    Truncation,
+    assembled,
+    cut_pair,
+    length_of,
+    whole_numbers,
+)
 
 _ROLES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 _UNLIMITED = 2**31 - 1
@@ -82,6 +91,28 @@ class Tokenizer:
         """Tokens that are looked for before the model sees a text, with their ids."""
         return {token: id for token, id, _ in self._core.added_tokens()}
 
+    @overload
+    def __call__(  # type: ignore[overload-overlap]
+        self, text: str, text_pair: str | None = ..., *, return_tensors: None = ..., **options: Unpack[Options]
+    ) -> Encoding[list[int]]: ...
+    @overload
+    def __call__(
+        self,
+        text: Iterable[Text],
+        text_pair: Iterable[str] | None = ...,
+        *,
+        return_tensors: None = ...,
+        **options: Unpack[Options],
+    ) -> Encoding[list[list[int]]]: ...
+    @overload
+    def __call__(
+        self,
+        text: str | Iterable[Text],
+        text_pair: str | Iterable[str] | None = ...,
+        *,
+        return_tensors: Literal["np", "pt"],
+        **options: Unpack[Options],
+    ) -> Encoding[Any]: ...
     def __call__(
         self,
         text: str | Iterable[Text],
@@ -92,7 +123,7 @@ class Tokenizer:
         truncation: Truncation = None,
         max_length: int | None = None,
         return_tensors: Literal["np", "pt"] | None = None,
-    ) -> Encoding:
+    ) -> Encoding[Any]:
         """Return ``input_ids`` and ``attention_mask`` as lists, or lists of lists for many texts.
 
         BERT's tokenizers give ``token_type_ids`` too. Texts are cut where ``max_length`` is given, or with
@@ -137,9 +168,12 @@ class Tokenizer:
         max_length: int | None = None,
     ) -> list[int]:
         """Return the ids of one text or pair; all of them, special tokens included, unless told otherwise."""
-        options: dict[str, Any] = {"truncation": truncation, "max_length": max_length}
-        ids: list[int] = self(text, text_pair, add_special_tokens=add_special_tokens, **options)["input_ids"]
-        return ids
+        keywords: Options = {
+            "add_special_tokens": add_special_tokens,
+            "truncation": truncation,
+            "max_length": max_length,
+        }
+        return self(text, text_pair, **keywords)["input_ids"]
 
     def tokenize(self, text: str, pair: str | None = None, *, add_special_tokens: bool = False) -> list[str]:
         """Return the tokens of one text; a piece that the vocabulary lacks is the unknown token."""

@@ -114,11 +114,12 @@ impl Table {
                 self.special.push(token.clone());
             }
         }
+        let mut existing: HashSet<AddedToken> = self.by_id.values().map(AddedToken::settled).collect();
         for token in batch {
-            let known = self.ids.get(&token.content).or_else(|| in_model.get(&token.content)).copied();
-            if known.and_then(|id| self.by_id.get(&id)).is_some_and(|same| same.equals(&token)) {
+            if !existing.insert(token.settled()) {
                 continue;
             }
+            let known = self.ids.get(&token.content).or_else(|| in_model.get(&token.content)).copied();
             let past_last = self.by_id.last_key_value().map_or(0, |(last, _)| last + 1);
             let id = known.unwrap_or_else(|| past_last.max(model_size));
             self.ids.insert(token.content.clone(), id);

@@ -4,6 +4,8 @@
 //! `added_tokens.json`. Last come special tokens that are only named by their role. A later token of the same content
 //! replaces the flags of an earlier one and keeps its id.
 
+use std::collections::{BTreeMap, HashSet};
+
 use serde_json::Value;
 
 use super::class::Class;
@@ -18,7 +20,7 @@ pub(super) const ROLES: [&str; 7] =
 const MORE: [&str; 2] = ["additional_special_tokens", "extra_special_tokens"];
 
 /// A token that is looked for in texts before the model sees them, and how.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[expect(clippy::struct_excessive_bools, reason = "the flags of the file format")]
 pub(super) struct AddedToken {
     pub content: String,
@@ -44,9 +46,9 @@ impl AddedToken {
         self.normalized.unwrap_or(!self.special)
     }
 
-    /// Whether the two mean the same.
-    pub fn equals(&self, other: &Self) -> bool {
-        self.is_normalized() == other.is_normalized() && *self == Self { normalized: self.normalized, ..other.clone() }
+    /// The same with every flag given: equal for tokens that mean the same.
+    pub fn settled(&self) -> Self {
+        Self { normalized: Some(self.is_normalized()), ..self.clone() }
     }
 
     /// As a file describes it; flags that it does not give have transformers' defaults.
@@ -104,21 +106,23 @@ pub(super) struct Declared {
 impl Declared {
     pub fn read(tokenizer: &Value, beside: &Beside, class: Class) -> Result<Self> {
         let stored = stored(tokenizer)?;
-        let mut listed = listed(beside, &stored)?;
+        let listed = listed(beside, &stored)?;
         let special = special_tokens(tokenizer, beside, class, &listed)?;
-        let is_special = |content: &str| special.iter().any(|(_, named)| named.content() == content);
+        let names: HashSet<&str> = special.iter().map(|(_, named)| named.content()).collect();
         let stored: Vec<AddedToken> = stored.into_iter().map(|(_, token)| token).collect();
-        listed.sort_by_key(|(id, _)| *id);
-        let new = listed.into_iter().map(|(_, token)| token).filter(|new| !stored.iter().any(|old| old.equals(new)));
-        let mut more: Vec<_> =
-            new.map(|token| AddedToken { special: token.special || is_special(&token.content), ..token }).collect();
-        let known: Vec<String> = stored.iter().chain(&more).map(|token| token.content.clone()).collect();
+        let settled: HashSet<AddedToken> = stored.iter().map(AddedToken::settled).collect();
+        let new = listed.into_values().filter(|new| !settled.contains(&new.settled()));
+        let mut more: Vec<_> = new
+            .map(|token| AddedToken { special: token.special || names.contains(&*token.content), ..token })
+            .collect();
+        let known: HashSet<String> = stored.iter().chain(&more).map(|token| token.content.clone()).collect();
         more.extend(special.iter().filter_map(|(_, named)| match named {
             Named::Text(text) => (!known.contains(text)).then(|| AddedToken::plain(text, true)),
             Named::Token(token) => Some(AddedToken { special: true, ..token.clone() }),
         }));
         let added = [stored, more].map(|tokens| tokens.into_iter().filter(|token| !token.content.is_empty()).collect());
-        Ok(Self { added, special: special.into_iter().map(|(key, named)| (key, named.content().to_owned())).collect() })
+        let special = special.iter().map(|(key, named)| (*key, named.content().to_owned())).collect();
+        Ok(Self { added, special })
     }
 }
 
@@ -140,28 +144,26 @@ fn stored(tokenizer: &Value) -> Result<Vec<(u64, AddedToken)>> {
         .collect()
 }
 
-/// The tokens that the files beside `tokenizer.json` list with ids; a later file replaces a token of the same id.
-fn listed(beside: &Beside, stored: &[(u64, AddedToken)]) -> Result<Vec<(u64, AddedToken)>> {
+/// The tokens that the files beside `tokenizer.json` list with ids, by id; a later file replaces a token of the same id.
+fn listed(beside: &Beside, stored: &[(u64, AddedToken)]) -> Result<BTreeMap<u64, AddedToken>> {
     const FILE: &str = "tokenizer_config.json";
     let unusable = |file| move || Error::ModelFormat(format!("{file} does not list tokens by their ids"));
-    let mut listed: Vec<(u64, AddedToken)> = Vec::new();
+    let mut listed = BTreeMap::new();
     if let Some(table) = beside.config.get("added_tokens_decoder") {
         for (id, token) in table.as_object().ok_or_else(unusable(FILE))? {
-            let id = id.parse().map_err(|_| unusable(FILE)())?;
-            listed.push((id, AddedToken::described(FILE, token.as_object().ok_or_else(unusable(FILE))?, None)?));
+            let token = AddedToken::described(FILE, token.as_object().ok_or_else(unusable(FILE))?, None)?;
+            listed.insert(id.parse().map_err(|_| unusable(FILE)())?, token);
         }
         return Ok(listed);
     }
     let special = named_special_tokens(beside)?;
+    let special: HashSet<&str> = special.iter().map(|(_, named)| named.content()).collect();
     for (content, id) in &beside.added_tokens {
-        let id = id.as_u64().ok_or_else(unusable("added_tokens.json"))?;
-        let special = special.iter().any(|(_, named)| named.content() == content);
-        listed.push((id, AddedToken { normalized: Some(!special), ..AddedToken::plain(content, special) }));
+        let special = special.contains(&**content);
+        let token = AddedToken { normalized: Some(!special), ..AddedToken::plain(content, special) };
+        listed.insert(id.as_u64().ok_or_else(unusable("added_tokens.json"))?, token);
     }
-    for token in stored {
-        listed.retain(|(id, _)| *id != token.0);
-        listed.push(token.clone());
-    }
+    listed.extend(stored.iter().cloned());
     Ok(listed)
 }
 
@@ -170,12 +172,12 @@ fn special_tokens(
     tokenizer: &Value,
     beside: &Beside,
     class: Class,
-    listed: &[(u64, AddedToken)],
+    listed: &BTreeMap<u64, AddedToken>,
 ) -> Result<Vec<(&'static str, Named)>> {
     let mut named = named_special_tokens(beside)?;
     for (role, named) in named.iter_mut().filter(|(role, _)| ROLES.contains(role)) {
-        let flags = listed.iter().rev().find(|(_, token)| token.content == named.content());
-        *named = flags.map_or_else(|| class.flagged(role, named.clone()), |(_, token)| Named::Token(token.clone()));
+        let flags = listed.values().rev().find(|token| token.content == named.content());
+        *named = flags.map_or_else(|| class.flagged(role, named.clone()), |token| Named::Token(token.clone()));
     }
     // What `tokenizer.json` was saved to pad with.
     if let Some(pad) = tokenizer["padding"]["pad_token"].as_str()
@@ -190,10 +192,8 @@ fn special_tokens(
     }
     for key in MORE {
         // Within one list the last of equal tokens counts.
-        let known: Vec<String> = all.iter().map(|(_, named)| named.content().to_owned()).collect();
-        all.extend(
-            named.iter().filter(|(of, named)| *of == key && !known.iter().any(|old| old == named.content())).cloned(),
-        );
+        let known: HashSet<String> = all.iter().map(|(_, named)| named.content().to_owned()).collect();
+        all.extend(named.iter().filter(|(of, named)| *of == key && !known.contains(named.content())).cloned());
     }
     Ok(all)
 }
