@@ -67,7 +67,7 @@ TOOLS = PATH="$(CURDIR)/.venv/bin:$$PATH"
 
 # The package of this checkout in another environment: nothing is built, it reads the one there is.
 .venv-%/.package: .venv/.release .venv-%/.installed
-	rm -rf .venv-$*/lib/python*/site-packages/bge_fast*
+	rm -rf .venv-$*/lib/python*/site-packages/bge_fast{.pth,-*.dist-info}
 	cp -r .venv/lib/python*/site-packages/bge_fast{.pth,-*.dist-info} .venv-$*/lib/python*/site-packages
 	touch $@
 
@@ -130,6 +130,7 @@ build/models/.exported: $(EXPORTER) $(wildcard $(CHECKPOINTS:=/*)) | .venv/.tool
 
 fixtures: .venv-export/.installed ## make the tiny checkpoints and the test texts again
 	.venv-export/bin/python tests/fixtures/make_checkpoints.py
+	.venv-export/bin/python tests/fixtures/make_families.py
 	.venv-export/bin/python tests/fixtures/make_texts.py
 
 parity: .venv-parity/.package models ## against FlagEmbedding itself, live

@@ -6,7 +6,7 @@ from pathlib import Path
 from bge_fast import BGEM3FlagModel, FlagReranker
 
 HERE = Path(__file__).resolve().parent
-TINY = HERE.parent / "tests" / "models"
+TINY = HERE.parent / "tests" / "checkpoints"
 CANDIDATES = 4
 
 

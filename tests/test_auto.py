@@ -228,7 +228,7 @@ def test_noted_models_open_by_architecture(tmp_path):
     folder = named("gte-multilingual-base", tmp_path)
     assert FlagAutoModel.from_finetuned(str(folder)).encode("wing").shape == (32,)
     edit_json(folder / "config.json", model_type="new")
-    with pytest.raises(UnsupportedModelError, match="'new'.*bert and xlm-roberta"):
+    with pytest.raises(UnsupportedModelError, match="'new'.*bert, xlm-roberta"):
         FlagAutoModel.from_finetuned(str(folder))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from enum import Enum
 from typing import Any, Literal, TypeVar, Unpack, overload
 
+from bge_fast.errors import quoted
 from bge_fast.known import table_name
 from bge_fast.mapping import (
     AUTO_EMBEDDER_MAPPING,
@@ -202,18 +203,19 @@ def _row(mapping: Mapping[str, Row], path: str, classes: type[Enum]) -> Row:
         (AUTO_RERANKER_MAPPING, "a reranker", FlagAutoReranker),
     ):
         if name in other:
-            raise ValueError(f"{name!r} is {kind}; open it with {auto.__name__}.from_finetuned")
+            raise ValueError(f"{quoted(name)} is {kind}; open it with {auto.__name__}.from_finetuned")
     raise ValueError(
-        f"{name!r} (of {str(path)!r}) is not a known model. Pass model_class= one of {_values(classes)} "
-        f"(decoder-only ones are not supported yet), or use a known name: {', '.join(_working(mapping))}"
+        f"{quoted(name)} (of {quoted(str(path), 200)}) is not a known model. Pass model_class= one of "
+        f"{_values(classes)} (decoder-only ones are not supported yet), or use a known name: "
+        f"{', '.join(_working(mapping))}"
     )
 
 
 def _member(classes: type[Member], model_class: Any) -> Member:
     try:
         return classes(model_class)
-    except ValueError:
-        raise ValueError(f"model_class={model_class!r} is not one of {_values(classes)}") from None
+    except (ValueError, TypeError):
+        raise ValueError(f"model_class={quoted(model_class)} is not one of {_values(classes)}") from None
 
 
 def _values(classes: type[Enum]) -> str:

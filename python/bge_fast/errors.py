@@ -47,6 +47,15 @@ class InternalError(BGEFastError, RuntimeError):
     """A fault of ONNX Runtime or of this package; please report it."""
 
 
+def quoted(value: object, most: int = 80) -> str:
+    """A caller's value as messages show it: its ``repr``, cut where it is long."""
+    try:
+        text = repr(value)
+    except Exception:  # of an object of somebody's own, or of a number of thousands of digits
+        text = f"<{type(value).__name__}>"
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
 def warn(message: str, category: type[Warning] = UserWarning) -> None:
     """Warn at the line of the user's program that called into this package."""
     level, frame = 1, sys._getframe()

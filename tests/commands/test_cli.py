@@ -3,14 +3,12 @@
 import io
 import json
 import os
-import pty
 import re
 import shlex
 import shutil
 import signal
 import subprocess
 import sys
-import termios
 import time
 import tracemalloc
 from pathlib import Path
@@ -368,17 +366,6 @@ def test_utf8_whatever_the_locale(tiny_bert: Path, tmp_path: Path) -> None:
     ended = subprocess.run(command, capture_output=True, env=environment, check=True)
     assert "边界层\n" in ended.stdout.decode()
     assert "边界层理论\n" in ended.stdout.decode()
-
-
-def test_bar_on_a_terminal_only(tiny_bert: Path, lines: Path, tmp_path: Path) -> None:
-    terminal, end = pty.openpty()
-    termios.tcsetwinsize(end, (24, 100))
-    command = [*PROGRAM, "embed", str(tiny_bert), str(lines), "-o", str(tmp_path / "out.npy")]
-    assert subprocess.run(command, stderr=subprocess.PIPE, check=True).stderr == b""
-    subprocess.run(command, stderr=end, check=True)
-    os.close(end)
-    assert f"texts={len(LINES)}" in os.read(terminal, 65536).decode()
-    os.close(terminal)
 
 
 @pytest.mark.filterwarnings("default")

@@ -54,7 +54,7 @@ SPOILED: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "architecture": (
         lambda f: edit_config(f, model_type="deberta-v2"),
-        'Architecture "deberta-v2" is not supported; these work: "bert" and "xlm-roberta"',
+        'Architecture "deberta-v2" is not supported; these work: "bert", "xlm-roberta", "roberta",',
     ),
     "no architecture": (lambda f: edit_config(f, model_type=None), 'no model_type; these work: "bert"'),
     "foreign class": (

@@ -124,7 +124,6 @@ def test_the_forms_of_input(reranker):
     assert_close(reranker.compute_score(np.array(PAIRS[0])), wanted[:1])
     for pairs in (tuple(PAIRS), iter(PAIRS), [list(pair) for pair in PAIRS], np.array(PAIRS), np.array(PAIRS, object)):
         assert_close(reranker.compute_score(pairs), wanted)
-    assert_close(reranker.compute_score([(*pair, 1) for pair in PAIRS]), wanted)
     for nothing in ([], (), iter([]), np.array([]), np.zeros((0, 2), dtype=object)):
         assert reranker.compute_score(nothing) == []
 
@@ -185,7 +184,7 @@ def test_instructions_each_alone_and_both(reranker, name):
         assert_close(model.compute_score((query, passage)), reranker.compute_score(wanted))
         assert_close(model.compute_score_single_gpu((query, passage)), reranker.compute_score((query, passage)))
     model.query_instruction_for_rerank = model.passage_instruction_for_rerank = None
-    assert model.get_detailed_inputs(((query, passage, "label"),)) == [[query, passage]]
+    assert model.get_detailed_inputs(((query, passage),)) == [[query, passage]]
     assert FlagReranker.get_detailed_instruct(r"{}\n{}", "a", "b") == model.get_detailed_instruct(r"{}\n{}", "a", "b")
 
 

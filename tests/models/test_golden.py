@@ -1,9 +1,10 @@
 """Numbers and token ids against what FlagEmbedding 1.4.2 gave for the same checkpoints and texts."""
 
+import numpy as np
 import pytest
 
 from bge_fast import FlagModel
-from tests.parity import golden
+from tests.parity import activations, golden
 from tests.support.checkpoints import SOURCES
 
 GOLDEN = {name: golden.load(name) for name in golden.names()}
@@ -29,6 +30,16 @@ def test_every_number_is_within_1e_5(name, case_name, source):
     vectors = getattr(model, case.call)(case.texts, **case.arguments)
     assert vectors.shape == case.vectors.shape
     assert case.largest_difference(vectors) <= 1e-5 * max(1.0, float(abs(case.vectors).max()))
+
+
+@pytest.mark.parametrize("name", activations.KEYS)
+def test_activations_are_within_1e_5(name, tmp_path):
+    recorded, texts = activations.load(name), activations.texts()
+    with_gelu = open_model(name).encode(texts)
+    for activation, vectors in recorded.items():
+        model = FlagModel(str(activations.with_activation(name, activation, tmp_path)), devices="cpu")
+        assert np.abs(model.encode(texts) - vectors).max() <= 1e-5, activation
+        assert np.abs(with_gelu - vectors).max() > 1e-4, activation
 
 
 @pytest.mark.parametrize("name", GOLDEN)

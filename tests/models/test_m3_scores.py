@@ -42,7 +42,6 @@ def test_the_three_forms_of_input(m3):
     assert_close(one, {key: many[key][3] for key in KEYS})
     assert_close(m3.compute_score(list(PAIRS[3])), one)
     assert_close(m3.compute_score(iter(PAIRS)), many)
-    assert_close(m3.compute_score([(*pair, "label") for pair in PAIRS]), many)
     assert_close(m3.compute_score(np.array(PAIRS, dtype=object)), many)
 
 

@@ -13,6 +13,7 @@ import tokenizers
 from bge_fast import FlagModel
 from bge_fast.errors import ModelFormatError, UnsupportedModelError
 from tests.parity import golden
+from tests.parity.cases import RELATIVES
 from tests.support.checkpoints import checkpoint, edit_json
 
 ALPHABET = "aZ é ñ ß ı İ ﬁ ½ ① 你好 한글 ไทย देव ا ب א 🙂👨‍👩‍👧 \t\n\r\xa0\u200b\u3000 .,;:!?-_/\\'\"()[]{}<>@#$%^&*+=~`|ＡＢ１２"
@@ -57,12 +58,34 @@ def own_xlmr(tiny_xlmr, tmp_path) -> Path:
     return shutil.copytree(tiny_xlmr, tmp_path / "xlmr")
 
 
-@pytest.mark.parametrize("name", ["tiny-bert", "tiny-xlmr", "bge-small-en-v1.5", "bge-small-zh-v1.5"])
+@pytest.mark.parametrize(
+    "name",
+    ["tiny-bert", "tiny-xlmr", *(f"tiny-{name}" for name in RELATIVES), "bge-small-en-v1.5", "bge-small-zh-v1.5"],
+)
 def test_random_texts(name):
     folder = checkpoint(name)
     cased = {"lowercase": True, "strip_accents": None, "handle_chinese_chars": True}
-    wanted = reference(folder, **({} if name == "tiny-xlmr" else cased))
+    wanted = reference(folder, **({} if name.startswith("tiny") else cased))
     assert_same_ids(FlagModel(str(folder)), wanted, random_texts(3000))
+
+
+@pytest.mark.parametrize("normalized", [True, False])
+@pytest.mark.parametrize(("said", "stored_space"), list(product([True, False, None], [True, False])))
+def test_the_space_before_a_text_follows_tokenizer_config(tmp_path, said, stored_space, normalized):
+    folder = shutil.copytree(checkpoint("tiny-roberta"), tmp_path / "roberta")
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    del config["add_prefix_space"]
+    (folder / "tokenizer_config.json").write_text(
+        json.dumps(config if said is None else {**config, "add_prefix_space": said})
+    )
+    stored = json.loads((folder / "tokenizer.json").read_text())
+    stored["added_tokens"][-1]["normalized"] = normalized
+    stored["pre_tokenizer"]["add_prefix_space"] = bool(said)
+    wanted = tokenizers.Tokenizer.from_str(json.dumps(stored))
+    stored["pre_tokenizer"]["add_prefix_space"] = stored_space
+    (folder / "tokenizer.json").write_text(json.dumps(stored))
+    texts = [*random_texts(1000), *golden.load_texts().values()]
+    assert_same_ids(FlagModel(str(folder)), wanted, texts)
 
 
 @pytest.mark.parametrize("normalized", [True, False])

@@ -74,7 +74,7 @@ def test_a_folder_that_is_no_model(tmp_path):
         (
             lambda f: edit_json(f / "config.json", model_type="qwen2"),
             UnsupportedModelError,
-            "qwen2.*bert and xlm-roberta",
+            "qwen2.*bert, xlm-roberta",
         ),
         (
             lambda f: edit_json(f / "config.json", architectures=["BertForSequenceClassification"]),

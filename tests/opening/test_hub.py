@@ -3,8 +3,12 @@
 import json
 import os
 import re
+import socket
+import struct
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +17,7 @@ import pytest
 from bge_fast import FlagModel
 from bge_fast.errors import ModelFormatError, ModelNotFoundError
 from tests.support.checkpoints import edit_json
-from tests.support.hub_double import COMMIT, REPOSITORY, cache, serving
+from tests.support.hub_double import COMMIT, REPOSITORY, HubDouble, HubServer, cache, serving
 from tests.support.malformed import turn_into_pickled, turn_into_shards
 
 OPEN = """
@@ -222,3 +226,109 @@ def test_a_repository_that_is_not_on_the_hub(own_folder, tmp_path):
     with serving(own_folder) as hub:
         refused = open_elsewhere("nobody/nothing", tmp_path / "home", hub.endpoint)
     assert "no such repository" in refused["said"]
+
+
+# ── what the hub says ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Moody(HubDouble):
+    """A hub that answers everything in one way."""
+
+    def answer(self) -> None:
+        mood = self.server.mood
+        if isinstance(mood, int):
+            self.send_response(mood)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+        elif mood == "reset":
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.connection.close()
+        elif mood == "html":
+            self.send(b"<html>log in first</html>", "text/html")
+        else:
+            self.server.woken.wait(60)
+
+
+@pytest.fixture
+def moody(own_checkpoint):
+    """A function that starts such a hub and gives its endpoint."""
+    servers = []
+
+    def start(mood: int | str) -> str:
+        server = HubServer(own_checkpoint, Moody)
+        server.mood, server.woken, server.daemon_threads = mood, threading.Event(), True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        return server.endpoint
+
+    yield start
+    for server in servers:
+        server.woken.set()
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("mood", "said"),
+    [
+        (401, "does not accept the token|no such repository"),
+        (403, "denies access .403."),
+        (404, "does not have it .404."),
+        (407, "proxy"),
+        (418, "answered with status 418"),
+        (429, "limits how often it is asked .429.*HF_TOKEN"),
+        (500, "is out of order .500."),
+        (503, "is out of order .503.*later"),
+        ("reset", "cannot be reached"),
+        ("html", "does not answer as a hub does"),
+    ],
+)
+def test_each_answer_is_told_with_the_endpoint(moody, tmp_path, mood, said):
+    endpoint = moody(mood)
+    refused = open_elsewhere(REPOSITORY, tmp_path / "home", endpoint)
+    assert refused["error"] == "ModelNotFoundError"
+    assert re.search(said, refused["said"]), refused["said"]
+    assert endpoint in refused["said"]
+    assert len(refused["said"]) < 400
+
+
+def test_no_hub_at_all_is_told_with_the_endpoint(tmp_path):
+    refused = open_elsewhere(REPOSITORY, tmp_path / "home", "http://user:secret@127.0.0.1:9")
+    assert re.search(r"http://127.0.0.1:9 cannot be reached \(.*refused", refused["said"]), refused["said"]
+    assert "secret" not in refused["said"]
+
+
+def test_a_hub_that_never_answers_is_given_up(moody, tmp_path):
+    started = time.monotonic()
+    refused = open_elsewhere(REPOSITORY, tmp_path / "home", moody("silent"), HF_HUB_ETAG_TIMEOUT="2")
+    assert time.monotonic() - started < 60
+    assert refused["error"] == "ModelNotFoundError"
+    assert "did not answer within 2 s" in refused["said"]
+
+
+def test_what_the_cache_lacks_is_named_beside_the_cause(own_checkpoint, moody, tmp_path):
+    snapshot = cache(own_checkpoint, tmp_path / "home" / "hub")
+    (snapshot / "model.safetensors").resolve().unlink()
+    refused = open_elsewhere(REPOSITORY, tmp_path / "home", moody(503))
+    assert re.search(r"missing model.safetensors\), and .*out of order", refused["said"])
+
+
+def test_a_complete_cache_needs_no_answer(own_checkpoint, moody, tmp_path):
+    cache(own_checkpoint, tmp_path / "home" / "hub")
+    assert "error" not in open_elsewhere(REPOSITORY, tmp_path / "home", moody("silent"))
+
+
+@pytest.mark.parametrize("spoil", ["folder", "bytes"])
+def test_a_damaged_cache_is_told(own_checkpoint, hub_cache, spoil):
+    snapshot = cache(own_checkpoint, hub_cache)
+    reference = snapshot.parents[1] / "refs" / "main"
+    reference.unlink()
+    reference.mkdir() if spoil == "folder" else reference.write_bytes(b"\xff\xfe")
+    with pytest.raises(ModelNotFoundError, match="cannot be read from the hub's cache"):
+        open_cached(hub_cache)
+
+
+@pytest.mark.parametrize("name", ["a--b/c", "nobody/nothing.git", "nobody/nothing."])
+def test_what_can_be_no_hub_id_is_told(name):
+    with pytest.raises(ModelNotFoundError, match="not a hub id"):
+        FlagModel(name)

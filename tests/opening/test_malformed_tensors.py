@@ -11,7 +11,7 @@ from tests.support.malformed import QUERY, WEIGHTS, WORDS, Cases, change_tensors
 
 cases = Cases()
 
-for kind, said in [("int64", "I64"), ("float64", "F64"), ("bool", "BOOL")]:
+for kind, said in [("int64", "I64"), ("bool", "BOOL")]:
 
     def of_another_type(folder: Path, kind: str = kind) -> None:
         change_tensors(folder, lambda tensors: tensors.update({QUERY: tensors[QUERY].astype(kind)}))

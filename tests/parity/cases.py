@@ -57,6 +57,14 @@ TINY_CASES = (
     ),
     CaseCall("plain-despite-instruction", {"query_instruction_for_retrieval": RETRIEVAL}),
 )
+RELATIVES = ("roberta", "camembert", "distilbert", "electra", "mpnet")
+RELATIVE_CASES = (
+    CaseCall("cls", {}, texts="most"),
+    CaseCall("mean", {"pooling_method": "mean"}),
+    CaseCall("cls-8-raw", {"truncate_dim": 8, "normalize_embeddings": False}),
+    CaseCall("cls-length-16", {}, arguments={"max_length": 16}),
+    query("query", RETRIEVAL),
+)
 CLS_CASES = (CaseCall("cls", {}, texts="most"), query("query", RETRIEVAL))
 CHINESE_CASES = (CaseCall("cls", {}, texts="most"), query("query", "为这个句子生成表示以用于检索相关文章："))
 MEAN_CASES = (CaseCall("mean", {"pooling_method": "mean"}, texts="most"),)
@@ -64,6 +72,7 @@ MEAN_CASES = (CaseCall("mean", {"pooling_method": "mean"}, texts="most"),)
 CASES: dict[str, tuple[CaseCall, ...]] = {
     "tiny-bert": TINY_CASES,
     "tiny-xlmr": TINY_CASES,
+    **{f"tiny-{name}": RELATIVE_CASES for name in RELATIVES},
     "bge-small-en-v1.5": CLS_CASES,
     "bge-small-zh-v1.5": CHINESE_CASES,
     "all-MiniLM-L6-v2": MEAN_CASES,
@@ -131,8 +140,7 @@ M3_SCORE_CASES = (
 
 # ── rerankers ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-RERANKER_NAMES = ("tiny-reranker", "tiny-reranker-bert")
-RERANKER_CASES = (
+SCORE_CASES = (
     ScoreCall("all", pairs="all"),
     ScoreCall("normalize", arguments={"normalize": True}),
     ScoreCall("normalize-always", {"normalize": True}),
@@ -155,6 +163,15 @@ RERANKER_CASES = (
     ScoreCall("query-instruction", {"query_instruction_for_rerank": RETRIEVAL}),
     ScoreCall("passage-instruction", {"passage_instruction_for_rerank": "", "passage_instruction_format": "[{}] {}"}),
 )
+
+RERANKER_CASES: dict[str, tuple[ScoreCall, ...]] = {
+    "tiny-reranker": SCORE_CASES,
+    "tiny-reranker-bert": SCORE_CASES,
+    **{
+        f"tiny-reranker-{name}": tuple(call for call in SCORE_CASES if call.name in ("all", "normalize", "length-10"))
+        for name in RELATIVES
+    },
+}
 
 LONG_LABELS = ("letter-10000", "ideograph-10000", "mask-600", "dot-10000", "prose-650-words", "joined-19")
 SHORT_LABELS = ("empty", "space", "nul", "one-lower", "typed-sep", "typed-end", "typed-pad-angle", "prose-4-words")

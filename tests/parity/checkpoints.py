@@ -25,11 +25,7 @@ def packaged_minilm(_name: str) -> Path:
 
 
 CHECKPOINTS: dict[str, Callable[[str], Path]] = {
-    "tiny-bert": MODELS.joinpath,
-    "tiny-xlmr": MODELS.joinpath,
-    "tiny-m3": MODELS.joinpath,
-    "tiny-reranker": MODELS.joinpath,
-    "tiny-reranker-bert": MODELS.joinpath,
+    **{folder.name: MODELS.joinpath for folder in sorted(MODELS.iterdir())},
     "bge-small-en-v1.5": real_checkpoint,
     "bge-small-zh-v1.5": real_checkpoint,
     "all-MiniLM-L6-v2": packaged_minilm,

@@ -15,9 +15,11 @@ from typing import Any
 import numpy as np
 from FlagEmbedding import FlagModel
 
-from tests.parity.cases import CASES, LENGTHS, M3_NAMES, RERANKER_NAMES, CaseCall, select_texts
+from tests.parity.activations import KEYS as OTHER_ACTIVATIONS
+from tests.parity.cases import CASES, LENGTHS, M3_NAMES, RERANKER_CASES, CaseCall, select_texts
 from tests.parity.checkpoints import find_checkpoint
 from tests.parity.golden import DATA, FOLDER, FULL_LENGTH, Ids, cut, load_texts, pack_ids, pack_vectors
+from tests.parity.record_activations import record_activations
 from tests.parity.record_m3 import record_m3
 from tests.parity.record_reranker import record_reranker
 from tests.parity.record_signatures import signatures
@@ -30,7 +32,7 @@ PACKAGES = ("FlagEmbedding", "transformers", "tokenizers", "torch", "sentencepie
 def main(wanted: list[str]) -> None:
     """Record the models named, or all."""
     FOLDER.mkdir(parents=True, exist_ok=True)
-    for name in wanted or [*CASES, *M3_NAMES, *RERANKER_NAMES]:
+    for name in wanted or [*CASES, *M3_NAMES, *RERANKER_CASES]:
         size = record(name)
         print(f"{name}: absent, not recorded" if size is None else f"{name}: {size} bytes", flush=True)
     write_json(DATA / "flagembedding_signatures.json", signatures())
@@ -45,7 +47,7 @@ def record(name: str) -> int | None:
     folder = find_checkpoint(name)
     if folder is None:
         return None
-    return record_reranker(name, folder) if name in RERANKER_NAMES else record_model(name, folder)
+    return record_reranker(name, folder) if name in RERANKER_CASES else record_model(name, folder)
 
 
 def record_model(name: str, folder: Path) -> int:
@@ -56,6 +58,8 @@ def record_model(name: str, folder: Path) -> int:
     stored = StoredTokenizer(folder)
     full = {label: tokenize(tokenizer, text) for label, text in texts.items()}
     exempt = find_exempt(stored, {label: (texts[label], full[label]) for label in texts})
+    if name in OTHER_ACTIVATIONS:
+        record_activations(name)
     arrays = pack_ids("ids", list(full.values()))
     arrays |= pack_ids("ids-stored", [stored.ids(texts[label]) for label in exempt])
     for length in LENGTHS:

@@ -24,7 +24,7 @@ def record_reranker(name: str, folder: Path) -> int:
     texts = load_texts()
     labels = list(texts)
     arrays: dict[str, np.ndarray[Any, Any]] = {}
-    for call in RERANKER_CASES:
+    for call in RERANKER_CASES[name]:
         chosen = [pair for pair in select_pairs(labels)[call.pairs] if LEFT_OUT not in pair]
         model = ReferenceReranker(folder, **call.options)
         with one_thread():
@@ -34,6 +34,6 @@ def record_reranker(name: str, folder: Path) -> int:
         arrays[call.name] = pack_vectors([score for _, score in kept])
     FOLDER.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(FOLDER / f"{name}.npz", **arrays)
-    meta = {"labels": labels, "cases": [without(call, "pairs") for call in RERANKER_CASES]}
+    meta = {"labels": labels, "cases": [without(call, "pairs") for call in RERANKER_CASES[name]]}
     (FOLDER / f"{name}.json").write_text(json.dumps(meta, indent=1) + "\n", encoding="utf-8")
     return (FOLDER / f"{name}.npz").stat().st_size

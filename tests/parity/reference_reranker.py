@@ -33,6 +33,7 @@ class ReferenceReranker:
         self.model = FlagReranker(str(folder), **{**OPTIONS, **options})
         self.model.model.float().eval()
         self.stored = StoredTokenizer(folder)
+        self.typed = "token_type_ids" in self.model.tokenizer.model_input_names
         self.known: dict[str, Ids | None] = {}
 
     def compute_score(
@@ -73,15 +74,15 @@ class ReferenceReranker:
         return self.known[text]
 
     def assemble(self, query: Ids, passage: Ids, query_length: int, length: int) -> Assembled:
-        """`<s> q </s> </s> p </s>`, or `[CLS] q [SEP] p [SEP]` with token types."""
+        """`<s> q </s> </s> p </s>`, or `[CLS] q [SEP] p [SEP]`; with token types where the tokenizer gives them."""
         tokenizer = self.model.tokenizer
         first, end = [tokenizer.cls_token_id], [tokenizer.sep_token_id]
-        between = end if self.stored.is_bert else end + end
+        between = end * (tokenizer.num_special_tokens_to_add(pair=True) - 2)
         room = max(0, length - len(first + between + end))
         query = query[:query_length][:room]
         passage = passage[: room - len(query)]
         ids = first + query + between + passage + end
-        second = len(passage) + 1 if self.stored.is_bert else 0
+        second = len(passage) + 1 if self.typed else 0
         return Assembled(ids, [0] * (len(ids) - second) + [1] * second)
 
     @torch.no_grad()
@@ -91,7 +92,7 @@ class ReferenceReranker:
             "input_ids": torch.tensor([pair.ids]),
             "attention_mask": torch.ones(1, len(pair.ids), dtype=torch.long),
         }
-        if self.stored.is_bert:
+        if self.typed:
             inputs["token_type_ids"] = torch.tensor([pair.types])
         return float(self.model.model(**inputs, return_dict=True).logits.float().view(-1)[0])
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,11 @@ import pytest
 from FlagEmbedding import FlagModel as ReferenceModel
 
 from bge_fast import FlagModel
-from tests.parity.cases import CASES, CaseCall
-from tests.parity.checkpoints import ROOT, find_checkpoint
+from tests.parity.activations import KEYS, NAMES, texts, with_activation
+from tests.parity.cases import CASES, RELATIVES, CaseCall
+from tests.parity.checkpoints import MODELS, ROOT, find_checkpoint
 from tests.parity.golden import Golden, load
+from tests.support.checkpoints import edit_json
 
 TOLERANCE = 1e-5
 GOLDEN_TOLERANCE = 2e-6  # recorded on another CPU
@@ -80,6 +83,28 @@ def test_token_ids(name: str, source: str) -> None:
         if ours(text)["input_ids"] != golden.expected_ids[label]:
             wrong.append(label)
     assert wrong == []
+
+
+@pytest.mark.parametrize("activation", NAMES)
+@pytest.mark.parametrize("name", KEYS)
+def test_activations(name: str, activation: str, tmp_path: Path, differences: Rows) -> None:
+    folder = with_activation(name, activation, tmp_path)
+    compare(folder, f"{name}, {activation}", texts(), differences)
+
+
+@pytest.mark.parametrize("name", RELATIVES)
+def test_encoders_inside_of_a_model_with_a_head(name: str, tmp_path: Path, differences: Rows) -> None:
+    folder = shutil.copytree(MODELS / f"tiny-reranker-{name}", tmp_path / name)
+    edit_json(folder / "config.json", architectures=["AnotherHead"])
+    compare(folder, f"{name}, with a head", texts(), differences)
+
+
+def compare(folder: Path, case: str, texts: list[str], differences: Rows) -> None:
+    """Encode with both from one folder."""
+    ours, theirs = FlagModel(str(folder), **OPTIONS), ReferenceModel(str(folder), **OPTIONS)
+    error = relative_difference(ours.encode(texts), np.asarray(theirs.encode(texts)))
+    differences.append((folder.name, "checkpoint", case, float(error.max())))
+    assert error.max() <= TOLERANCE
 
 
 def relative_difference(vectors: Matrix, reference: Matrix) -> npt.NDArray[Any]:

@@ -97,8 +97,8 @@ class HubDouble(BaseHTTPRequestHandler):
 class HubServer(ThreadingHTTPServer):
     """The server with what it serves and what was asked."""
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(("127.0.0.1", 0), HubDouble)
+    def __init__(self, folder: Path, double: type[HubDouble] = HubDouble) -> None:
+        super().__init__(("127.0.0.1", 0), double)
         self.folder = folder
         self.requested: list[str] = []
         self.tokens: set[str | None] = set()

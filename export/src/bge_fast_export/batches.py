@@ -22,7 +22,7 @@ Batch = dict[str, NDArray[np.int64]]
 def padded_batches(encoder: Encoder, tokenizer_path: Path, length: int, *, of_pairs: bool) -> tuple[Batch, ...]:
     """Turn the texts, or the pairs, into batches of at most `length` tokens a row, padded on the right.
 
-    Pairs of a BERT have the token types that its tokenizer gives; all else has type 0.
+    Token types are for architectures that have them: in pairs of a BERT those that its tokenizer gives, else 0.
     """
     rows = _tokens(tokenizer_path, length, PARITY_PAIRS if of_pairs else PARITY_TEXTS)
     if max(max(row.ids) for row in rows) >= encoder.vocab_size:
@@ -31,7 +31,11 @@ def padded_batches(encoder: Encoder, tokenizer_path: Path, length: int, *, of_pa
     if typed and max(max(row.type_ids) for row in rows) >= encoder.token_types:
         raise CheckpointError("The tokenizer gives token types that the model does not have.")
     parts = [rows[start : start + BATCH_SIZE] for start in range(0, len(rows), BATCH_SIZE)]
-    return tuple(_padded(part, encoder.pad_token_id, typed) for part in parts)
+    batches = [_padded(part, encoder.pad_token_id, typed) for part in parts]
+    if not encoder.architecture.token_types:
+        for batch in batches:
+            del batch["token_type_ids"]
+    return tuple(batches)
 
 
 def _tokens(path: Path, length: int, texts: Sequence[str] | Sequence[tuple[str, str]]) -> list["Encoding"]:

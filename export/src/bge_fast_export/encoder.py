@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +23,44 @@ class Architecture:
 
     name: str
     class_prefix: str
-    positions_after_pad: bool
-    types_in_pairs: bool
+    positions_after_pad: bool = False
+    token_types: bool = True
+    """Whether it has any."""
+    types_in_pairs: bool = False
+    pooler: bool = True
+    """Whether its encoder has one, which vectors do not need."""
+    embedding_size: int | None = None
+    """Where the configuration says none; None: embeddings are as wide as hidden states."""
+    attention: str = "sdpa"
+    """The one of transformers' implementations that it has in the pinned release, and that is exported."""
+    fuses: bool = True
+    """Whether its attention can be fused, which fp16 needs."""
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    """Keys of the configuration that are others than BERT's, by BERT's."""
 
+    def key(self, name: str) -> str:
+        """Return what the configuration calls what BERT's calls `name`."""
+        return self.renamed.get(name, name)
+
+
+_DISTILBERT_KEYS = {
+    "hidden_size": "dim",
+    "num_hidden_layers": "n_layers",
+    "num_attention_heads": "n_heads",
+    "intermediate_size": "hidden_dim",
+    "hidden_act": "activation",
+}
 
 ARCHITECTURES: Mapping[str, Architecture] = {
     row.name: row
     for row in (
-        Architecture("bert", "Bert", positions_after_pad=False, types_in_pairs=True),
-        Architecture("xlm-roberta", "XLMRoberta", positions_after_pad=True, types_in_pairs=False),
+        Architecture("bert", "Bert", types_in_pairs=True),
+        Architecture("xlm-roberta", "XLMRoberta", positions_after_pad=True),
+        Architecture("roberta", "Roberta", positions_after_pad=True),
+        Architecture("camembert", "Camembert", positions_after_pad=True),
+        Architecture("distilbert", "DistilBert", token_types=False, pooler=False, renamed=_DISTILBERT_KEYS),
+        Architecture("electra", "Electra", types_in_pairs=True, pooler=False, embedding_size=128, attention="eager"),
+        Architecture("mpnet", "MPNet", positions_after_pad=True, token_types=False, attention="eager", fuses=False),
     )
 }
 
@@ -43,6 +72,7 @@ class Encoder:
     architecture: Architecture
     class_names: tuple[str, ...]
     vocab_size: int
+    embedding_size: int
     hidden_size: int
     intermediate_size: int
     layers: int
@@ -63,8 +93,8 @@ class Encoder:
     @property
     def parameters(self) -> int:
         """Number of weights, without pooler and heads."""
-        h, i = self.hidden_size, self.intermediate_size
-        embeddings = (self.vocab_size + self.positions + self.token_types + 2) * h
+        h, i, e = self.hidden_size, self.intermediate_size, self.embedding_size
+        embeddings = (self.vocab_size + self.positions + self.token_types + 2) * e + (0 if e == h else (e + 1) * h)
         layer = 4 * (h * h + h) + (h * i + i) + (i * h + h) + 4 * h
         return embeddings + self.layers * layer
 
@@ -73,24 +103,19 @@ def read_encoder(config_path: Path) -> Encoder:
     """Read and check `config.json`."""
     config = _read_object(config_path)
     architecture = _architecture(config)
-    positions = str(config.get("position_embedding_type", "absolute"))
-    if positions != "absolute":
-        raise UnsupportedCheckpointError(
-            f'config.json: position_embedding_type is "{positions}"; only "absolute" is supported.'
-        )
-    activation = config.get("hidden_act", "gelu")
-    if activation != "gelu":
-        raise UnsupportedCheckpointError(f'config.json: hidden_act is "{activation}"; only "gelu" is supported.')
+    _check_graph(config, architecture)
+    key, hidden_size = architecture.key, _integer(config, architecture.key("hidden_size"), 1, 16_384)
     encoder = Encoder(
         architecture=architecture,
         class_names=_class_names(config, architecture),
         vocab_size=_integer(config, "vocab_size", 1, 4_000_000),
-        hidden_size=_integer(config, "hidden_size", 1, 16_384),
-        intermediate_size=_integer(config, "intermediate_size", 1, 131_072),
-        layers=_integer(config, "num_hidden_layers", 1, 256),
-        heads=_integer(config, "num_attention_heads", 1, 256),
+        embedding_size=_embedding_size(config, architecture, hidden_size),
+        hidden_size=hidden_size,
+        intermediate_size=_integer(config, key("intermediate_size"), 1, 131_072),
+        layers=_integer(config, key("num_hidden_layers"), 1, 256),
+        heads=_integer(config, key("num_attention_heads"), 1, 256),
         positions=_integer(config, "max_position_embeddings", 4, 1_000_000),
-        token_types=_integer(config, "type_vocab_size", 1, 1_000),
+        token_types=_integer(config, "type_vocab_size", 1, 1_000) if architecture.token_types else 0,
         pad_token_id=_integer(config, "pad_token_id", 0, 4_000_000, default=int(architecture.positions_after_pad)),
         layer_norm_eps=_epsilon(config),
         labels=_labels(config),
@@ -102,6 +127,18 @@ def read_encoder(config_path: Path) -> Encoder:
     if encoder.max_length < MIN_LENGTH:
         raise CheckpointError("config.json: max_position_embeddings leaves no room for a text.")
     return encoder
+
+
+def _check_graph(config: dict[str, Any], architecture: Architecture) -> None:
+    for key, only in (("position_embedding_type", "absolute"), (architecture.key("hidden_act"), "gelu")):
+        if (value := config.get(key, only)) != only:
+            raise UnsupportedCheckpointError(f'config.json: {key} is "{value}"; only "{only}" is supported.')
+
+
+def _embedding_size(config: dict[str, Any], architecture: Architecture, hidden_size: int) -> int:
+    if architecture.embedding_size is None:
+        return hidden_size
+    return _integer(config, "embedding_size", 1, 16_384, default=architecture.embedding_size)
 
 
 def _read_object(path: Path) -> dict[str, Any]:
@@ -117,7 +154,7 @@ def _read_object(path: Path) -> dict[str, Any]:
 
 
 def _architecture(config: dict[str, Any]) -> Architecture:
-    works = " and ".join(f'"{name}"' for name in ARCHITECTURES)
+    works = ", ".join(f'"{name}"' for name in ARCHITECTURES)
     name = config.get("model_type")
     if not isinstance(name, str):
         raise CheckpointError(f"config.json has no model_type; these work: {works}.")

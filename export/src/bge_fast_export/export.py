@@ -3,11 +3,12 @@
 import errno
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bge_fast_export.checkpoint import Checkpoint, open_checkpoint
-from bge_fast_export.errors import CheckpointError, OutputError
+from bge_fast_export.encoder import Architecture
+from bge_fast_export.errors import CheckpointError, OutputError, UnsupportedCheckpointError
 from bge_fast_export.folder import check_output, check_replaceable, replacing
 from bge_fast_export.graph import DEFAULT_OPSET, export_graph, read_signature
 from bge_fast_export.heads import HEAD_FILES, missing_heads
@@ -60,6 +61,7 @@ def export(options: Options, report: Report) -> Path:
     if kind is M3_WITHOUT_HEADS:
         report(_without_heads(checkpoint.folder))
     max_length = _max_length(checkpoint, options.max_length)
+    options = replace(options, precisions=_precisions(checkpoint.encoder.architecture, options.precisions, report))
     check_replaceable(target, checkpoint.folder)
     _check_space(target, checkpoint, options.precisions)
     try:
@@ -117,6 +119,17 @@ def _without_heads(folder: Path) -> str:
     others = [name for name in HEAD_FILES.values() if name not in missing]
     used = f"; {others[0]} is left out, heads are used only where both are there" if others else ""
     return f"Dense vectors only: {' and '.join(missing)} not found{used}"
+
+
+def _precisions(architecture: Architecture, wanted: tuple[str, ...], report: Report) -> tuple[str, ...]:
+    """Leave out fp16 where the attention cannot be fused, which keeps masks in range."""
+    if architecture.fuses or "fp16" not in wanted:
+        return wanted
+    why = f'there is no fp16 graph of the architecture "{architecture.name}"'
+    if wanted == ("fp16",):
+        raise UnsupportedCheckpointError(f"{why[0].upper()}{why[1:]}; fp32 works: --precision fp32.")
+    report(f"fp32 only: {why}")
+    return tuple(name for name in wanted if name != "fp16")
 
 
 def _max_length(checkpoint: Checkpoint, wanted: int | None) -> int:

@@ -11,12 +11,16 @@ from importlib import import_module
 from types import FrameType
 from typing import NoReturn
 
-import bge_fast
 from bge_fast.commands import output
+from bge_fast.errors import quoted
 from bge_fast.runtime.devices import parse_devices
 
 FAILED = 1
 INTERRUPTED = 130
+_MOST_DIGITS = 18
+_FILES = "lines of text, JSONL, JSON, CSV or TSV, also in gzip"
+# Those of formats.py, which would be imported for nothing here.
+_FORMATS = ("lines", "jsonl", "json", "csv", "tsv")
 _TERMINATED = 128 + signal.SIGTERM
 
 
@@ -61,12 +65,21 @@ class _Version(argparse.Action):
     """Reads the version of the installed package when it is asked for: that takes longer than all else at the start."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
-        print(parser.prog, bge_fast.__version__)
+        from bge_fast import __version__
+
+        print(parser.prog, __version__)
         parser.exit()
 
 
+class _Parser(argparse.ArgumentParser):
+    """Repeats of wrong words only as much as a line holds."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(output.shortened(message))
+
+
 def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
-    parser = argparse.ArgumentParser(prog=output.PROGRAM, description="BGE embeddings on ONNX Runtime.")
+    parser = _Parser(prog=output.PROGRAM, description="BGE embeddings on ONNX Runtime.")
     parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     add = parser.add_subparsers(metavar="VERB", dest="verb", required=True).add_parser
     verbs = {
@@ -85,7 +98,7 @@ def _embed(verb: argparse.ArgumentParser) -> argparse.ArgumentParser:
     verb.set_defaults(room="bge_fast.commands.embed")
     verb.description = "Embed texts, one a line, and write one vector for each."
     _add_model(verb)
-    verb.add_argument("files", metavar="FILE", nargs="*", help="lines of text, or JSONL; stdin without any")
+    verb.add_argument("files", metavar="FILE", nargs="*", help=f"{_FILES}; stdin without any")
     verb.add_argument("-o", "--output", metavar="OUT", type=_target, help="out.npy or out.jsonl; else JSONL to stdout")
     _add_field(verb)
     verb.add_argument("--query", action="store_true", help="the texts are queries: put the instruction before them")
@@ -100,7 +113,7 @@ def _search(verb: argparse.ArgumentParser) -> argparse.ArgumentParser:
     verb.description = "Compare queries with all passages and print the closest."
     _add_model(verb)
     verb.add_argument("queries", metavar="QUERY", nargs="*", help="queries; lines of stdin without any")
-    verb.add_argument("--passages", metavar="FILE", required=True, help="lines of text, or JSONL")
+    verb.add_argument("--passages", metavar="FILE", required=True, help=_FILES)
     verb.add_argument("--top", metavar="N", type=_positive, default=5, help="passages a query (default: %(default)s)")
     verb.add_argument("--json", action="store_true", help="one JSON object a query")
     _add_field(verb)
@@ -113,7 +126,7 @@ def _rerank(verb: argparse.ArgumentParser) -> argparse.ArgumentParser:
     verb.description = "Score each passage for a query with a cross-encoder and print the best."
     _add_model(verb)
     verb.add_argument("query", metavar="QUERY", help="one query")
-    verb.add_argument("--passages", metavar="FILE", required=True, help="lines of text, or JSONL; - for stdin")
+    verb.add_argument("--passages", metavar="FILE", required=True, help=f"{_FILES}; - for stdin")
     verb.add_argument("--top", metavar="N", type=_positive, help="passages to print (default: all)")
     verb.add_argument("--normalize", action="store_true", help="scores from 0 to 1 instead of logits")
     verb.add_argument("--json", action="store_true", help="one JSON object")
@@ -152,7 +165,8 @@ def _add_model(verb: argparse.ArgumentParser) -> None:
 
 
 def _add_field(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("--field", metavar="NAME", help="read JSONL and take this field (.jsonl files: text)")
+    verb.add_argument("--field", metavar="NAME", help="the field of JSON or column of a table (default: text)")
+    verb.add_argument("--format", choices=_FORMATS, help="default: by the file's name and its first line")
 
 
 def _add_device(verb: argparse.ArgumentParser) -> None:
@@ -185,21 +199,21 @@ def _add_threads(verb: argparse.ArgumentParser) -> None:
 
 
 def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    if not text.isdecimal() or len(text) > _MOST_DIGITS or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{quoted(text)} is not a whole number of at least 1")
     return int(text)
 
 
 def _device(text: str) -> str:
     try:
-        return str(parse_devices(int(text) if text.isdecimal() else text))
+        return str(parse_devices(int(text) if text.isdecimal() and len(text) <= _MOST_DIGITS else text))
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _target(text: str) -> str:
     if text != "-" and not text.endswith((".npy", ".jsonl")):
-        raise argparse.ArgumentTypeError(f"{text!r} must end in .npy or .jsonl, or be - for JSONL to stdout")
+        raise argparse.ArgumentTypeError(f"{quoted(text)} must end in .npy or .jsonl, or be - for JSONL to stdout")
     return text
 
 

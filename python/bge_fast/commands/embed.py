@@ -1,14 +1,13 @@
 """``bge-fast embed``: texts in, vectors out."""
 
-import sys
 from argparse import Namespace
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
-from tqdm import tqdm
-
 from bge_fast.commands.defaults import open_model
-from bge_fast.commands.texts import InputError, Text, TextReader, chunks
+from bge_fast.commands.foreign import InputError
+from bge_fast.commands.progress import Run
+from bge_fast.commands.texts import Text, TextReader
 from bge_fast.commands.vectors import JsonlSink, Sink, open_sink
 from bge_fast.errors import NumericsError
 from bge_fast.models.dense import FlagModel
@@ -20,7 +19,7 @@ _COLBERT_TEXTS = 16
 
 def run(args: Namespace) -> int:
     """Embed all texts; hold one chunk of them at a time."""
-    reader = TextReader(args.files, args.field)
+    reader = TextReader(args.files, args.field, args.format)
     with open_sink(args.output) as sink:
         if args.sparse or args.colbert:
             _embed_m3(args, reader, sink)
@@ -33,8 +32,10 @@ def _embed(args: Namespace, reader: TextReader, sink: Sink) -> None:
     with open_model(args, FlagModel, args.query) as model:
         encode = encoder(model, args)
         sink.write([], encode([]))
-        for chunk in with_bar(reader):
-            sink.write(chunk, vectors_of(encode, chunk))
+        run = Run(reader)
+        with run.watched("texts", model):
+            for chunk in run.chunks():
+                sink.write(chunk, vectors_of(encode, chunk))
 
 
 def _embed_m3(args: Namespace, reader: TextReader, sink: Sink) -> None:
@@ -43,9 +44,11 @@ def _embed_m3(args: Namespace, reader: TextReader, sink: Sink) -> None:
         if not isinstance(sink, JsonlSink):
             raise InputError(f"{args.output}: --sparse and --colbert write JSONL; name a file that ends in .jsonl")
         encode = encoder(model, args)
-        for chunk in with_bar(reader, _COLBERT_TEXTS if args.colbert else None):
-            vectors = vectors_of(encode, chunk, return_sparse=args.sparse, return_colbert_vecs=args.colbert)
-            sink.write_fields(chunk, _fields(vectors, args))
+        run = Run(reader)
+        with run.watched("texts", model):
+            for chunk in run.chunks(_COLBERT_TEXTS if args.colbert else None):
+                vectors = vectors_of(encode, chunk, return_sparse=args.sparse, return_colbert_vecs=args.colbert)
+                sink.write_fields(chunk, _fields(vectors, args))
 
 
 def _fields(vectors: dict[str, Any], args: Namespace) -> dict[str, Any]:
@@ -55,17 +58,6 @@ def _fields(vectors: dict[str, Any], args: Namespace) -> dict[str, Any]:
     if args.colbert:
         fields["colbert_vecs"] = vectors["colbert_vecs"]
     return fields
-
-
-def with_bar(reader: TextReader, most: int | None = None) -> Iterator[list[Text]]:
-    """Chunks of the reader's texts, of at most ``most`` each, with a progress bar where stderr is a terminal."""
-    texts = 0
-    with tqdm(total=reader.total_bytes, unit="B", unit_scale=True, file=sys.stderr, disable=None) as bar:
-        for chunk in chunks(reader, most):
-            yield chunk
-            texts += len(chunk)
-            bar.set_postfix(texts=texts, refresh=False)
-            bar.update(reader.bytes_read - bar.n)
 
 
 def encoder(model: FlagModel | BGEM3FlagModel, args: Namespace) -> Callable[..., Any]:

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 PROGRAM = "bge-fast"
+# Paths are shorter; what a caller passed for a name may be a whole book.
+_KEPT, _LONG_WORD, _LONG_LINE = 80, 256, 2000
 
 
 def set_up() -> None:
@@ -38,7 +40,13 @@ def flush() -> None:
 def note(text: str) -> None:
     """Write one line for the person at the terminal."""
     with contextlib.suppress(BrokenPipeError):
-        sys.stderr.write(f"{PROGRAM}: {' '.join(text.split())}\n")
+        sys.stderr.write(f"{PROGRAM}: {shortened(' '.join(text.split()))}\n")
+
+
+def shortened(text: str) -> str:
+    """A message without the bulk of what it repeats: words, and all of it, are cut where they are very long."""
+    text = re.sub(rf"(\S{{{_KEPT}}})\S{{{_LONG_WORD - _KEPT},}}", r"\1…", text)
+    return text if len(text) <= _LONG_LINE else f"{text[:_LONG_LINE]}…"
 
 
 def show_traceback() -> None:

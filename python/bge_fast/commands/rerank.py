@@ -4,13 +4,15 @@ import shutil
 from argparse import Namespace
 
 from bge_fast.commands import output
+from bge_fast.commands.progress import Run
 from bge_fast.commands.texts import Text, TextReader
 from bge_fast.models.cross_encoder import FlagReranker, Ranked
 
 
 def run(args: Namespace) -> int:
     """Read all passages, score them, print the best."""
-    passages = list(TextReader([args.passages], args.field))
+    progress = Run(TextReader([args.passages], args.field, args.format))
+    passages = [passage for chunk in progress.chunks() for passage in chunk]
     reranker = FlagReranker(
         args.model,
         use_fp16=True,
@@ -21,7 +23,7 @@ def run(args: Namespace) -> int:
         precision=args.precision,
         threads=args.threads,
     )
-    with reranker:
+    with reranker, progress.watched("pairs", reranker):
         best = reranker.rank(args.query, [passage.text for passage in passages], args.top)
     if args.json:
         _show_json(args.query, best, passages)

@@ -9,8 +9,10 @@ import numpy as np
 
 from bge_fast.commands import output
 from bge_fast.commands.defaults import open_model
-from bge_fast.commands.embed import vectors_of, with_bar
-from bge_fast.commands.texts import STDIN, InputError, Text, TextReader
+from bge_fast.commands.embed import vectors_of
+from bge_fast.commands.foreign import InputError
+from bge_fast.commands.progress import Run
+from bge_fast.commands.texts import STDIN, Text, TextReader
 from bge_fast.models.dense import FlagModel
 from bge_fast.models.shapes import Vector
 
@@ -34,15 +36,17 @@ def run(args: Namespace) -> int:
     """Read the passages once; hold one chunk of them, and the best ones, at a time."""
     if args.passages == STDIN and not args.queries:
         raise InputError("stdin cannot give both passages and queries; pass the queries as arguments")
-    reader = TextReader([args.passages], args.field)
+    reader = TextReader([args.passages], args.field, args.format)
     queries = args.queries or [text.text for text in TextReader([])]
     with open_model(args, FlagModel, queries=True) as model:
         vectors = model.encode_queries(queries, show_progress_bar=False)
         best = [Best(query, args.top) for query in queries]
-        for chunk in with_bar(reader) if queries else ():
-            scores = vectors @ vectors_of(model.encode_corpus, chunk).T
-            for one, row in zip(best, scores, strict=True):
-                one.offer(row, chunk)
+        progress = Run(reader)
+        with progress.watched("passages", model):
+            for chunk in progress.chunks() if queries else ():
+                scores = vectors @ vectors_of(model.encode_corpus, chunk).T
+                for one, row in zip(best, scores, strict=True):
+                    one.offer(row, chunk)
     for one in best:
         _show_json(one) if args.json else _show_table(one)
     return 0

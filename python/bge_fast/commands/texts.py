@@ -1,28 +1,27 @@
 """Texts from files and stdin, one at a time, with the place each came from."""
 
-import json
+import gzip
+import io
 import os
+import stat
 import sys
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from bge_fast.commands import output
-from bge_fast.errors import BGEFastError
+from bge_fast.commands.foreign import InputError
+from bge_fast.commands.formats import DEFAULT_FIELD, Record, records
 
 STDIN = "-"
-_JSONL_SUFFIXES = (".jsonl", ".ndjson")
-_DEFAULT_FIELD = "text"
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-# Enough texts to sort by length, few enough that the bar moves; long texts count by their characters.
+_GZIP = b"\x1f\x8b"
+# Enough texts to sort by length, few enough to hold; long texts count by their characters.
 CHUNK_TEXTS = 1024
 CHUNK_CHARACTERS = 8 << 20
-
-
-class InputError(BGEFastError, ValueError):
-    """An input that cannot be read; names the file and the line."""
 
 
 @dataclass(frozen=True)
@@ -31,60 +30,59 @@ class Text:
 
     text: str
     record: dict[str, Any]
-    """The JSON object it is part of; for a plain line ``{"text": line}``."""
-    file: str
+    """The object or row it is part of; for a plain line ``{"text": line}``."""
     line: int
-    """Counted from 1."""
-
-    @property
-    def place(self) -> str:
-        """``file:line``."""
-        return f"{self.file}:{self.line}"
+    """Counted from 1; of a JSON array the number of the element."""
+    place: str
+    """For messages: file and line."""
 
 
 class TextReader:
-    """Iterates over the texts of files, in order. ``-`` and no file at all mean stdin.
+    """Iterates over the texts of files, in order. ``-`` and no file at all mean stdin; gzip is read as it is.
 
     Args:
-        files: paths. One that ends in ``.jsonl`` or ``.ndjson`` holds a JSON object a line.
-        field: the field of the objects that is the text; when given, every file holds objects.
+        files: paths.
+        field: the field or column that is the text; ``None`` for ``text``.
+        form: one of `FORMATS` for every file; ``None`` to tell it by name and first line.
 
     Raises:
         InputError: a file cannot be read, or a line is not what it should be.
     """
 
-    def __init__(self, files: Sequence[str], field: str | None = None) -> None:
+    def __init__(self, files: Sequence[str], field: str | None = None, form: str | None = None) -> None:
         self._files = list(files) or [STDIN]
-        self._field = field
-        self.bytes_read = 0
+        self._field, self._form = field, form
+        self._bytes_read = self._left = 0
         for file in self._files:
             _check_readable(file)
         if STDIN in self._files and sys.stdin.isatty():
             output.note("reading from the terminal, one text a line; Ctrl-D ends")
+        sizes = [os.stat(file) if file != STDIN else None for file in self._files]
+        regular = all(size and stat.S_ISREG(size.st_mode) for size in sizes)
+        self._total_bytes = sum(size.st_size for size in sizes if size) if regular else None
 
-    @property
-    def total_bytes(self) -> int | None:
-        """Size of all files, or ``None`` where that is not known in advance."""
-        if not all(Path(file).is_file() for file in self._files):
+    def expected(self, read: int) -> int | None:
+        """How many texts there will be in all, after ``read`` of them: a guess by bytes, ``None`` for a pipe."""
+        if self._left:
+            return read + self._left
+        if self._total_bytes is None or not self._bytes_read:
             return None
-        return sum(Path(file).stat().st_size for file in self._files)
+        return round(read * max(1, self._total_bytes / self._bytes_read))
 
     def __iter__(self) -> Iterator[Text]:
         for file in self._files:
-            as_json = self._field is not None or file.endswith(_JSONL_SUFFIXES)
+            name = "stdin" if file == STDIN else file
             with _opened(file) as opened:
-                yield from self._texts(opened, "stdin" if file == STDIN else file, as_json)
+                for record in records(_unpacked(self._counted(opened), name), name, self._form, self._field):
+                    self._left = record.left
+                    yield Text(
+                        _field_of(record, self._field or DEFAULT_FIELD), record.fields, record.line, record.place
+                    )
 
-    def _texts(self, opened: BinaryIO, name: str, as_json: bool) -> Iterator[Text]:
-        for number, raw in enumerate(opened, start=1):
-            self.bytes_read += len(raw)
-            place = f"{name}:{number}"
-            line = _decoded(raw.removeprefix(_BYTE_ORDER_MARK) if number == 1 else raw, place)
-            if not as_json:
-                yield Text(line, {_DEFAULT_FIELD: line}, name, number)
-            elif line.strip():
-                record = _json_object(line, place)
-                yield Text(_field_of(record, self._field or _DEFAULT_FIELD, place), record, name, number)
+    def _counted(self, lines: Iterable[bytes]) -> Iterator[bytes]:
+        for raw in lines:
+            self._bytes_read += len(raw)
+            yield raw
 
 
 def chunks(texts: Iterable[Text], most: int | None = None) -> Iterator[list[Text]]:
@@ -119,40 +117,50 @@ def _opened(file: str) -> AbstractContextManager[BinaryIO]:
     return nullcontext(sys.stdin.buffer) if file == STDIN else Path(file).open("rb")
 
 
-def _decoded(raw: bytes, place: str) -> str:
-    line = raw.removesuffix(b"\n").removesuffix(b"\r")
+class _Joined(io.RawIOBase):
+    """Lines as the stream that they were read from."""
+
+    def __init__(self, lines: Iterator[bytes]) -> None:
+        self._lines, self._rest = lines, b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        self._rest = self._rest or next(self._lines, b"")
+        piece, self._rest = self._rest[: len(buffer)], self._rest[len(buffer) :]
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+
+def _unpacked(lines: Iterator[bytes], name: str) -> Iterator[bytes]:
+    """The lines of what a file holds in gzip, or its own."""
+    first = next(lines, None)
+    if first is None:
+        return
+    lines = chain([first], lines)
+    if not first.startswith(_GZIP):
+        yield from lines
+        return
     try:
-        return line.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{place}: not UTF-8: byte 0x{line[error.start]:02x} at position {error.start + 1}. "
-            "Convert the file first, for example with: iconv -f LATIN1 -t UTF-8"
-        ) from error
+        with gzip.GzipFile(fileobj=io.BufferedReader(_Joined(lines))) as unpacked:
+            yield from unpacked
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise InputError(f"{name}: the gzip file is cut short or damaged: {error}") from error
 
 
-def _json_object(line: str, place: str) -> dict[str, Any]:
-    try:
-        record = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise InputError(f"{place}: not JSON: {error.msg} at column {error.colno}") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{place}: not JSON that can be read: {error}") from error
-    if not isinstance(record, dict):
-        raise InputError(f"{place}: expected a JSON object, found {type(record).__name__}")
-    return record
-
-
-def _field_of(record: dict[str, Any], field: str, place: str) -> str:
-    if field not in record:
-        present = ", ".join(map(repr, list(record)[:8])) or "no fields"
-        raise InputError(f"{place}: no field {field!r}; the object has {present}. Name the right one with --field")
-    text = record[field]
+def _field_of(record: Record, field: str) -> str:
+    place = record.place
+    if field not in record.fields:
+        present = ", ".join(f"{one!r:.80}" for one in list(record.fields)[:8]) or "no fields"
+        raise InputError(f"{place}: no field {field!r:.80}; the object has {present}. Name the right one with --field")
+    text = record.fields[field]
     if not isinstance(text, str):
-        raise InputError(f"{place}: field {field!r} is {type(text).__name__}, not a string")
+        raise InputError(f"{place}: field {field!r:.80} is {type(text).__name__}, not a string")
     try:
         text.encode()
     except UnicodeEncodeError as error:
         raise InputError(
-            f"{place}: field {field!r} is not valid Unicode: lone surrogate at character {error.start}"
+            f"{place}: field {field!r:.80} is not valid Unicode: lone surrogate at character {error.start}"
         ) from error
     return text

@@ -1,19 +1,17 @@
 """Vectors to a file or to stdout, as they come. A file appears under its name only when it is complete."""
 
-import os
-import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 
 from bge_fast.commands import output
+from bge_fast.commands.foreign import InputError
+from bge_fast.commands.replacing import replacing
 from bge_fast.commands.texts import STDIN, Text
 from bge_fast.models.shapes import Matrix
-
-_TEMPORARY = ".bge-fast-"
 
 
 class Sink(Protocol):
@@ -32,16 +30,30 @@ def open_sink(target: str | None) -> Iterator[Sink]:
 
     Raises:
         OSError: the file cannot be written. Then, and after any other exception, nothing is left of it.
+        InputError: the target is a pipe or device, which takes JSONL alone, or a socket.
     """
     if target in (None, STDIN):
         sink: Sink = JsonlSink(output.result, output.flush)
         yield sink
         sink.finish()
         return
-    with _replacing(Path(str(target))) as file:
-        sink = NpySink(file) if str(target).endswith(".npy") else JsonlSink(_line_writer(file))
+    path, is_npy = Path(str(target)), str(target).endswith(".npy")
+    if path.exists() and not path.is_file() and not path.is_dir():
+        _check_stream(path, is_npy)
+        opening: AbstractContextManager[BinaryIO] = path.open("wb")
+    else:
+        opening = replacing(path)
+    with opening as file:
+        sink = NpySink(file) if is_npy else JsonlSink(_line_writer(file), file.flush)
         yield sink
         sink.finish()
+
+
+def _check_stream(path: Path, is_npy: bool) -> None:
+    if path.is_socket() or path.is_block_device():
+        raise InputError(f"{path} is neither a file nor a pipe; name a file to write")
+    if is_npy:
+        raise InputError(f"{path} is no regular file: the header of .npy is written last. Write JSONL into it")
 
 
 class NpySink:
@@ -98,23 +110,3 @@ class JsonlSink:
 
 def _line_writer(file: BinaryIO) -> Callable[[str], Any]:
     return lambda line: file.write(line.encode("utf-8", "backslashreplace") + b"\n")
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[BinaryIO]:
-    """Open a new file that takes the place of ``path`` when the block ends well, and vanishes when it does not."""
-    target = path.resolve()
-    if target.is_dir():
-        raise IsADirectoryError(f"{path} is a folder, not a file to write")
-    if not target.parent.is_dir():
-        raise FileNotFoundError(f"{path} cannot be written: there is no folder {path.parent}")
-    temporary = target.with_name(_TEMPORARY + secrets.token_hex(4))
-    try:
-        with temporary.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

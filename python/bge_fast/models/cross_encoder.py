@@ -4,7 +4,7 @@ from typing import NamedTuple, Unpack
 
 import numpy as np
 
-from bge_fast.models.inputs import to_pairs, to_texts, whole_number
+from bge_fast.models.inputs import flag, to_pairs, to_texts, whole_number
 from bge_fast.models.keywords import ModelKeywords, Scoring, TokenizerKeywords, refuse_unknown_keywords
 from bge_fast.models.progress import progress_bar
 from bge_fast.models.prompts import with_instruction
@@ -89,9 +89,9 @@ class FlagReranker(AbsReranker):
         """Score pairs of a query and a passage.
 
         Args:
-            sentence_pairs: one pair, or any iterable of pairs; of longer tuples the first two texts count.
+            sentence_pairs: one pair, any iterable of pairs, or a table of two columns, which is read by rows.
             batch_size, query_max_length, max_length, normalize: ``None`` takes the model's.
-            show_progress_bar: ``True`` a bar on stderr, ``False`` none, ``None`` one on a terminal after two seconds.
+            show_progress_bar: ``True`` a bar, ``False`` none, ``None`` one where somebody watches, after two seconds.
 
         Returns:
             A score a pair, in input order: the logit, or with ``normalize`` a probability. A list also for one pair.
@@ -103,7 +103,7 @@ class FlagReranker(AbsReranker):
         refuse_unknown_keywords("compute_score", kwargs)
         pairs = self.get_detailed_inputs(sentence_pairs)
         limits = self._limits(batch_size, query_max_length, max_length)
-        return self._score(pairs, limits, self.normalize if normalize is None else normalize, show_progress_bar)
+        return self._score(pairs, limits, self._normalizes(normalize), show_progress_bar)
 
     def compute_score_single_gpu(
         self,
@@ -122,7 +122,7 @@ class FlagReranker(AbsReranker):
         self._check_device(device)
         pairs = [list(pair) for pair in to_pairs(sentence_pairs)[0]]
         limits = self._limits(batch_size, query_max_length, max_length)
-        return self._score(pairs, limits, self.normalize if normalize is None else normalize, show_progress_bar)
+        return self._score(pairs, limits, self._normalizes(normalize), show_progress_bar)
 
     def rank(self, query: str, passages: Texts, top_k: int | None = None, **kwargs: Unpack[Scoring]) -> list[Ranked]:
         """Sort passages by their score for one query.
@@ -162,6 +162,9 @@ class FlagReranker(AbsReranker):
             with np.errstate(over="ignore"):
                 scores = 1 / (1 + np.exp(-scores))
         return [float(score) for score in scores]
+
+    def _normalizes(self, normalize: bool | None) -> bool:
+        return flag("normalize", self.normalize if normalize is None else normalize)
 
     def _check_limits(self) -> None:
         self._limits(None, None, None)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 import numpy as np
 
 from bge_fast.models.embedder import AbsEmbedder
-from bge_fast.models.inputs import to_texts
+from bge_fast.models.inputs import flag, to_texts
 from bge_fast.models.keywords import Calling, EmbedderKeywords, Encoding, refuse_unknown_keywords
 from bge_fast.models.progress import progress_bar
 from bge_fast.models.prompts import with_instruction
@@ -38,7 +38,8 @@ class FlagModel(AbsEmbedder):
         convert_to_numpy: return numpy arrays; ``False`` returns torch tensors and needs torch.
         truncate_dim: keep this many leading components, before normalization.
         precision: ``"fp32"`` or ``"fp16"``; wins over ``use_fp16``.
-        threads: CPU threads; by default all that affinity and cgroup allow.
+        threads: CPU threads, 1,024 at most; by default what ``OMP_NUM_THREADS`` says, else all that affinity and cgroup
+                allow.
         low_memory: leave weights in the mapped file instead of repacking them for speed: opens faster, needs a third
             of the private memory, several processes share the rest; queries take 1.7 times as long.
         on_fork: what a forked child does with a model that its parent opened: ``"reopen"`` opens it again by itself,
@@ -237,7 +238,7 @@ class FlagModel(AbsEmbedder):
             convert_to_numpy: ``None`` takes the model's.
             instruction: put before each text, by ``instruction_format``.
             instruction_format: first placeholder the instruction, second the text.
-            show_progress_bar: ``True`` a bar on stderr, ``False`` none, ``None`` one on a terminal after two seconds.
+            show_progress_bar: ``True`` a bar, ``False`` none, ``None`` one where somebody watches, after two seconds.
             **kwargs: tokenizer keywords of FlagEmbedding that do not change a vector are accepted.
 
         Returns:
@@ -249,6 +250,7 @@ class FlagModel(AbsEmbedder):
             ForkedProcessError: the model was opened before this process was forked.
         """
         refuse_unknown_keywords("encode", kwargs)
+        as_numpy = flag("convert_to_numpy", self.convert_to_numpy if convert_to_numpy is None else convert_to_numpy)
         texts, single = to_texts(sentences)
         texts = with_instruction(texts, instruction, instruction_format)
         engine, options = self._open(), self._core_options(batch_size, max_length)
@@ -256,7 +258,6 @@ class FlagModel(AbsEmbedder):
             matrix, truncated = engine.core.encode(texts, **options, progress=progress)
         self._warn_about_truncation(truncated, len(texts), options["max_length"])
         vectors = matrix[0] if single else matrix
-        as_numpy = self.convert_to_numpy if convert_to_numpy is None else convert_to_numpy
         return vectors if as_numpy else _to_torch(vectors)
 
     def encode_single_device(

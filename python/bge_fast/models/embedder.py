@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from bge_fast.errors import warn
-from bge_fast.models.inputs import one_of, whole_number
+from bge_fast.errors import quoted, warn
+from bge_fast.models.inputs import flag, one_of, whole_number
 from bge_fast.models.keywords import EmbedderKeywords
 from bge_fast.models.model import Model
+from bge_fast.models.progress import count_truncated
 from bge_fast.models.prompts import instruction_template
 from bge_fast.opening.engine import EmbedderInfo
 
@@ -53,20 +54,21 @@ class AbsEmbedder(Model):
             "max_length": self._usable_length("max_length", length),
             "batch_size": whole_number("batch_size", self.batch_size if batch_size is None else batch_size, 1),
             "pooling": self.pooling_method,
-            "normalize": bool(self.normalize_embeddings),
+            "normalize": flag("normalize_embeddings", self.normalize_embeddings),
             "truncate_dim": None if self.truncate_dim is None else whole_number("truncate_dim", self.truncate_dim, 1),
             "refuse_long": self.on_truncate == "error",
         }
 
     def _warn_about_truncation(self, truncated: int, total: int, length: int) -> None:
+        count_truncated(truncated)
         if truncated and self.on_truncate == "warn":
             warn(f"{truncated} of {total} texts had more than {length} tokens and were cut")
 
     def _check_options(self) -> None:
         """Attributes are live, so they are checked at each call as they were by the constructor."""
-        if self.pooling_method not in self._pooling_methods:
+        if not isinstance(self.pooling_method, str) or self.pooling_method not in self._pooling_methods:
             known = " or ".join(map(repr, self._pooling_methods))
-            raise NotImplementedError(f"pooling_method={self.pooling_method!r} is not supported; use {known}")
+            raise NotImplementedError(f"pooling_method={quoted(self.pooling_method)} is not supported; use {known}")
         one_of("on_truncate", self.on_truncate, ("ignore", "warn", "error"))
         whole_number("batch_size", self.batch_size, 1)
         if self.truncate_dim is not None:
@@ -84,7 +86,7 @@ class AbsEmbedder(Model):
         if declared and declared != self.pooling_method and self.pooling_method == self.DEFAULT_POOLING_METHOD:
             known = declared in self._pooling_methods
             warn(
-                f"{self.model_name_or_path} was trained with {declared} pooling (1_Pooling/config.json), but "
-                f"pooling_method={self.pooling_method!r} is used, as FlagEmbedding does. "
-                + (f"Pass pooling_method={declared!r}" if known else "That pooling is not supported here")
+                f"{self.model_name_or_path} was trained with {declared:.80} pooling (1_Pooling/config.json), but "
+                f"pooling_method={quoted(self.pooling_method)} is used, as FlagEmbedding does. "
+                + (f"Pass pooling_method={quoted(declared)}" if known else "That pooling is not supported here")
             )

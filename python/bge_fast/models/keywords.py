@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import TypedDict
 
+from bge_fast.errors import quoted
 from bge_fast.models.shapes import Devices
 
 
@@ -111,4 +112,4 @@ class RerankerArguments(ModelKeywords, total=False):
 def refuse_unknown_keywords(method: str, keywords: Mapping[str, object], known: type = TokenizerKeywords) -> None:
     """Raise ``TypeError`` for a keyword that has no meaning, as any Python function does."""
     if unknown := keywords.keys() - known.__annotations__.keys():
-        raise TypeError(f"{method}() got an unexpected keyword argument {sorted(unknown)[0]!r}")
+        raise TypeError(f"{method}() got an unexpected keyword argument {quoted(sorted(unknown)[0])}")

@@ -25,8 +25,8 @@ class Later:
         """What is raised: model, class, the classes that work and, from an auto class, the names that it opens."""
         listed = ", ".join(names)
         return UnsupportedModelError(
-            f"{model} needs {cls.__name__}, which is not supported yet. BERT and XLM-R models work, with {_WORKING}"
-            + (f"; by name: {listed}" if listed else "")
+            f"{model!s:.200} needs {cls.__name__}, which is not supported yet. "
+            f"Encoders such as BERT and XLM-R work, with {_WORKING}" + (f"; by name: {listed}" if listed else "")
         )
 
 

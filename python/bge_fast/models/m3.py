@@ -217,7 +217,7 @@ class BGEM3FlagModel(M3Scores):
             return_dense, return_sparse, return_colbert_vecs: what to return; ``None`` takes the model's.
             instruction: put before each text, by ``instruction_format``.
             instruction_format: first placeholder the instruction, second the text.
-            show_progress_bar: ``True`` a bar on stderr, ``False`` none, ``None`` one on a terminal after two seconds.
+            show_progress_bar: ``True`` a bar, ``False`` none, ``None`` one where somebody watches, after two seconds.
             **kwargs: tokenizer keywords of FlagEmbedding that do not change a number are accepted.
 
         Returns:

@@ -9,7 +9,7 @@ from typing import Any, Unpack, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bge_fast.errors import NumericsError
+from bge_fast.errors import NumericsError, quoted
 from bge_fast.models.inputs import to_pairs
 from bge_fast.models.keywords import Calling, refuse_unknown_keywords
 from bge_fast.models.m3_call import M3Call
@@ -60,7 +60,7 @@ class M3Scores(M3Encoder):
         """Score pairs of a query and a passage in five ways, without instructions and without ``truncate_dim``.
 
         Args:
-            sentence_pairs: one pair, or any iterable of pairs.
+            sentence_pairs: one pair, any iterable of pairs, or a table of two columns, which is read by rows.
             weights_for_different_modes: of dense, sparse and colbert, in this order; by default 1 each.
 
         Returns:
@@ -115,24 +115,12 @@ class M3Scores(M3Encoder):
         self, lexical_weights: Iterable[Mapping[str, float]]
     ) -> dict[str, float] | list[dict[str, float]]: ...
     def convert_id_to_token(self, lexical_weights: Any) -> Any:
-        """Replace the ids of lexical weights by the text of each id; ids with the same text collide.
-
-        Raises:
-            TypeError, ValueError: something that is no dict, or a key that is no id; names it.
-        """
-        tables = [lexical_weights] if isinstance(lexical_weights, Mapping) else list(lexical_weights)
-        for place, table in enumerate(tables):
-            if not isinstance(table, Mapping):
-                raise TypeError(f"lexical_weights[{place}] is {type(table).__name__}, not a dict of weights by id")
-        named = [{self._text_of(token): weight for token, weight in table.items()} for table in tables]
+        """Replace the ids of lexical weights by the text of each id; ids with the same text collide."""
+        _, tables = _weight_tables("lexical_weights", lexical_weights)
+        decode = self.tokenizer.decode
+        named = [{decode([_token_id(token)]): weight for token, weight in table.items()} for table in tables]
         # FlagEmbedding gives a dict for a list of one.
         return named[0] if len(named) == 1 else named
-
-    def _text_of(self, token: object) -> str:
-        try:
-            return self.tokenizer.decode([int(token)])  # type: ignore[call-overload]
-        except (TypeError, ValueError, OverflowError) as error:
-            raise ValueError(f"the key {token!s:.40} of lexical weights is no token id") from error
 
     @overload
     def compute_lexical_matching_score(
@@ -144,12 +132,12 @@ class M3Scores(M3Encoder):
     ) -> Scores: ...
     def compute_lexical_matching_score(self, lexical_weights_1: Any, lexical_weights_2: Any) -> Any:
         """Sum the products of shared ids' weights: a ``float`` for two dicts, ``(n, m)`` float64 for two lists."""
-        both = (isinstance(lexical_weights_1, dict), isinstance(lexical_weights_2, dict))
-        if all(both):
-            return _dict_score(lexical_weights_1, lexical_weights_2)
-        if any(both):
+        single, ones = _weight_tables("lexical_weights_1", lexical_weights_1)
+        other_single, others = _weight_tables("lexical_weights_2", lexical_weights_2)
+        if single and other_single:
+            return _dict_score(ones[0], others[0])
+        if single or other_single:
             raise ValueError("compute_lexical_matching_score takes two dicts or two lists of dicts, not one of each")
-        ones, others = list(lexical_weights_1), list(lexical_weights_2)
         rows = [[_dict_score(one, other) for other in others] for one in ones]
         return np.array(rows, np.float64).reshape(len(ones), len(others))
 
@@ -209,11 +197,38 @@ class _Side:
 def _mode_weights(weights: Any) -> NDArray[np.float64]:
     if weights is None:
         return np.ones(3)
-    if len(weights) != len(("dense", "sparse", "colbert")):
+    try:
+        numbers = np.asarray([float(weight) for weight in weights])
+    except (TypeError, ValueError, OverflowError) as error:
+        raise TypeError(f"weights_for_different_modes must be three numbers, got {quoted(weights)}") from error
+    if len(numbers) != len(("dense", "sparse", "colbert")):
         raise AssertionError(
-            f"weights_for_different_modes needs three weights, of dense, sparse and colbert; got {len(weights)}"
+            f"weights_for_different_modes needs three weights, of dense, sparse and colbert; got {len(numbers)}"
         )
-    return np.asarray(weights, np.float64)
+    return numbers
+
+
+def _weight_tables(name: str, weights: Any) -> tuple[bool, list[Mapping[Any, Any]]]:
+    """Lexical weights as a list of tables, and whether one alone came in."""
+    if isinstance(weights, Mapping):
+        return True, [weights]
+    if isinstance(weights, str) or not isinstance(weights, Iterable):
+        raise TypeError(f"{name} is {type(weights).__name__}, not a dict of weights or a list of such")
+    tables = list(weights)
+    for place, table in enumerate(tables):
+        if not isinstance(table, Mapping):
+            raise TypeError(f"{name}[{place}] is {type(table).__name__}, not a dict of weights")
+    return False, tables
+
+
+def _token_id(token: Any) -> int:
+    try:
+        number = int(token)
+    except (TypeError, ValueError, OverflowError):
+        number = -1
+    if not 0 <= number < 1 << 32:
+        raise ValueError(f"{quoted(token)} is not the id of a token")
+    return number
 
 
 def _scores(query: Any, passage: Any, weights: NDArray[np.float64]) -> dict[str, float]:
@@ -228,6 +243,13 @@ def _scores(query: Any, passage: Any, weights: NDArray[np.float64]) -> dict[str,
     return dict(zip(_MODES, (colbert, sparse, dense, float(two), float(three)), strict=True))
 
 
-def _dict_score(one: dict[Any, Any], other: dict[Any, Any]) -> float:
+def _dict_score(one: Mapping[Any, Any], other: Mapping[Any, Any]) -> float:
     # FlagEmbedding's weights are numpy scalars, on a GPU of 16 bits.
-    return float(sum(float(weight) * float(other[token]) for token, weight in one.items() if token in other))
+    return float(sum(_weight(one, token) * _weight(other, token) for token in one if token in other))
+
+
+def _weight(table: Mapping[Any, Any], token: Any) -> float:
+    try:
+        return float(table[token])
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"the weight of {quoted(token)} is not a number: {quoted(table[token])}") from error

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from bge_fast.models.embedder import AbsEmbedder
-from bge_fast.models.inputs import to_texts
+from bge_fast.models.inputs import flag, to_texts, whole_number
 from bge_fast.models.keywords import M3Keywords
 from bge_fast.models.m3_call import M3Call
 from bge_fast.models.prompts import with_instruction
@@ -57,9 +57,9 @@ class M3Encoder(AbsEmbedder):
 
     def _modes(self, dense: bool | None, sparse: bool | None, colbert: bool | None) -> tuple[bool, bool, bool]:
         modes = (
-            bool(self.return_dense if dense is None else dense),
-            bool(self.return_sparse if sparse is None else sparse),
-            bool(self.return_colbert_vecs if colbert is None else colbert),
+            flag("return_dense", self.return_dense if dense is None else dense),
+            flag("return_sparse", self.return_sparse if sparse is None else sparse),
+            flag("return_colbert_vecs", self.return_colbert_vecs if colbert is None else colbert),
         )
         if not any(modes):
             raise AssertionError(
@@ -98,15 +98,14 @@ class M3Encoder(AbsEmbedder):
     def _check_limits(self) -> None:
         super()._check_limits()
         width = self._open().heads.get("colbert_linear")
-        if self.colbert_dim > 0 and width is not None and self.colbert_dim != width:
-            raise ValueError(
-                f"colbert_dim={self.colbert_dim}, but the multi-vector head of {self!r} has the width {width}"
-            )
+        asked = whole_number("colbert_dim", self.colbert_dim, None)
+        if asked > 0 and width is not None and asked != width:
+            raise ValueError(f"colbert_dim={asked}, but the multi-vector head of {self!r} has the width {width}")
 
     def _outputs_at_start(self) -> Outputs:
         wanted = {
-            self._pooled_output(): self.return_dense,
-            "sparse": self.return_sparse,
-            "colbert": self.return_colbert_vecs,
+            self._pooled_output(): flag("return_dense", self.return_dense),
+            "sparse": flag("return_sparse", self.return_sparse),
+            "colbert": flag("return_colbert_vecs", self.return_colbert_vecs),
         }
         return tuple(output for output, on in wanted.items() if on) or ("cls",)

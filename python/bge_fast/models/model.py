@@ -3,8 +3,8 @@
 from types import SimpleNamespace
 from typing import Any, Self
 
-from bge_fast.errors import warn
-from bge_fast.models.inputs import one_of, whole_number
+from bge_fast.errors import quoted, warn
+from bge_fast.models.inputs import flag, one_of, whole_number
 from bge_fast.models.keywords import ModelKeywords
 from bge_fast.models.prompts import with_instruction
 from bge_fast.models.shapes import Devices
@@ -12,6 +12,7 @@ from bge_fast.models.tokenizer import Tokenizer
 from bge_fast.opening.engine import COMPUTATIONS, Engine, EngineOptions, ModelInfo, Outputs
 from bge_fast.runtime.devices import parse_devices
 from bge_fast.runtime.locks import Lock
+from bge_fast.runtime.threads import MOST_THREADS
 
 # Arguments of every constructor that say how to open a model; the others become attributes.
 _OPENING = ("devices", "precision", "cache_dir", "threads", "low_memory")
@@ -66,9 +67,9 @@ class Model:
             name=self.model_name_or_path,
             device=parse_devices(devices, self.kwargs.get("device")),
             computation=None if precision is None else one_of("precision", precision, COMPUTATIONS),
-            prefer_fp16=bool(self.use_fp16) and not getattr(self, "use_bf16", False),
-            threads=None if threads is None else whole_number("threads", threads, at_least=1),
-            low_memory=bool(low_memory),
+            prefer_fp16=flag("use_fp16", self.use_fp16) and not flag("use_bf16", getattr(self, "use_bf16", False)),
+            threads=None if threads is None else whole_number("threads", threads, 1, at_most=MOST_THREADS),
+            low_memory=flag("low_memory", low_memory),
             cache_dir=None if cache_dir is None else str(cache_dir),
             kind=self._kind,
             outputs=self._outputs_at_start(),
@@ -187,7 +188,8 @@ class Model:
             name for name in kwargs if name not in self._known_keywords.__annotations__ and name not in _warned_keywords
         ]:
             _warned_keywords.update(new)
-            warn(f"{type(self).__name__} does not know {', '.join(new)}: accepted without effect")
+            names = ", ".join(f"{name:.80}" for name in new)
+            warn(f"{type(self).__name__} does not know {names}: accepted without effect")
 
     def _usable_length(self, name: str, length: int | None) -> int:
         """A length that the model can take; lowered to its limit with one warning an object."""
@@ -204,4 +206,4 @@ class Model:
 
     def _check_device(self, device: str | None) -> None:
         if device is not None and str(parse_devices(device)) not in self.target_devices:
-            raise ValueError(f"device={device!r} is not one of this model's devices {self.target_devices}")
+            raise ValueError(f"device={quoted(device)} is not one of this model's devices {self.target_devices}")

@@ -2,6 +2,9 @@
 
 from typing import Any
 
+from bge_fast.errors import quoted
+from bge_fast.models.inputs import characters
+
 
 def with_instruction(texts: list[str], instruction: str | None, instruction_format: str | None) -> list[str]:
     """Put the instruction before each text, by the format, ``None`` being ``"{}{}"``.
@@ -14,7 +17,8 @@ def with_instruction(texts: list[str], instruction: str | None, instruction_form
     if instruction is None:
         return texts
     template = instruction_template("{}{}" if instruction_format is None else instruction_format)
-    return [template.format(instruction, text) for text in texts]
+    plain = characters(instruction) if isinstance(instruction, str) else instruction
+    return [template.format(plain, text) for text in texts]
 
 
 def instruction_template(instruction_format: Any) -> str:
@@ -24,13 +28,13 @@ def instruction_template(instruction_format: Any) -> str:
         ValueError: a format that ``str.format`` rejects or that leaves the text out.
     """
     if not isinstance(instruction_format, str):
-        raise ValueError(f"instruction format {instruction_format!r} is not a str")
+        raise ValueError(f"instruction format {quoted(instruction_format)} is not a str")
     # Formats often come from a command line, where a newline is typed as backslash and n.
-    template = instruction_format.replace("\\n", "\n")
+    template = characters(instruction_format).replace("\\n", "\n")
     try:
         keeps_text = "\0text\0" in template.format("", "\0text\0")
     except (IndexError, KeyError, ValueError, AttributeError) as error:
-        raise ValueError(f"instruction format {instruction_format!r} is not valid: {error}") from error
+        raise ValueError(f"instruction format {quoted(instruction_format)} is not valid: {error!s:.80}") from error
     if not keeps_text:
-        raise ValueError(f'instruction format {instruction_format!r} leaves the text out; "{{}}{{}}" keeps both')
+        raise ValueError(f'instruction format {quoted(instruction_format)} leaves the text out; "{{}}{{}}" keeps both')
     return template

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Self, overload
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
 Offsets = NDArray[np.int32] | NDArray[np.int64]
+B = TypeVar("B")
 _MATRIX = 2
 _MAX_INT32 = 2**31 - 1
 # Rows of a query that are compared with a passage at once: bounds the memory for 8,192 × 8,192 similarities.
@@ -74,8 +75,7 @@ class SparseBatch(_Batch):
     @classmethod
     def concat(cls, batches: Iterable["SparseBatch"]) -> "SparseBatch":
         """One batch of all rows."""
-        if not (batches := list(batches)):
-            raise ValueError("concat needs at least one batch")
+        batches = _checked_batches(batches, SparseBatch)
         offsets = _joined_offsets([batch.offsets for batch in batches])
         ids = np.concatenate([batch.ids for batch in batches])
         weights = np.concatenate([batch.weights for batch in batches])
@@ -160,8 +160,7 @@ class ColbertBatch(_Batch):
     @classmethod
     def concat(cls, batches: Iterable["ColbertBatch"]) -> "ColbertBatch":
         """One batch of all rows."""
-        if not (batches := list(batches)):
-            raise ValueError("concat needs at least one batch")
+        batches = _checked_batches(batches, ColbertBatch)
         vectors = np.concatenate([batch.vectors for batch in batches])
         return cls.of(_joined_offsets([batch.offsets for batch in batches]), vectors, vectors.shape[1])
 
@@ -231,6 +230,15 @@ def _weights_of(wanted: NDArray[np.int32], ids: NDArray[np.int32], weights: Vect
     order = np.argsort(ids)
     places = order[np.searchsorted(ids, wanted, sorter=order).clip(max=len(ids) - 1)]
     return np.where(ids[places] == wanted, weights[places], 0).astype(np.float64)
+
+
+def _checked_batches(batches: Iterable[Any], wanted: type[B]) -> list[B]:
+    if not (listed := list(batches)):
+        raise ValueError("concat needs at least one batch")
+    for place, batch in enumerate(listed):
+        if not isinstance(batch, wanted):
+            raise TypeError(f"batches[{place}] is {type(batch).__name__}, not {wanted.__name__}")
+    return listed
 
 
 def _check_batch(other: Any, wanted: type) -> None:

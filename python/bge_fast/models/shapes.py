@@ -12,8 +12,8 @@ Scores = np.ndarray[tuple[int, int], np.dtype[np.float64]]
 Weights = defaultdict[str, float]
 """Lexical weights of a text by token id, the id written as ``str``."""
 Texts = str | Iterable[str]
-Pair = tuple[str, ...] | list[str]
-"""A query and a passage; more texts than two are not looked at."""
+Pair = tuple[str, str] | list[str]
+"""A query and a passage."""
 Pairs = Iterable[Pair]
 Numpy = Literal[True] | None
 """Of ``convert_to_numpy``: where arrays come back, of a model that was opened with ``True``."""

@@ -7,17 +7,23 @@ from typing import Any
 from bge_fast.errors import ModelFormatError, UnsupportedModelError
 from bge_fast.opening.jsonfiles import whole_number_of
 
-_GELU = "gelu"
-# Names of transformers → what the graph computes. The exact GELU has two.
-_ACTIVATIONS = {"gelu": _GELU, "gelu_python": _GELU}
+# Activations by transformers' names for them → what the core computes. Some have two names.
+_ACTIVATIONS = {
+    "gelu": "gelu",
+    "gelu_python": "gelu",
+    "gelu_new": "gelu_tanh",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "relu": "relu",
+    "silu": "silu",
+}
 # Values that change what a model computes, and the only ones that the graph stands for.
 _PLAIN: Mapping[str, tuple[Any, ...]] = {
     "position_embedding_type": ("absolute",),
     "is_decoder": (False,),
     "add_cross_attention": (False,),
+    "relative_attention_num_buckets": (32,),
     "quantization_config": (),
     "adapters": (),
-    "embedding_size": (),
     "pruned_heads": ({},),
 }
 
@@ -36,10 +42,20 @@ class Architecture:
     """Positions are counted from the one behind the padding's id, instead of from 0."""
     token_types: int = 1
     """Where the configuration says none."""
-    activations: Mapping[str, str] = field(default_factory=lambda: _ACTIVATIONS)
-    """Values of ``hidden_act`` that are supported, with what the graph computes for them."""
+    embedding_size: int | None = None
+    """Where the configuration says none; ``None``: embeddings are as wide as hidden states."""
     renamed: Mapping[str, str] = field(default_factory=dict)
-    """Sizes whose key in ``config.json`` is another than BERT's."""
+    """Keys of ``config.json`` that are others than BERT's, by BERT's."""
+    constants: Mapping[str, Any] = field(default_factory=dict)
+    """What holds whatever the configuration says, by BERT's keys."""
+
+    def key(self, name: str) -> str:
+        """What the configuration calls what BERT's calls ``name``."""
+        return self.renamed.get(name, name)
+
+    def value(self, config: dict[str, Any], name: str, default: Any) -> Any:
+        """A value of the configuration by BERT's key, or ``default`` where it says none."""
+        return self.constants.get(name, config.get(self.key(name), default))
 
     def size(self, config: dict[str, Any], name: str, default: int | None = None) -> int:
         """A size of at least 1, by BERT's name for it.
@@ -47,7 +63,7 @@ class Architecture:
         Raises:
             ModelFormatError: missing or impossible; names the key.
         """
-        return whole_number_of(config, self.renamed.get(name, name), default, at_least=1)
+        return whole_number_of(config, self.key(name), default, at_least=1)
 
     def padding(self, config: dict[str, Any]) -> int:
         """The id that pads batches.
@@ -55,7 +71,7 @@ class Architecture:
         Raises:
             ModelFormatError: not a whole number of at least 0.
         """
-        return whole_number_of(config, "pad_token_id", self.pad_id, at_least=0)
+        return whole_number_of({**config, **self.constants}, "pad_token_id", self.pad_id, at_least=0)
 
     def max_length(self, name: str, config: dict[str, Any]) -> int:
         """Most tokens of one text, special tokens included.
@@ -72,20 +88,41 @@ class Architecture:
             )
         return usable
 
+    def width_of_embeddings(self, config: dict[str, Any]) -> int:
+        """Length of a row of the tables: that of a hidden state, unless this architecture projects it.
+
+        Raises:
+            ModelFormatError: missing or impossible; names the key.
+        """
+        size = self.embedding_size
+        return self.size(config, "hidden_size") if size is None else self.size(config, "embedding_size", size)
+
+    def activation(self, name: str, config: dict[str, Any]) -> str:
+        """The core's name for what is between the two layers of a feed-forward part.
+
+        Raises:
+            UnsupportedModelError: one that the core does not compute; names it and those that it does.
+        """
+        activation = self.value(config, "hidden_act", "gelu")
+        if not isinstance(activation, str) or activation not in _ACTIVATIONS:
+            raise UnsupportedModelError(
+                f"{name}: {self.key('hidden_act')} {activation!r:.80} of config.json is not supported; "
+                f"supported are {', '.join(_ACTIVATIONS)}"
+            )
+        return _ACTIVATIONS[activation]
+
     def refuse_other_graphs(self, name: str, config: dict[str, Any]) -> None:
         """See that the configuration asks for nothing that the graph does not stand for.
 
         Raises:
             UnsupportedModelError: names key and value.
         """
-        activation = config.get("hidden_act", _GELU)
-        if not isinstance(activation, str) or activation not in self.activations:
-            raise UnsupportedModelError(
-                f"{name}: hidden_act {activation!r:.80} of config.json is not supported; only 'gelu' is"
-            )
-        for key, supported in _PLAIN.items():
+        only = dict(_PLAIN)
+        if self.embedding_size is None:
+            only["embedding_size"] = (config.get("hidden_size"),)
+        for key, supported in only.items():
             value = config.get(key)
-            if value is None or value in supported or (key == "embedding_size" and value == config.get("hidden_size")):
+            if value is None or value in supported:
                 continue
             if key == "quantization_config":
                 instead = "take the checkpoint as it was before it was quantized"
@@ -99,6 +136,22 @@ ARCHITECTURES = {
     for row in (
         Architecture("bert", graph="bert", token_types=2),
         Architecture("xlm-roberta", graph="xlm-roberta", pad_id=1, positions_after_padding=True),
+        Architecture("roberta", graph="xlm-roberta", pad_id=1, positions_after_padding=True, token_types=2),
+        Architecture("camembert", graph="xlm-roberta", pad_id=1, positions_after_padding=True, token_types=2),
+        Architecture(
+            "distilbert",
+            graph="distilbert",
+            renamed={
+                "hidden_size": "dim",
+                "num_hidden_layers": "n_layers",
+                "num_attention_heads": "n_heads",
+                "intermediate_size": "hidden_dim",
+                "hidden_act": "activation",
+            },
+            constants={"layer_norm_eps": 1e-12},
+        ),
+        Architecture("electra", graph="electra", token_types=2, embedding_size=128),
+        Architecture("mpnet", graph="mpnet", pad_id=1, positions_after_padding=True, constants={"pad_token_id": 1}),
     )
 }
 
@@ -112,6 +165,6 @@ def architecture_of(name: str, config: dict[str, Any]) -> Architecture:
     model_type = config.get("model_type")
     if not isinstance(model_type, str) or model_type not in ARCHITECTURES:
         raise UnsupportedModelError(
-            f"{name} has the architecture {model_type!r:.80}; supported are {' and '.join(ARCHITECTURES)}"
+            f"{name} has the architecture {model_type!r:.80}; supported are {', '.join(ARCHITECTURES)}"
         )
     return ARCHITECTURES[model_type]

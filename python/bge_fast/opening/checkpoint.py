@@ -22,20 +22,25 @@ def encoder_sizes(name: str, config: dict[str, Any]) -> dict[str, int | float | 
     sizes = {size: architecture.size(config, size) for size in _SIZES}
     sizes["max_position_embeddings"] = architecture.size(config, "max_position_embeddings", 512)
     sizes["type_vocab_size"] = architecture.size(config, "type_vocab_size", architecture.token_types)
+    sizes["embedding_size"] = architecture.width_of_embeddings(config)
     if sizes["hidden_size"] % sizes["num_attention_heads"]:
         raise ModelFormatError(
-            f"{name}: num_attention_heads {sizes['num_attention_heads']} does not divide "
-            f"hidden_size {sizes['hidden_size']} in config.json"
+            f"{name}: {architecture.key('num_attention_heads')} {sizes['num_attention_heads']} does not divide "
+            f"{architecture.key('hidden_size')} {sizes['hidden_size']} in config.json"
         )
     if (padding := architecture.padding(config)) >= sizes["vocab_size"]:
         raise ModelFormatError(
             f"{name}: pad_token_id {padding} of config.json is not below vocab_size {sizes['vocab_size']}"
         )
-    return {**sizes, "layer_norm_eps": _epsilon(name, config), "model_type": architecture.graph}
+    return {
+        **sizes,
+        "layer_norm_eps": _epsilon(name, architecture.value(config, "layer_norm_eps", 1e-12)),
+        "hidden_act": architecture.activation(name, config),
+        "model_type": architecture.graph,
+    }
 
 
-def _epsilon(name: str, config: dict[str, Any]) -> float:
-    epsilon = config.get("layer_norm_eps", 1e-12)
+def _epsilon(name: str, epsilon: Any) -> float:
     if isinstance(epsilon, bool) or not isinstance(epsilon, int | float) or not 0 < epsilon < 1:
         raise ModelFormatError(f"{name}: layer_norm_eps of config.json must lie between 0 and 1, found {epsilon!r:.80}")
     return float(epsilon)

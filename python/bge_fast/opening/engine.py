@@ -1,6 +1,8 @@
 """An opened model: files found, library loaded, graph on its device. What the public classes stand on."""
 
+import logging
 import os
+import time
 from dataclasses import dataclass
 
 from bge_fast import _core
@@ -11,7 +13,9 @@ from bge_fast.opening.hub import find_model
 from bge_fast.opening.state import FolderState
 from bge_fast.runtime.devices import CPU, Device
 from bge_fast.runtime.library import check_cuda, default_device, load_runtime
+from bge_fast.runtime.threads import default_threads
 
+_log = logging.getLogger("bge_fast")
 Outputs = tuple[str, ...]
 """A set of a graph's outputs: ``cls`` or ``hidden_states``, ``sparse``, ``colbert``, ``logits``."""
 COMPUTATIONS = ("fp32", "fp16")
@@ -85,11 +89,22 @@ class Engine:
         # The pid is compared before anything of a forked child waits for a thread that was not forked with it.
         self._process = os.getpid()
         self.options = options
+        started = time.perf_counter()
         self.runtime = load_runtime()
         self.threads = _threads(options)
         self.device, self.files, self.core, self.heads = _open(options, self.threads)
         self.low_memory = options.low_memory
         self._state = FolderState.of(self.files.folder, [*self.files.paths.values(), *self.files.head_files.values()])
+        _log.info(
+            "opened %s (%s, %s) from %s on %s, threads: %d, in %.0f ms",
+            self.files.name,
+            self.files.kind,
+            self.files.origin,
+            ", ".join(self.files.paths),
+            self.device,
+            self.threads,
+            1000 * (time.perf_counter() - started),
+        )
 
     @property
     def forked(self) -> bool:
@@ -138,7 +153,7 @@ def _open(options: EngineOptions, threads: int) -> tuple[Device, ModelFiles, _co
     try:
         return device, *_open_on(options, device, threads)
     except DeviceError as error:
-        if options.device is not None:
+        if options.device is not None or device == CPU:
             raise
         warn(f"onnxruntime-gpu is installed but cannot be used, so the CPU is: {error}", RuntimeWarning)
         return CPU, *_open_on(options, CPU, threads)
@@ -191,11 +206,4 @@ def _possible(outputs: Outputs, heads: dict[str, int]) -> Outputs:
 
 
 def _threads(options: EngineOptions) -> int:
-    if options.threads:
-        return options.threads
-    wanted = _core.available_threads()
-    # A run's first thread is its caller's own.
-    threads = 1 + _core.startable_threads(wanted - 1)
-    if threads < wanted:
-        warn(f"the system lets this process start only {threads - 1} more threads: {threads} are used", RuntimeWarning)
-    return threads
+    return options.threads or default_threads()

@@ -2,16 +2,19 @@
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bge_fast.errors import ModelNotFoundError
+from bge_fast.errors import BGEFastError, ModelNotFoundError, quoted
 from bge_fast.opening.choice import SIDE_FILES, VOCABULARIES, Choice, choices, chosen
 from bge_fast.opening.files import ModelFiles, files_of_folder
+from bge_fast.opening.hub_failures import failure, without_password
 from bge_fast.opening.manifest import read_manifest
 
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
+_MOST_OF_A_PATH = 200
 _OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 
 
@@ -35,58 +38,71 @@ def find_model(
         folder = Path(name).expanduser()
         is_folder, is_there = bool(name) and folder.is_dir(), bool(name) and folder.exists()
     except (RuntimeError, OSError, ValueError) as error:  # no such user, a name too long, a NUL
-        raise ModelNotFoundError(f"there is no folder {name[:80]!r}: {error}") from error
+        why = error.strerror if isinstance(error, OSError) else error
+        raise ModelNotFoundError(f"there is no folder {quoted(name)}: {why}") from error
     if is_folder:
-        return files_of_folder(name, folder, computations, wanted=kind)
+        with _unreadable_told(name):
+            return files_of_folder(name, folder, computations, wanted=kind)
     if is_there:
         raise ModelNotFoundError(f"{name} is a file; pass the folder it lies in")
     if not _REPOSITORY.fullmatch(name) or ".." in name or name.startswith("models/"):
-        raise ModelNotFoundError(f"there is no folder {name!r}, and it is not a hub id such as BAAI/bge-small-en-v1.5")
+        raise ModelNotFoundError(
+            f"there is no folder {quoted(name, _MOST_OF_A_PATH)}, and it is not a hub id such as BAAI/bge-small-en-v1.5"
+        )
     return _find_in_hub(name, computations, cache_dir, download, kind)
 
 
 def _find_in_hub(
     name: str, computations: Sequence[str], cache_dir: str | None, download: bool, kind: str | None
 ) -> ModelFiles:
-    cached = _snapshot(name, cache_dir, [], local=True)
-    if cached and not missing_files(name, cached, computations):
-        return files_of_folder(name, cached, computations, commit=cached.name, wanted=kind)
+    cached = _cached(name, cache_dir)
+    absent = missing_files(name, cached, computations) if cached else ["everything"]
+    if cached and not absent:
+        with _unreadable_told(name):
+            return files_of_folder(name, cached, computations, commit=cached.name, wanted=kind)
+    missing = f"{name} is not complete in the hub's cache (missing {', '.join(absent)})"
     if not download or _offline():
-        absent = missing_files(name, cached, computations) if cached else ["everything"]
         why = " and offline mode is on" if _offline() else ""
-        raise ModelNotFoundError(
-            f"{name} is not complete in the cache (missing {', '.join(absent)}){why}. "
-            f"Once, with network: bge-fast info {name} --download"
-        )
-    folder = _download(name, computations, cache_dir)
-    absent = missing_files(name, folder, computations) if folder else ["everything"]
+        raise ModelNotFoundError(f"{missing}{why}. Once, with network: bge-fast info {name} --download")
+    folder = _download(name, computations, cache_dir, missing if cached else f"there is no folder {name}")
     # Where neither weights nor a graph came, reading the folder says so, and what to do.
-    absent = [file for file in absent if file in SIDE_FILES or not folder]
-    if folder is None or absent:
+    if absent := [file for file in missing_files(name, folder, computations) if file in SIDE_FILES]:
         raise ModelNotFoundError(
-            f"{name} is not complete in the cache (missing {', '.join(absent)}), and the hub cannot be reached or does "
-            "not have it"
+            f"{name} is not complete in the hub's cache (missing {', '.join(absent)}), and the hub does not have it"
         )
-    return files_of_folder(name, folder, computations, commit=folder.name, wanted=kind)
+    with _unreadable_told(name):
+        return files_of_folder(name, folder, computations, commit=folder.name, wanted=kind)
 
 
-def _download(name: str, computations: Sequence[str], cache_dir: str | None) -> Path | None:
-    """Fetch side files, and of what can be opened the best that the repository has."""
-    folder = _snapshot(name, cache_dir, list(SIDE_FILES), local=False)
-    vocabularies = [] if folder and (folder / "tokenizer.json").is_file() else VOCABULARIES
-    for choice in _asked_for(name, folder, computations) if folder else []:
-        # Asked for with the side files, since the client logs a warning where nothing at all matches.
-        files = [*SIDE_FILES, *vocabularies, *choice.files, *([choice.data] if choice.data else [])]
-        folder = _snapshot(name, cache_dir, files, local=False)
-        if folder and not choice.missing(folder):
-            break
+def _download(name: str, computations: Sequence[str], cache_dir: str | None, missing: str) -> Path:
+    """Fetch side files, and of what can be opened the best that the repository has.
+
+    Raises:
+        ModelNotFoundError: says what is ``missing``, and what the hub said.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.constants import HF_HUB_ETAG_TIMEOUT
+
+    with _failures_told(name, missing):
+        # The client's own questions before a download have no bound in time.
+        HfApi().model_info(name, revision="main", timeout=HF_HUB_ETAG_TIMEOUT)
+        folder = _snapshot(name, cache_dir, list(SIDE_FILES))
+        vocabularies = [] if (folder / "tokenizer.json").is_file() else VOCABULARIES
+        for choice in _asked_for(name, folder, computations):
+            # Asked for with the side files, since the client logs a warning where nothing at all matches.
+            files = [*SIDE_FILES, *vocabularies, *choice.files, *([choice.data] if choice.data else [])]
+            folder = _snapshot(name, cache_dir, files)
+            if not choice.missing(folder):
+                break
     return folder
 
 
 def missing_files(name: str, folder: Path, computations: Sequence[str]) -> list[str]:
     """Files that a download of this model would bring and that are not in ``folder``."""
     manifest = read_manifest(name, folder)
-    tokenizer = next((file for file in VOCABULARIES if (folder / file).is_file()), "tokenizer.json")
+    # Where tokenizer.json is not even begun, there may be what it is built of.
+    begun_or_else = ("tokenizer.json", *VOCABULARIES)
+    tokenizer = next((file for file in begun_or_else if os.path.lexists(folder / file)), "tokenizer.json")
     needed = ["config.json", tokenizer, *(file for file in manifest.get("files", {}) if file in SIDE_FILES)]
     # What was begun is what is opened. Else any choice, complete, will do; of those that are not, the best.
     begun = None if manifest else chosen(folder, manifest, computations)
@@ -105,15 +121,26 @@ def _offline() -> bool:
     return any(os.environ.get(name, "").upper() in ("1", "TRUE", "YES", "ON") for name in _OFFLINE)
 
 
-def _snapshot(name: str, cache_dir: str | None, patterns: list[str], local: bool) -> Path | None:
-    """The repository's folder in the cache, after fetching ``patterns`` unless ``local``; ``None`` without one."""
+def _cached(name: str, cache_dir: str | None) -> Path | None:
+    """The repository's folder in the cache, ``None`` without one."""
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        HfHubHTTPError,
-        LocalEntryNotFoundError,
-        RepositoryNotFoundError,
-    )
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(name, cache_dir=cache_dir, local_files_only=True, allow_patterns=[]))
+    except LocalEntryNotFoundError:
+        return None
+    except HFValidationError as error:
+        raise ModelNotFoundError(f"there is no folder {name:.200}, and it is not a hub id: {error!s:.200}") from error
+    except (OSError, ValueError) as error:
+        raise ModelNotFoundError(
+            f"{name} cannot be read from the hub's cache: {error!s:.200}. Delete its folder there"
+        ) from error
+
+
+def _snapshot(name: str, cache_dir: str | None, patterns: list[str]) -> Path:
+    """The repository's folder in the cache, after fetching ``patterns``."""
+    from huggingface_hub import snapshot_download
     from tqdm.auto import tqdm
 
     class TerminalBar(tqdm):  # type: ignore[type-arg]
@@ -122,21 +149,35 @@ def _snapshot(name: str, cache_dir: str | None, patterns: list[str], local: bool
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **{**kwargs, "disable": kwargs.get("disable") or None})
 
+    return Path(snapshot_download(name, cache_dir=cache_dir, allow_patterns=patterns, tqdm_class=TerminalBar))
+
+
+@contextmanager
+def _failures_told(name: str, missing: str) -> Iterator[None]:
+    """Turn what the hub's client raises into errors that say what to do."""
+    from huggingface_hub.constants import ENDPOINT, HF_HUB_ETAG_TIMEOUT
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+
     try:
-        found = snapshot_download(
-            name, cache_dir=cache_dir, local_files_only=local, allow_patterns=patterns, tqdm_class=TerminalBar
-        )
-        return Path(found)
+        yield
+    except BGEFastError:
+        raise
     except GatedRepoError as error:
         raise ModelNotFoundError(f"{name} is gated: accept its terms on the hub and set HF_TOKEN") from error
     except RepositoryNotFoundError as error:
-        raise ModelNotFoundError(f"there is no folder {name}, and no such repository on the hub") from error
-    except LocalEntryNotFoundError as error:
-        if local:
-            return None
         raise ModelNotFoundError(
-            f"there is no folder {name}, it is not in the hub's cache, and the hub cannot be reached. "
-            "Pass a folder, or fetch it where there is network and set HF_HOME or cache_dir"
+            f"{missing}, and no such repository on {without_password(ENDPOINT)}; for a private one set HF_TOKEN"
         ) from error
-    except HfHubHTTPError as error:
-        raise ModelNotFoundError(f"{name} could not be downloaded: {error}") from error
+    except Exception as error:
+        raise ModelNotFoundError(f"{missing}, and {failure(error, ENDPOINT, HF_HUB_ETAG_TIMEOUT)}") from error
+
+
+@contextmanager
+def _unreadable_told(name: str) -> Iterator[None]:
+    """Name the file of a folder that the system does not let us look at."""
+    try:
+        yield
+    except BGEFastError:
+        raise
+    except OSError as error:
+        raise ModelNotFoundError(f"{name} cannot be read: {error.strerror}: {error.filename}") from error

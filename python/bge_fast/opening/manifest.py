@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bge_fast.errors import ModelFormatError, ModelNotFoundError
+from bge_fast.errors import ModelFormatError, ModelNotFoundError, quoted
 from bge_fast.opening.choice import MANIFEST, SIDE_FILES
 from bge_fast.opening.jsonfiles import read_json
 
@@ -26,10 +26,12 @@ def read_manifest(name: str, folder: Path) -> dict[str, Any]:
     manifest = read_json(folder / MANIFEST)
     if manifest.get("format") != _FORMAT:
         raise ModelFormatError(
-            f"{name}: {MANIFEST} has format {manifest.get('format')!r}, this bge-fast reads format {_FORMAT}. "
+            f"{name}: {MANIFEST} has format {quoted(manifest.get('format'))}, this bge-fast reads format {_FORMAT}. "
             "Upgrade bge-fast, or export again"
         )
     files, graphs = _table(name, manifest, "files"), _table(name, manifest, "graphs")
+    for graph, facts in graphs.items():
+        _check_graph(name, graph, facts)
     if not isinstance(manifest.get("source"), dict):
         raise ModelFormatError(f"{name}: 'source' of {MANIFEST} is not an object")
     if len(files) > _MAX_FILES or not all(map(_FILE_NAME.fullmatch, files)):
@@ -54,7 +56,7 @@ def check_sizes(name: str, folder: Path, manifest: Mapping[str, Any]) -> None:
             raise ModelNotFoundError(f"{name}: {file} is missing, {MANIFEST} lists it. Export or download it again")
         if (size := path.stat().st_size) != facts.get("size"):
             raise ModelFormatError(
-                f"{name}: {file} has {size} bytes, {MANIFEST} says {facts.get('size')}. "
+                f"{name}: {file} has {size} bytes, {MANIFEST} says {quoted(facts.get('size'))}. "
                 "The folder was changed after it was made; delete it and export or download again"
             )
 
@@ -80,6 +82,21 @@ def verify_files(folder: Path, manifest: Mapping[str, Any]) -> list[str]:
             )
         checked.append(file)
     return checked
+
+
+def _check_graph(name: str, graph: str, facts: Mapping[str, Any]) -> None:
+    parity = facts.get("parity")
+    sound = {
+        "precision": isinstance(facts.get("precision"), str),
+        "parity": parity is None or (isinstance(parity, dict) and _is_measured(parity.get("max_abs", 0.0))),
+    }
+    if wrong := next((key for key, is_sound in sound.items() if not is_sound), None):
+        found = quoted(facts.get(wrong))
+        raise ModelFormatError(f"{name}: {wrong!r} of {graph:.80} in {MANIFEST} is not what it may be: {found}")
+
+
+def _is_measured(number: object) -> bool:
+    return isinstance(number, int | float) and 0 <= number < 1 << 64
 
 
 def _table(name: str, manifest: dict[str, Any], key: str) -> dict[str, dict[str, Any]]:

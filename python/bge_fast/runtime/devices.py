@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from bge_fast.errors import quoted
+
 _FORMS = 'None, "cpu", "cuda", "cuda:0", 0, or a list with one of these'
 
 
@@ -18,6 +20,7 @@ class Device:
 
 
 CPU = Device()
+_MOST_DEVICES = 10_000
 
 
 def parse_devices(devices: Any, device: Any = None) -> Device | None:
@@ -27,26 +30,31 @@ def parse_devices(devices: Any, device: Any = None) -> Device | None:
         ValueError: not one of the accepted forms, or ``device`` and ``devices`` differ.
         NotImplementedError: more than one device.
     """
-    if devices is not None and device is not None and devices != device:
-        raise ValueError(f"devices={devices!r} and device={device!r} differ; pass one of them")
+    if devices is not None and device is not None and not _same(devices, device):
+        raise ValueError(f"devices={quoted(devices)} and device={quoted(device)} differ; pass one of them")
     asked = device if devices is None else devices
     if isinstance(asked, list | tuple):
         if len(asked) > 1:
             raise NotImplementedError(
-                f"devices={asked!r}: several devices in one model are not supported yet; open one model for each"
+                f"devices={quoted(asked)}: several devices in one model are not supported yet; open one model for each"
             )
         if not asked:
-            raise ValueError(f"devices={asked!r} names no device; accepted are {_FORMS}")
+            raise ValueError(f"devices={quoted(asked)} names no device; accepted are {_FORMS}")
         asked = asked[0]
     return None if asked is None else _parse_one(asked)
 
 
+def _same(one: Any, other: Any) -> bool:
+    same = one == other
+    return same if isinstance(same, bool) else False  # arrays compare element by element
+
+
 def _parse_one(asked: Any) -> Device:
-    if isinstance(asked, int) and not isinstance(asked, bool) and asked >= 0:
+    if isinstance(asked, int) and not isinstance(asked, bool) and 0 <= asked < _MOST_DEVICES:
         return Device(int(asked))
     if isinstance(asked, str):
         if asked in ("cpu", "cpu:0"):
             return CPU
         if match := re.fullmatch(r"cuda(?::(\d{1,4}))?", asked):
             return Device(int(match[1] or 0))
-    raise ValueError(f"devices={asked!r} is not a device; accepted are {_FORMS}")
+    raise ValueError(f"devices={quoted(asked)} is not a device; accepted are {_FORMS}")

@@ -112,7 +112,7 @@ def check_cuda(index: int) -> None:
     Raises:
         DeviceError: the library has no CUDA provider, a library it needs is missing, no driver, or no such device.
     """
-    where = f"cuda:{index}"
+    where = f'devices="cuda:{index}"'
     runtime = load_runtime()
     provider = runtime.path.with_name(cuda.PROVIDER)
     if "CUDAExecutionProvider" not in runtime.providers or not provider.is_file():

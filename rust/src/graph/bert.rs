@@ -1,8 +1,10 @@
 //! BERT (Devlin et al., 2018) and its relatives. Each layer is ten nodes.
 
-use super::architecture::{Architecture, Encoder};
+use super::architecture::{Architecture, Encoder, TokenTypes};
 use super::builder::{Builder, cast_to};
-use super::layers::{Attention, Norm, add_and_norm, attention, gelu_layer, product};
+use super::distances::distance_scores;
+use super::layers::{Attention, Norm, Scores, activated_layer, add_and_norm, attention, product, token_linear};
+use super::names::LayerNames;
 use super::onnx::{Attribute, DataType};
 use super::{Form, heads};
 use crate::batch::Layout;
@@ -14,6 +16,12 @@ use crate::{Error, Result};
 pub(super) struct Bert<'a> {
     pub encoder: &'a Encoder,
     pub prefix: &'static str,
+}
+
+/// One layer: its number among values, and what the names of its tensors start with.
+struct Layer {
+    value: String,
+    tensors: String,
 }
 
 impl<'a> Bert<'a> {
@@ -31,93 +39,121 @@ impl<'a> Bert<'a> {
 
     /// The first tensor of a layer behind the last: the sizes are those of a smaller model than the weights.
     pub fn left_over<'w>(&self, weights: &'w Weights) -> Option<&'w str> {
-        weights.first_below(&format!("{}.", self.tensor(&layer_name(self.encoder.num_hidden_layers))))
+        weights.first_below(&self.layer(self.encoder.num_hidden_layers).tensor(""))
     }
 
     /// Adds the whole graph; gives the names of its inputs.
     pub fn assemble(&self, graph: &mut Builder, form: Form) -> Result<Vec<&'static str>> {
         // Only who scores pairs tells where the second text begins; every other token has type 0.
-        let typed = self.encoder.architecture.typed_pairs && form.outputs.contains(Part::Logits);
-        let mut states = self.embeddings(graph, typed)?;
+        let types = self.encoder.architecture.token_types;
+        let told_apart = types == TokenTypes::OfPairs && form.outputs.contains(Part::Logits);
+        let mut states = self.embeddings(graph, told_apart)?;
         let masked = form.layout == Layout::Masked;
         let mask = masked
             .then(|| graph.node("Cast", &["attention_mask"], "attention_mask_int32", &[cast_to(DataType::Int32)]));
-        for layer in 0..self.encoder.num_hidden_layers {
-            let last = layer + 1 == self.encoder.num_hidden_layers;
+        let added = self.distance_scores(graph)?;
+        let scores = Scores { mask: mask.as_deref(), added: added.as_deref() };
+        for number in 0..self.encoder.num_hidden_layers {
+            let last = number + 1 == self.encoder.num_hidden_layers;
             let first_row_only = last && form.outputs.first_row_only();
-            let name = layer_name(layer);
-            let attended = self.attended(graph, &name, &states, mask.as_deref(), first_row_only)?;
+            let layer = self.layer(number);
+            let attended = self.attended(graph, &layer, &states, scores, first_row_only)?;
             states = if form.layout == Layout::Halved && !first_row_only {
-                self.feed_forward_in_halves(graph, &name, &attended)?
+                self.feed_forward_in_halves(graph, &layer, &attended)?
             } else {
-                self.feed_forward(graph, &name, &attended, &name)?
+                self.feed_forward(graph, &layer, &attended, &layer.value)?
             };
         }
         heads::add(graph, self, form.outputs, &states)?;
         let inputs =
-            [("input_ids", true), ("position_ids", true), ("attention_mask", masked), ("token_type_ids", typed)];
+            [("input_ids", true), ("position_ids", true), ("attention_mask", masked), ("token_type_ids", told_apart)];
         Ok(inputs.into_iter().filter_map(|(name, taken)| taken.then_some(name)).collect())
     }
 
-    /// Word + token type + position, normalized. Where every token has type 0, its row is the bias of the sum.
+    /// Word + token type + position, normalized, and made as wide as hidden states.
     fn embeddings(&self, graph: &mut Builder, typed: bool) -> Result<String> {
-        let Encoder { vocab_size, max_position_embeddings, type_vocab_size, hidden_size, .. } = *self.encoder;
+        let Encoder { embedding_size: width, hidden_size, .. } = *self.encoder;
+        if width == hidden_size {
+            return self.sum_of_embeddings(graph, typed, "embeddings");
+        }
+        let narrow = self.sum_of_embeddings(graph, typed, "embeddings.narrow")?;
+        token_linear(graph, &self.tensor("embeddings_project"), [hidden_size, width], &narrow, "embeddings")
+    }
+
+    /// Where every token has type 0, its row is the bias of the sum.
+    fn sum_of_embeddings(&self, graph: &mut Builder, typed: bool, output: &str) -> Result<String> {
+        let Encoder { vocab_size, max_position_embeddings, type_vocab_size, embedding_size: width, .. } = *self.encoder;
         let table = |part: &str| self.tensor(&format!("embeddings.{part}_embeddings.weight"));
-        let words = graph.rows(&table("word"), &[vocab_size, hidden_size], "input_ids", "embeddings.words")?;
-        let places = [max_position_embeddings, hidden_size];
+        let words = graph.rows(&table("word"), &[vocab_size, width], "input_ids", "embeddings.words")?;
+        let places = [max_position_embeddings, width];
         let positions = graph.rows(&table("position"), &places, "position_ids", "embeddings.positions")?;
-        let (kinds, shape) = (table("token_type"), [type_vocab_size, hidden_size]);
+        let norm = self.tensor("embeddings.LayerNorm");
+        let norm = Norm { name: &norm, size: width, epsilon: self.encoder.layer_norm_eps };
+        if self.encoder.architecture.token_types == TokenTypes::None {
+            return add_and_norm(graph, norm, [&words, &positions], None, output);
+        }
+        let (kinds, shape) = (table("token_type"), [type_vocab_size, width]);
         if typed {
             let kinds = graph.rows(&kinds, &shape, "token_type_ids", "embeddings.types")?;
             let words = graph.node("Add", &[&words, &kinds], "embeddings.typed", &[]);
-            return self.add_and_norm(graph, "embeddings.LayerNorm", [&words, &positions], None, "embeddings");
+            return add_and_norm(graph, norm, [&words, &positions], None, output);
         }
         let first_type = graph.first_row(&kinds, &shape)?;
-        self.add_and_norm(graph, "embeddings.LayerNorm", [&words, &positions], Some(&first_type), "embeddings")
+        add_and_norm(graph, norm, [&words, &positions], Some(&first_type), output)
+    }
+
+    fn distance_scores(&self, graph: &mut Builder) -> Result<Option<String>> {
+        let Encoder { architecture, num_attention_heads, .. } = *self.encoder;
+        architecture.distances.map(|table| distance_scores(graph, &self.tensor(table), num_attention_heads)).transpose()
     }
 
     /// The first part of a layer: attention, added to what went in and normalized.
     fn attended(
         &self,
         graph: &mut Builder,
-        name: &str,
+        layer: &Layer,
         states: &str,
-        mask: Option<&str>,
+        scores: Scores,
         first_row_only: bool,
     ) -> Result<String> {
+        let LayerNames { query, key, value, taken, attention_norm, .. } = self.encoder.architecture.layer;
         let size = self.encoder.hidden_size;
         // Keys and values need every token; whoever asks only for the first one's state needs nothing else of the rest.
-        let asking = if first_row_only { first_token(graph, states) } else { states.to_owned() };
-        let [query, key, value] =
-            ["query", "key", "value"].map(|part| self.tensor(&format!("{name}.attention.self.{part}")));
-        let layer = Attention { projections: [&query, &key, &value], heads: self.encoder.num_attention_heads, size };
-        let taken = attention(graph, &layer, &asking, states, mask, &format!("{name}.attention.self"))?;
+        let asking = if first_row_only { first(graph, states, 1) } else { states.to_owned() };
+        let added = scores.added.map(|added| if first_row_only { first(graph, added, 2) } else { added.to_owned() });
+        let scores = Scores { added: added.as_deref(), ..scores };
+        let [query, key, value] = [query, key, value].map(|name| layer.tensor(name));
+        let part = Attention { projections: [&query, &key, &value], heads: self.encoder.num_attention_heads, size };
+        let output = format!("{}.attention", layer.value);
+        let values = attention(graph, &part, &asking, states, scores, &format!("{output}.self"))?;
 
-        let dense = self.tensor(&format!("{name}.attention.output.dense"));
-        let attended = product(graph, &dense, [size, size], &taken, &format!("{name}.attention.product"))?;
+        let dense = layer.tensor(taken);
+        let attended = product(graph, &dense, [size, size], &values, &format!("{output}.product"))?;
         let bias = graph.vector(&format!("{dense}.bias"), size)?;
-        let norm = format!("{name}.attention.output.LayerNorm");
-        self.add_and_norm(graph, &norm, [&attended, &asking], Some(&bias), &format!("{name}.attention"))
+        self.add_and_norm(graph, &layer.tensor(attention_norm), [&attended, &asking], &bias, &output)
     }
 
-    /// The second part: two dense layers, added to what went in and normalized.
-    fn feed_forward(&self, graph: &mut Builder, name: &str, attended: &str, output: &str) -> Result<String> {
-        let Encoder { hidden_size: size, intermediate_size: inner, .. } = *self.encoder;
-        let dense = self.tensor(&format!("{name}.intermediate.dense"));
-        let wide = gelu_layer(graph, &dense, [inner, size], attended, &format!("{output}.intermediate"))?;
+    /// The second part: two linear layers, added to what went in and normalized.
+    fn feed_forward(&self, graph: &mut Builder, layer: &Layer, attended: &str, output: &str) -> Result<String> {
+        let Encoder { architecture, hidden_size: size, intermediate_size: inner, hidden_act, .. } = *self.encoder;
+        let LayerNames { wide, narrow, norm, .. } = architecture.layer;
+        let dense = layer.tensor(wide);
+        let values =
+            activated_layer(graph, &dense, [inner, size], hidden_act, attended, &format!("{output}.intermediate"))?;
 
-        let dense = self.tensor(&format!("{name}.output.dense"));
-        let narrow = product(graph, &dense, [size, inner], &wide, &format!("{output}.product"))?;
+        let dense = layer.tensor(narrow);
+        let values = product(graph, &dense, [size, inner], &values, &format!("{output}.product"))?;
         let bias = graph.vector(&format!("{dense}.bias"), size)?;
-        self.add_and_norm(graph, &format!("{name}.output.LayerNorm"), [&narrow, attended], Some(&bias), output)
+        self.add_and_norm(graph, &layer.tensor(norm), [&values, attended], &bias, output)
     }
 
-    fn feed_forward_in_halves(&self, graph: &mut Builder, name: &str, attended: &str) -> Result<String> {
+    fn feed_forward_in_halves(&self, graph: &mut Builder, layer: &Layer, attended: &str) -> Result<String> {
+        let name = &layer.value;
         let halves = [0, 1].map(|half| format!("{name}.attention.{half}"));
         graph.halves(attended, 1, [&halves[0], &halves[1]]);
         let mut done = Vec::with_capacity(2);
         for (half, attended) in halves.iter().enumerate() {
-            done.push(self.feed_forward(graph, name, attended, &format!("{name}.{half}"))?);
+            done.push(self.feed_forward(graph, layer, attended, &format!("{name}.{half}"))?);
         }
         Ok(graph.node("Concat", &[&done[0], &done[1]], name, &[Attribute::Int("axis", 1)]))
     }
@@ -127,12 +163,16 @@ impl<'a> Bert<'a> {
         graph: &mut Builder,
         name: &str,
         values: [&str; 2],
-        bias: Option<&str>,
+        bias: &str,
         output: &str,
     ) -> Result<String> {
         let Encoder { hidden_size: size, layer_norm_eps: epsilon, .. } = *self.encoder;
-        let norm = Norm { name: &self.tensor(name), size, epsilon };
-        add_and_norm(graph, norm, values, bias, output)
+        add_and_norm(graph, Norm { name, size, epsilon }, values, Some(bias), output)
+    }
+
+    fn layer(&self, number: usize) -> Layer {
+        let tensors = self.tensor(&format!("{}.{number}", self.encoder.architecture.layer.layers));
+        Layer { value: format!("layer.{number}"), tensors }
     }
 
     /// The name of one of the encoder's tensors, or of one of its layers.
@@ -141,11 +181,14 @@ impl<'a> Bert<'a> {
     }
 }
 
-fn layer_name(layer: usize) -> String {
-    format!("encoder.layer.{layer}")
+impl Layer {
+    fn tensor(&self, name: &str) -> String {
+        format!("{}.{name}", self.tensors)
+    }
 }
 
-fn first_token(graph: &mut Builder, states: &str) -> String {
-    let first = graph.constant("first_token", &[0]);
-    graph.node("Gather", &[states, &first], "first_token_states", &[Attribute::Int("axis", 1)])
+/// The first of `values` along an axis, which stays.
+fn first(graph: &mut Builder, values: &str, axis: i64) -> String {
+    let first = graph.constant("first", &[0]);
+    graph.node("Gather", &[values, &first], &format!("{values}.first"), &[Attribute::Int("axis", axis)])
 }

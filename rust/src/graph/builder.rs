@@ -36,6 +36,10 @@ impl<'a> Builder<'a> {
     /// Rows of a table, taken by id. A table of 16-bit numbers stays as it is; only its rows are widened.
     pub(super) fn rows(&mut self, table: &str, shape: &[usize], ids: &str, output: &str) -> Result<String> {
         let tensor = self.find(table, shape)?;
+        if tensor.strides.is_some() {
+            let table = self.converted(table, &tensor)?;
+            return Ok(self.node("Gather", &[&table, ids], output, &[]));
+        }
         let stored = self.stored(table, &tensor, shape);
         let rows = self.node("Gather", &[&stored, ids], output, &[]);
         Ok(self.widened(tensor.dtype, rows))
@@ -44,6 +48,10 @@ impl<'a> Builder<'a> {
     /// The first row of a table.
     pub(super) fn first_row(&mut self, table: &str, shape: &[usize]) -> Result<String> {
         let mut tensor = self.find(table, shape)?;
+        if tensor.strides.is_some() {
+            let (table, first) = (self.converted(table, &tensor)?, self.scalar("first_of_table", 0));
+            return Ok(self.node("Gather", &[&table, &first], &format!("{table}[0]"), &[]));
+        }
         tensor.length /= u64::try_from(shape[0]).unwrap_or(u64::MAX);
         tensor.shape = shape[1..].to_vec();
         let row = self.stored(&format!("{table}[0]"), &tensor, &shape[1..]);
@@ -53,6 +61,9 @@ impl<'a> Builder<'a> {
     /// A tensor of few numbers as float32.
     pub(super) fn vector(&mut self, name: &str, length: usize) -> Result<String> {
         let tensor = self.find(name, &[length])?;
+        if tensor.strides.is_some() {
+            return self.converted(name, &tensor);
+        }
         let stored = self.stored(name, &tensor, &[length]);
         Ok(self.widened(tensor.dtype, stored))
     }
@@ -60,18 +71,26 @@ impl<'a> Builder<'a> {
     /// A matrix as float32. One that is prepared is shared by all sessions.
     pub(super) fn matrix(&mut self, name: &str, shape: [usize; 2]) -> Result<String> {
         let tensor = self.find(name, &shape)?;
-        match self.prepared {
-            Some(prepared) if tensor.dtype != Dtype::F32 => {
-                let numbers = prepared.float32(name, &tensor)?;
-                // ONNX Runtime only sees that the file is there: what it is handed counts.
-                self.initializer(name, &tensor, &shape, Some(numbers));
-                Ok(name.to_owned())
-            }
-            _ => {
-                let stored = self.stored(name, &tensor, &shape);
-                Ok(self.widened(tensor.dtype, stored))
-            }
+        if tensor.strides.is_some() || (self.prepared.is_some() && tensor.dtype != Dtype::F32) {
+            return self.converted(name, &tensor);
         }
+        let stored = self.stored(name, &tensor, &shape);
+        Ok(self.widened(tensor.dtype, stored))
+    }
+
+    /// A tensor made float32, row by row, beforehand. ONNX Runtime only sees that the file that the graph points at is there: what it
+    /// is handed counts.
+    fn converted(&mut self, name: &str, tensor: &Tensor) -> Result<String> {
+        let Some(prepared) = self.prepared else {
+            let (shape, strides) = (&tensor.shape, tensor.strides.as_deref().unwrap_or_default());
+            return Err(Error::ModelFormat(format!(
+                "the tensor {name} of shape {shape:?} has strides {strides:?}, so its rows do not follow each other, which only the \
+                 CPU takes. Save it again after .contiguous()"
+            )));
+        };
+        let numbers = prepared.float32(name, tensor)?;
+        self.initializer(name, tensor, &tensor.shape, Some(numbers));
+        Ok(name.to_owned())
     }
 
     /// Rows of a matrix.

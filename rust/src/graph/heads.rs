@@ -3,7 +3,7 @@
 use super::architecture::Classifier;
 use super::bert::Bert;
 use super::builder::Builder;
-use super::layers::{linear, product};
+use super::layers::{linear, token_linear};
 use super::onnx::Attribute;
 use crate::outputs::{Outputs, Part};
 use crate::{Error, Result};
@@ -42,15 +42,13 @@ fn first_row(graph: &mut Builder, states: &str, alone: bool) -> String {
 /// A linear layer over every token: `name.weight` `[width, hidden]`, `name.bias` `[width]`.
 fn token_head(graph: &mut Builder, hidden: usize, states: &str, name: &str, output: &str) -> Result<()> {
     let width = graph.height(&format!("{name}.weight"))?;
-    let values = product(graph, name, [width, hidden], states, &format!("{name}.product"))?;
-    let bias = graph.vector(&format!("{name}.bias"), width)?;
-    graph.node("Add", &[&values, &bias], output, &[]);
+    token_linear(graph, name, [width, hidden], states, output)?;
     graph.output(output, &["batch", "length", &width.to_string()]);
     Ok(())
 }
 
 fn classifier(graph: &mut Builder, bert: &Bert, first_row: &str) -> Result<()> {
-    let &Classifier { pooler, dense, projection } = &bert.encoder.architecture.classifier;
+    let &Classifier { pooler, dense, activation, projection } = &bert.encoder.architecture.classifier;
     let labels = graph.height(&format!("{projection}.weight"))?;
     if labels != 1 {
         return Err(Error::ModelFormat(format!(
@@ -60,7 +58,7 @@ fn classifier(graph: &mut Builder, bert: &Bert, first_row: &str) -> Result<()> {
     let hidden = bert.encoder.hidden_size;
     let dense = if pooler { bert.tensor(dense) } else { dense.to_owned() };
     let values = linear(graph, &dense, [hidden, hidden], first_row, "classifier.dense.product")?;
-    let values = graph.node("Tanh", &[&values], "classifier.dense.tanh", &[]);
+    let values = activation.of(graph, &values, "classifier.dense.activated");
     linear(graph, projection, [1, hidden], &values, "logits")?;
     graph.output("logits", &["batch", "1"]);
     Ok(())

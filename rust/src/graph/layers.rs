@@ -1,9 +1,10 @@
 //! The layers that encoders are made of, as nodes on `[batch, length, hidden]`.
 //!
-//! Biases ride along in the attention, normalization and GELU operators. Rank-2 activations with `Gemm` took four Reshapes more a
+//! Biases ride along in the attention, normalization and activation operators. Rank-2 activations with `Gemm` took four Reshapes more a
 //! layer and were no faster (bge-small, 8 – 512 tokens); MatMul–Softmax–MatMul was 2 – 6 % slower than `MultiHeadAttention` from
 //! 128 tokens on and equal below.
 
+use super::activation::Activation;
 use super::builder::{Builder, CONTRIB};
 use super::onnx::Attribute;
 use crate::Result;
@@ -53,11 +54,31 @@ pub(super) fn add_and_norm(
     Ok(graph.node_of(CONTRIB, "SkipLayerNormalization", &inputs, output, &epsilon))
 }
 
+/// A whole linear layer, of tokens `[batch, length, in]`.
+pub(super) fn token_linear(
+    graph: &mut Builder,
+    name: &str,
+    shape: [usize; 2],
+    values: &str,
+    output: &str,
+) -> Result<String> {
+    let values = product(graph, name, shape, values, &format!("{name}.product"))?;
+    let bias = graph.vector(&format!("{name}.bias"), shape[0])?;
+    Ok(graph.node("Add", &[&values, &bias], output, &[]))
+}
+
 /// The linear layers of an attention, `[query, key, value]`, square.
 pub(super) struct Attention<'a> {
     pub projections: [&'a str; 3],
     pub heads: usize,
     pub size: usize,
+}
+
+/// What the scores of pairs of tokens depend on beside the tokens: which are padding, and numbers added to the scores.
+#[derive(Clone, Copy)]
+pub(super) struct Scores<'a> {
+    pub mask: Option<&'a str>,
+    pub added: Option<&'a str>,
 }
 
 /// What each token of `asking` takes from all tokens of `states`.
@@ -66,7 +87,7 @@ pub(super) fn attention(
     Attention { projections, heads, size }: &Attention,
     asking: &str,
     states: &str,
-    mask: Option<&str>,
+    scores: Scores,
     output: &str,
 ) -> Result<String> {
     let (mut inputs, mut biases) = (Vec::new(), Vec::new());
@@ -76,22 +97,26 @@ pub(super) fn attention(
     }
     let biases: Vec<&str> = biases.iter().map(String::as_str).collect();
     inputs.push(graph.node("Concat", &biases, &format!("{output}.bias"), &[Attribute::Int("axis", 0)]));
-    inputs.extend(mask.map(str::to_owned));
-    let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
+    let mut inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
+    match scores {
+        Scores { mask, added: Some(added) } => inputs.extend([mask.unwrap_or_default(), added]),
+        Scores { mask, added: None } => inputs.extend(mask),
+    }
     let heads = i64::try_from(*heads).unwrap_or(i64::MAX);
     let attributes = [Attribute::Int("num_heads", heads), Attribute::Float("mask_filter_value", MASKED)];
     Ok(graph.node_of(CONTRIB, "MultiHeadAttention", &inputs, output, &attributes))
 }
 
-/// The linear layer `name`, `[inner, size]`, and GELU in its exact form, with erf.
-pub(super) fn gelu_layer(
+/// The linear layer `name`, `[inner, size]`, and an activation.
+pub(super) fn activated_layer(
     graph: &mut Builder,
     name: &str,
     shape: [usize; 2],
+    activation: Activation,
     values: &str,
     output: &str,
 ) -> Result<String> {
     let wide = product(graph, name, shape, values, &format!("{output}.product"))?;
     let bias = graph.vector(&format!("{name}.bias"), shape[0])?;
-    Ok(graph.node_of(CONTRIB, "BiasGelu", &[&wide, &bias], output, &[]))
+    Ok(activation.of_sum(graph, &wide, &bias, output))
 }

@@ -1,18 +1,22 @@
 //! A checkpoint's encoder as an ONNX graph in memory, in the form we want it run.
 
+mod activation;
 mod architecture;
 mod bert;
 mod builder;
 mod checkpoint;
+mod distances;
 mod external;
 mod form;
 mod heads;
 mod layers;
+mod names;
 mod onnx;
 
 use std::path::PathBuf;
 
-pub use self::architecture::{Architecture, Encoder};
+pub use self::activation::Activation;
+pub use self::architecture::{Architecture, Encoder, TokenTypes};
 use self::bert::Bert;
 use self::builder::Builder;
 pub use self::checkpoint::Checkpoint;

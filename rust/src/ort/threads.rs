@@ -4,12 +4,21 @@
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread::Builder;
 
+use memmap2::MmapOptions;
+
 /// What glibc gives a thread unless it is told otherwise; ONNX Runtime does not tell.
 const STACK: usize = 8 << 20;
+/// What a thread needs beside its stack, and what is left to the process.
+const MARGIN: usize = 4 << 20;
 
 /// How many threads can be started, up to `wanted` of them.
 #[must_use]
 pub fn startable(wanted: usize) -> usize {
+    // In address space that is nearly used up a thread may start and end the process with its first variable.
+    let room = |threads: usize| {
+        MmapOptions::new().no_reserve_swap().len(threads * (STACK + MARGIN) + MARGIN).map_anon().is_ok()
+    };
+    let wanted = (0..=wanted).rev().find(|&threads| threads == 0 || room(threads)).unwrap_or(0);
     let (leave, left) = (Mutex::new(false), Condvar::new());
     let wait = || {
         // A thread's first allocation takes address space of its own.

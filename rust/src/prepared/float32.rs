@@ -8,6 +8,27 @@ use crate::weights::Dtype;
 /// Numbers of a block: some that a cache holds.
 const BLOCK: usize = 1 << 16;
 
+/// The numbers of a tensor whose elements do not lie row by row, as float32 in rows.
+pub(super) fn in_rows(stored: &[u8], dtype: Dtype, shape: &[usize], strides: &[usize]) -> Vec<u8> {
+    let mut numbers = vec![0.0; stored.len() / dtype.bytes()];
+    convert(stored, dtype, &mut numbers);
+    let count: usize = shape.iter().product();
+    let mut place = vec![0; shape.len()];
+    let mut bytes = Vec::with_capacity(count * size_of::<f32>());
+    for _ in 0..count {
+        let element: usize = place.iter().zip(strides).map(|(&place, &stride)| place * stride).sum();
+        bytes.extend(numbers[element].to_le_bytes());
+        for (digit, &size) in place.iter_mut().zip(shape).rev() {
+            *digit += 1;
+            if *digit < size {
+                break;
+            }
+            *digit = 0;
+        }
+    }
+    bytes
+}
+
 /// The little-endian bytes of `stored` as float32, block by block.
 pub(super) fn blocks(stored: &[u8], dtype: Dtype) -> impl Iterator<Item = Vec<u8>> {
     let mut numbers = vec![0.0_f32; BLOCK];

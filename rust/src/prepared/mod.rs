@@ -56,7 +56,7 @@ impl Prepared {
     /// # Errors
     /// [`crate::Error::OutOfMemory`] where there is no room for it.
     pub fn float32(&self, name: &str, tensor: &Tensor) -> Result<Float32> {
-        if tensor.dtype == Dtype::F32 {
+        if tensor.dtype == Dtype::F32 && tensor.strides.is_none() {
             return Ok(Float32::Stored(tensor.clone()));
         }
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
@@ -65,8 +65,15 @@ impl Prepared {
             return Ok(Float32::Converted(Arc::clone(region)));
         }
         let stored = self.weights.bytes(tensor);
-        let length = stored.len() / tensor.dtype.bytes() * size_of::<f32>();
-        let region = Arc::new(store.keep(length, float32::blocks(stored, tensor.dtype))?);
+        let length = tensor.shape.iter().product::<usize>() * size_of::<f32>();
+        let region = match &tensor.strides {
+            None => store.keep(length, float32::blocks(stored, tensor.dtype)),
+            Some(strides) => {
+                let rows = float32::in_rows(stored, tensor.dtype, &tensor.shape, strides);
+                store.keep(length, std::iter::once(rows))
+            }
+        };
+        let region = Arc::new(region?);
         converted.insert(name.to_owned(), Arc::clone(&region));
         Ok(Float32::Converted(region))
     }

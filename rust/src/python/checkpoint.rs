@@ -7,7 +7,7 @@ use pyo3::types::PyBytes;
 
 use super::{detached, to_python};
 use crate::batch::Layout;
-use crate::graph::{Architecture, Encoder, Form};
+use crate::graph::{Activation, Architecture, Encoder, Form};
 use crate::outputs::Outputs;
 use crate::run::{GraphFile, GraphSource};
 use crate::weights::WeightFile;
@@ -83,6 +83,7 @@ fn head_file((layer, path): (String, PathBuf)) -> Result<WeightFile> {
 pub(super) struct EncoderSizes {
     model_type: String,
     vocab_size: usize,
+    embedding_size: usize,
     hidden_size: usize,
     num_hidden_layers: usize,
     num_attention_heads: usize,
@@ -90,6 +91,7 @@ pub(super) struct EncoderSizes {
     max_position_embeddings: usize,
     type_vocab_size: usize,
     layer_norm_eps: f32,
+    hidden_act: String,
 }
 
 impl TryFrom<EncoderSizes> for Encoder {
@@ -99,6 +101,7 @@ impl TryFrom<EncoderSizes> for Encoder {
         Ok(Self {
             architecture: Architecture::named(&sizes.model_type)?,
             vocab_size: sizes.vocab_size,
+            embedding_size: sizes.embedding_size,
             hidden_size: sizes.hidden_size,
             num_hidden_layers: sizes.num_hidden_layers,
             num_attention_heads: sizes.num_attention_heads,
@@ -106,6 +109,7 @@ impl TryFrom<EncoderSizes> for Encoder {
             max_position_embeddings: sizes.max_position_embeddings,
             type_vocab_size: sizes.type_vocab_size,
             layer_norm_eps: sizes.layer_norm_eps,
+            hidden_act: Activation::named(&sizes.hidden_act)?,
         })
     }
 }

@@ -106,6 +106,17 @@ impl Class {
     }
 }
 
+/// Whether byte-level BPE (`RoBERTa`) puts a space before texts that begin without one, which `tokenizer_config.json` says. The
+/// crate knows no such splitter.
+pub(super) fn take_prefix_space(tokenizer: &mut Value, config: &Object) -> Result<bool> {
+    let splitter = &mut tokenizer["pre_tokenizer"];
+    if splitter["type"] != "ByteLevel" {
+        return Ok(false);
+    }
+    splitter["add_prefix_space"] = json!(false);
+    Ok(flag(config, "add_prefix_space")?.unwrap_or(false))
+}
+
 /// Whether token types are among the `model_input_names` of `tokenizer_config.json`; `None` where it names none.
 fn gives_types(config: &Object) -> Result<Option<bool>> {
     match config.get("model_input_names") {

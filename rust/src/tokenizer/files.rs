@@ -73,7 +73,13 @@ pub(super) fn read(path: &Path) -> Result<Option<String>> {
 /// The file's bytes, or `None` where there is no such file.
 pub(super) fn bytes(path: &Path) -> Result<Option<Vec<u8>>> {
     match std::fs::metadata(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            // A link to nothing was meant to be something.
+            if path.is_symlink() {
+                return Err(Error::ModelNotFound(format!("{} is a link that leads nowhere", path.display())));
+            }
+            return Ok(None);
+        }
         Ok(file) if !file.is_file() || file.len() > MAX_FILE_SIZE => {
             return Err(Error::ModelFormat(format!("{} is not a file of at most 64 MB", path.display())));
         }

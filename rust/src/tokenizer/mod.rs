@@ -79,7 +79,8 @@ impl Tokenizer {
         let cut_left = beside.cuts_left(&tokenizer)?;
         class.override_normalizer(&mut tokenizer, &beside.config)?;
         let declared = Declared::read(&tokenizer, beside, class)?;
-        let pipeline = Pipeline::new(tokenizer, declared.added)?;
+        let prefix_space = class::take_prefix_space(&mut tokenizer, &beside.config)?;
+        let pipeline = Pipeline::new(tokenizer, declared.added, prefix_space)?;
         pipeline.try_out()?;
         let (templates, bare_pairs) = (pipeline.templates(), class.leaves_pairs_bare(&beside.config)?);
         Ok(Self {

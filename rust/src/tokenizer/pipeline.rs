@@ -23,6 +23,8 @@ pub(super) struct Pipeline {
     parts: PipelineTokenizer,
     added: AddedTokens,
     model_size: u32,
+    /// Whether a text, and what follows an added token, begins with a space.
+    prefix_space: bool,
     /// What the model keeps between words, one for each thread at work.
     scratch: Mutex<Vec<Scratch>>,
 }
@@ -44,7 +46,7 @@ impl Scratch {
 
 impl Pipeline {
     /// Builds it from `tokenizer.json`, whose own list of added tokens is replaced by `added`.
-    pub fn new(mut tokenizer: Value, added: [Vec<AddedToken>; 2]) -> Result<Self> {
+    pub fn new(mut tokenizer: Value, added: [Vec<AddedToken>; 2], prefix_space: bool) -> Result<Self> {
         let model_size = vocabulary_size(&tokenizer["model"]["vocab"]);
         let in_model = ids_in_model(&tokenizer["model"]["vocab"], &added.concat());
         if let Some(file) = tokenizer.as_object_mut() {
@@ -58,7 +60,7 @@ impl Pipeline {
         .unwrap_or_else(|_| Err("its parts contradict each other".into()))
         .map_err(|reason| Error::ModelFormat(format!("tokenizer.json cannot be used: {reason}")))?;
         let added = AddedTokens::new(added, model_size, &in_model, before_words(&parts).0)?;
-        Ok(Self { parts, added, model_size, scratch: Mutex::default() })
+        Ok(Self { parts, added, model_size, prefix_space, scratch: Mutex::default() })
     }
 
     /// Tokenizes something, with characters that no vocabulary has: what the file lacks is said when it is opened.
@@ -102,6 +104,9 @@ impl Pipeline {
         let normalized = normalize_all(normalizers, text, place).map_err(unusable_text)?;
         self.added.cut(&normalized, true, |piece| match (piece, words) {
             (Piece::Token(id), _) => scratch.take(id),
+            (Piece::Text(text, _), None) if self.prefix_space && !text.starts_with(' ') => {
+                self.encode(&format!(" {text}"), scratch)
+            }
             (Piece::Text(text, _), None) => self.encode(text, scratch),
             (Piece::Text(text, within), Some(words)) => {
                 self.encode(&words.normalize(text, place + within).map_err(unusable_text)?, scratch)

@@ -30,8 +30,10 @@ pub struct Tensor {
     pub file: usize,
     /// Type of its elements.
     pub dtype: Dtype,
-    /// Its dimensions; elements lie row by row.
+    /// Its dimensions.
     pub shape: Vec<usize>,
+    /// Elements from one to the next along each dimension, where they do not lie row by row.
+    pub strides: Option<Vec<usize>>,
     /// Bytes from the start of the file.
     pub offset: u64,
     /// Bytes.
@@ -68,7 +70,7 @@ pub struct Weights {
 }
 
 impl Weights {
-    /// Opens one file or all shards, each safetensors or torch's zip, which is told by what is in it.
+    /// Opens one file or all shards, each safetensors or torch's, which is told by what is in it.
     ///
     /// # Errors
     /// [`Error::ModelNotFound`] where a file is missing; [`Error::ModelFormat`] where one is no regular file, no sound weight
@@ -114,7 +116,7 @@ impl Weights {
     /// The tensor called `name`, as stored.
     ///
     /// # Errors
-    /// [`Error::ModelFormat`] where it is missing, of another shape, not of a type of [`Dtype`], or does not lie row by row.
+    /// [`Error::ModelFormat`] where it is missing, of another shape, or not of a type of [`Dtype`].
     pub fn find(&self, name: &str, shape: &[usize]) -> Result<&Tensor> {
         let Some(entry) = self.tensors.get(name) else {
             return Err(Error::ModelFormat(self.lacking(&format!("without the tensor {}", shown(name)))));
@@ -167,7 +169,7 @@ impl Weights {
 
     /// Takes in a tensor of the last file.
     fn add(&mut self, stored: Stored) -> Result<()> {
-        let Stored { name, dtype, shape, offset, length } = stored;
+        let Stored { name, dtype, shape, strides, offset, length } = stored;
         let file = self.files.len() - 1;
         let refused = |why: &str| Error::ModelFormat(format!("{} refused: {why}", self.name(file)));
         if shape.len() > MAX_RANK {
@@ -181,7 +183,7 @@ impl Weights {
             return Err(Error::ModelFormat(format!("the tensor {} is in {places}; one must go", shown(&name))));
         }
         let entry = match dtype {
-            Ok(dtype) => Entry::Usable(Tensor { file, dtype, shape, offset, length }),
+            Ok(dtype) => Entry::Usable(Tensor { file, dtype, shape, strides, offset, length }),
             Err(why) => Entry::Useless { file, shape, why },
         };
         self.tensors.insert(name, entry);
@@ -230,18 +232,15 @@ fn read(name: &str, bytes: &[u8]) -> Result<Vec<Stored>> {
     if safetensors::is_safetensors(bytes) {
         return safetensors::tensors(name, bytes);
     }
-    if torch::is_zip(bytes) {
+    if torch::is_zip(bytes) || torch::is_legacy(bytes) {
         return torch::tensors(name, bytes);
     }
     let what = if bytes.starts_with(b"version https://git-lfs") {
         "is a git-lfs pointer and not the weights themselves. Run `git lfs pull` in its folder"
     } else if bytes.trim_ascii_start().starts_with(b"<") {
         "is a web page and not weights. Download it again"
-    } else if torch::is_legacy(bytes) {
-        "was saved by torch before 1.6, which wrote no zip. Save it again with a newer torch: \
-         torch.save(torch.load(path, weights_only=True), path), or save_pretrained for safetensors"
     } else {
-        "is neither a safetensors file nor torch's zip, or was cut off. Download it or save it again"
+        "is neither a safetensors file nor one of torch's, or was cut off. Download it or save it again"
     };
     Err(Error::ModelFormat(format!("{name} {what}")))
 }

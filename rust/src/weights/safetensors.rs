@@ -49,6 +49,7 @@ pub(crate) fn tensors(name: &str, bytes: &[u8]) -> Result<Vec<Stored>> {
                 kind => Err(no_weight(&kind.to_string())),
             },
             shape: info.shape.clone(),
+            strides: None,
             offset: (start + from) as u64,
             length: (to - from) as u64,
         }

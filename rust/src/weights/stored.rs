@@ -50,6 +50,8 @@ pub(crate) struct Stored {
     /// Its type, or why it is no use as a weight: an error only for who asks for this tensor.
     pub dtype: Result<Dtype, String>,
     pub shape: Vec<usize>,
+    /// Elements from one to the next along each dimension, where they do not lie row by row.
+    pub strides: Option<Vec<usize>>,
     /// Bytes from the start of the file.
     pub offset: u64,
     /// Bytes.

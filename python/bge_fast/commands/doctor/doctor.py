@@ -130,7 +130,7 @@ class Examination:
         try:
             facts = self._ask("run", device, model)
         except ProbeError as error:
-            reason = str(error).removeprefix(f"{device}: ").removesuffix(" Details: bge-fast doctor")
+            reason = str(error).removeprefix(f'devices="{device}": ').removesuffix(" Details: bge-fast doctor")
             fatal = device == "cpu" or self._wants_cuda()
             fact = f"{what} does not run on {device}: {reason}"
             return Check(name, "error" if fatal else "warn", fact, REINSTALL if device == "cpu" else INSTALL_GPU)

@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, distributions, version
 from pathlib import Path
 
 from bge_fast.commands.doctor.check import INSTALL_GPU, REINSTALL, Check
+from bge_fast.opening.hub_failures import without_password
 
 _NEIGHBOURS = (
     "numpy",
@@ -97,7 +98,7 @@ def check_hub() -> Check:
     token = bool(os.environ.get("HF_TOKEN")) or Path(os.environ.get("HF_TOKEN_PATH", home / "token")).is_file()
     facts = [
         "offline: " + (" ".join(f"{name}={os.environ[name]}" for name in offline) or "no"),
-        f"endpoint: {os.environ.get('HF_ENDPOINT', 'https://huggingface.co')}",
+        f"endpoint: {without_password(os.environ.get('HF_ENDPOINT', 'https://huggingface.co'))}",
         f"token: {'yes' if token else 'no'}",
     ]
     return Check("hub", "ok", ", ".join(facts))

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 from bge_fast.commands.doctor.check import Check
+from bge_fast.runtime.threads import VARIABLE
 
 _INSTRUCTION_SETS = ("avx2", "fma", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "amx_bf16")
 _CGROUPS = Path("/sys/fs/cgroup")
@@ -21,6 +22,7 @@ def check_cpu(threads: int | None) -> Check:
         f"{_cpuinfo(text, 'model name') or 'unknown processor'}; {' '.join(found) or 'no AVX2'}; "
         f"{os.cpu_count()} cores, {allowed} by affinity, {'no quota' if quota is None else f'quota {quota:g}'}; "
         f"{'unknown' if threads is None else threads} threads used"
+        f"{f' (OMP_NUM_THREADS={os.environ[VARIABLE]:.20})' if VARIABLE in os.environ else ''}"
     )
     if flags and "avx2" not in flags:
         return Check("cpu", "warn", f"{fact}: without AVX2 everything is slow", "run on an x86-64 machine with AVX2")

@@ -63,9 +63,9 @@ def _runtime() -> Facts:
 
 
 def _threads() -> Facts:
-    from bge_fast import _core
+    from bge_fast.runtime.threads import default_threads
 
-    return {"threads": _core.available_threads()}
+    return {"threads": default_threads()}
 
 
 def _cuda_libraries(provider: str) -> Facts:

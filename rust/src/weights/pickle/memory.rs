@@ -123,6 +123,10 @@ impl<'a> Memory<'a> {
         Ok(&self.containers[place])
     }
 
+    pub fn list_of(&self, value: Value<'a>) -> Option<&[Value<'a>]> {
+        if let Value::List(place) = value { Some(&self.containers[place]) } else { None }
+    }
+
     /// The keys and values of a dictionary, by turns.
     pub fn dict_of(&self, value: Value<'a>) -> Option<&[Value<'a>]> {
         if let Value::Dict(place) = value { Some(&self.containers[place]) } else { None }

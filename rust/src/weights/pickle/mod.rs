@@ -32,11 +32,31 @@ pub(crate) struct View<'a> {
     pub strides: Vec<u64>,
 }
 
-/// The tensors of the dictionary that the pickle describes, with their names, in its order.
-pub(crate) fn tensors(pickle: &[u8]) -> Result<Vec<(&str, View<'_>)>> {
-    let mut machine = Machine { input: Input(pickle), ..Machine::default() };
-    while machine.step()? {}
-    machine.finish()
+/// Tensors with their names.
+pub(crate) type Named<'a> = Vec<(&'a str, View<'a>)>;
+
+/// The tensors of the dictionary that the pickle describes, with their names, in its order; and what follows the pickle.
+pub(crate) fn tensors(pickle: &[u8]) -> Result<(Named<'_>, &[u8])> {
+    let machine = Machine::run(pickle)?;
+    let rest = machine.input.0;
+    Ok((machine.finish()?, rest))
+}
+
+/// The texts of a list, and what follows the pickle.
+pub(crate) fn texts(pickle: &[u8]) -> Result<(Vec<&str>, &[u8])> {
+    let mut machine = Machine::run(pickle)?;
+    let list = machine.memory.pop()?;
+    let items = machine.memory.list_of(list).ok_or_else(|| damaged("a list of keys that is none"))?;
+    let texts = items.iter().map(|value| match *value {
+        Value::Text(text) => Ok(text),
+        _ => Err(damaged("a key that is no text")),
+    });
+    Ok((texts.collect::<Result<_>>()?, machine.input.0))
+}
+
+/// What follows a pickle of anything.
+pub(crate) fn skip(pickle: &[u8]) -> Result<&[u8]> {
+    Machine::run(pickle).map(|machine| machine.input.0)
 }
 
 #[derive(Default)]
@@ -48,6 +68,12 @@ struct Machine<'a> {
 }
 
 impl<'a> Machine<'a> {
+    fn run(pickle: &'a [u8]) -> Result<Self> {
+        let mut machine = Self { input: Input(pickle), ..Self::default() };
+        while machine.step()? {}
+        Ok(machine)
+    }
+
     /// Follows one opcode; false after the last.
     fn step(&mut self) -> Result<bool> {
         let [opcode] = self.input.take()?;
@@ -147,8 +173,22 @@ impl<'a> Machine<'a> {
     /// The storage that a persistent id means: `('storage', torch.FloatStorage, key, device, count)`.
     fn storage(&mut self) -> Result<Value<'a>> {
         let id = self.memory.pop()?;
-        let &[Value::Text("storage"), Value::Global(Global::Storage(element)), Value::Text(key), _, Value::Int(count)] =
-            self.memory.tuple_of(id)?
+        // Before torch 1.6 a storage could be said to be part of another; none that is written today is.
+        let (&[
+            Value::Text("storage"),
+            Value::Global(Global::Storage(element)),
+            Value::Text(key),
+            _,
+            Value::Int(count),
+        ]
+        | &[
+            Value::Text("storage"),
+            Value::Global(Global::Storage(element)),
+            Value::Text(key),
+            _,
+            Value::Int(count),
+            Value::Plain,
+        ]) = self.memory.tuple_of(id)?
         else {
             return Err(damaged("a persistent id that is no storage"));
         };

@@ -5,6 +5,7 @@ use super::*;
 pub(crate) struct Sample<'a> {
     pub name: &'a str,
     pub storage: &'a str,
+    pub key: &'a str,
     pub count: u64,
     pub offset: u64,
     pub shape: Vec<u64>,
@@ -15,7 +16,15 @@ impl<'a> Sample<'a> {
     /// A float32 tensor that fills its storage, row by row.
     pub fn new(name: &'a str, shape: &[u64]) -> Self {
         let strides = (0..shape.len()).map(|place| shape[place + 1..].iter().product()).collect();
-        Self { name, storage: "FloatStorage", count: shape.iter().product(), offset: 0, shape: shape.to_vec(), strides }
+        Self {
+            name,
+            storage: "FloatStorage",
+            key: "0",
+            count: shape.iter().product(),
+            offset: 0,
+            shape: shape.to_vec(),
+            strides,
+        }
     }
 }
 
@@ -33,14 +42,20 @@ fn numbers(numbers: &[u64]) -> Vec<u8> {
 
 /// The call that makes a tensor again, which protocol 2 writes.
 fn rebuild(sample: &Sample<'_>) -> Vec<u8> {
+    rebuild_with(sample, b"")
+}
+
+/// The same, with what may stand behind the count of a storage.
+fn rebuild_with(sample: &Sample<'_>, behind_count: &[u8]) -> Vec<u8> {
     let storage = format!("ctorch\n{}\n", sample.storage).into_bytes();
     [
         &b"ctorch._utils\n_rebuild_tensor_v2\n(("[..],
         &text("storage"),
         &storage,
-        &text("0"),
+        &text(sample.key),
         &text("cpu"),
         &number(sample.count),
+        behind_count,
         b"tQ",
         &number(sample.offset),
         &numbers(&sample.shape),
@@ -48,6 +63,12 @@ fn rebuild(sample: &Sample<'_>) -> Vec<u8> {
         b"\x89ccollections\nOrderedDict\n)RtR",
     ]
     .concat()
+}
+
+/// A state dict as torch before 1.6 wrote it: each storage could have been a view of another.
+pub(crate) fn legacy_state_dict(samples: &[Sample<'_>]) -> Vec<u8> {
+    let tensors = samples.iter().flat_map(|sample| [text(sample.name), rebuild_with(sample, b"N")].concat());
+    b"\x80\x02}(".iter().copied().chain(tensors).chain(*b"u.").collect()
 }
 
 /// A state dict of tensors in one storage, with the `_metadata` that torch's modules add.
@@ -68,7 +89,7 @@ fn refusal(pickle: &[u8]) -> String {
 fn a_state_dict_is_read_in_order() {
     let samples = [Sample::new("b", &[2, 3]), Sample::new("a", &[])];
     let pickle = state_dict(&samples);
-    let read = tensors(&pickle).unwrap();
+    let (read, _) = tensors(&pickle).unwrap();
     let storage = Storage { element: ("float32", 4), key: "0", count: 6 };
     assert_eq!(read[0], ("b", View { storage, offset: 0, shape: vec![2, 3], strides: vec![3, 1] }));
     assert_eq!((read.len(), read[1].0, &read[1].1.shape[..]), (2, "a", &[][..]));
@@ -82,7 +103,7 @@ fn newer_framing_parameters_and_plain_dictionaries_are_read() {
     let tensor = rebuild(&Sample::new("a", &[1]));
     let frame = b"\x80\x05\x95\xff\0\0\0\0\0\0\0}\x94\x8c\x01a\x8c\x0ctorch._utils\x8c\x12_rebuild_parameter\x93\x94";
     let pickle = [&frame[..], &tensor, b"\x88N\x87R\x94s\x8c\x05epochK\x03s\x8c\x04tied", b"h\x02s."].concat();
-    let read = tensors(&pickle).unwrap();
+    let (read, _) = tensors(&pickle).unwrap();
     assert_eq!(read.iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["a", "tied"]);
     assert_eq!(read[0].1, read[1].1);
 }
