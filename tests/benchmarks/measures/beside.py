@@ -56,7 +56,7 @@ def measure(name: str, environment: Path, fleet: Fleet, plan: Plan) -> Result:
                 turn = take_turn[label]()
                 if number >= 0:
                     turns[label].append(turn)
-    return _result(f"{title}: {rounds} rounds beside {environment}", list(turns.items()))
+    return _result(f"{title}: {rounds} rounds of two builds", list(turns.items()))
 
 
 def _work(name: str, plan: Plan) -> tuple[str, int, list[str], int]:
