@@ -15,6 +15,7 @@ __all__ = [
     "Model",
     "Progress",
     "Runtime",
+    "Tokenizer",
     "available_threads",
     "load_runtime",
     "loaded_runtime",
@@ -147,14 +148,46 @@ class Model:
     def providers(self) -> list[tuple[str, int]]:
         """Execution providers of the live session, each with the number of its nodes."""
 
-    def tokenize(self, text: str, max_length: int) -> list[int]:
-        """Ids of one text, special tokens included, at most ``max_length``."""
+    @property
+    def tokenizer(self) -> Tokenizer: ...
+
+@final
+class Tokenizer:
+    def tokenize(self, text: str, max_length: int, special: bool) -> list[int]:
+        """Ids of one text, at most ``max_length``, with special tokens or without."""
 
     def decode(self, ids: list[int], skip_special_tokens: bool) -> str: ...
     def token(self, id: int) -> str | None: ...
     def token_id(self, token: str) -> int | None: ...
+    def vocabulary(self) -> dict[str, int]:
+        """All tokens with their ids."""
+
+    def added_tokens(self) -> list[tuple[str, int, bool]]:
+        """Tokens added to the model's own, with their ids, and whether each is special."""
+
+    @property
+    def special_tokens(self) -> list[tuple[str, str]]:
+        """Special tokens: each with its role, or with the key of the list that names it."""
+
+    @property
+    def pair_frame(self) -> tuple[list[int], list[int], list[int]]:
+        """Ids before, between and behind the texts of a pair."""
+
+    @property
+    def token_types(self) -> tuple[bool, bool]:
+        """Whether there are token types, and whether the second text of a pair has type 1."""
+
+    @property
+    def cuts_left(self) -> bool: ...
+    @property
+    def cleans_up(self) -> bool:
+        """Whether blanks before punctuation are taken out of decoded text."""
+
     @property
     def vocabulary_size(self) -> int: ...
+    @property
+    def model_size(self) -> int:
+        """Number of ids without those of added tokens."""
 
 def read_tensors(files: list[str], names: list[str] | None = None) -> dict[str, NDArray[np.float32]]: ...
 def load_runtime(path: str, dependencies: list[str]) -> Runtime:

@@ -9,6 +9,9 @@ pub enum Error {
     /// A file of the model is not what it should be.
     #[error("{0}")]
     ModelFormat(String),
+    /// The model asks for something that is not supported.
+    #[error("{0}")]
+    UnsupportedModel(String),
     /// The ONNX Runtime library is missing, broken or too old.
     #[error("{0}")]
     RuntimeNotFound(String),

@@ -265,3 +265,18 @@ def test_ids_of_the_same_text_collide_and_the_later_one_wins(m3):
         texts.setdefault(tokenizer.decode([token]), []).append(token)
     text, ids = next((text, ids) for text, ids in texts.items() if len(ids) > 1)
     assert m3.convert_id_to_token({str(ids[0]): 1.0, "5": 2.0, str(ids[-1]): 3.0})[text] == 3.0
+
+
+@pytest.mark.parametrize(
+    ("weights", "error", "named"),
+    [
+        ({-1: 1.0}, ValueError, "-1"),
+        ({"x": 1.0}, ValueError, "x"),
+        ({2**40: 1.0}, ValueError, "1099511627776"),
+        (["a"], TypeError, r"lexical_weights\[0\]"),
+        ([{"5": 1.0}, None], TypeError, r"lexical_weights\[1\]"),
+    ],
+)
+def test_weights_of_no_token_are_named(m3, weights, error, named):
+    with pytest.raises(error, match=named):
+        m3.convert_id_to_token(weights)

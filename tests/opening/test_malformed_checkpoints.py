@@ -216,6 +216,13 @@ def a_config_that_is_dev_zero(folder: Path) -> None:
 @cases(ModelNotFoundError, r"has no tokenizer\.json")
 def no_tokenizer(folder: Path) -> None:
     (folder / "tokenizer.json").unlink()
+    (folder / "vocab.txt").unlink()
+
+
+@cases(ModelNotFoundError, r"tokenizer\.json is a link that leads nowhere")
+def a_tokenizer_that_is_a_link_to_nothing(folder: Path) -> None:
+    (folder / "tokenizer.json").unlink()
+    (folder / "tokenizer.json").symlink_to(folder / "gone.json")
 
 
 for file in ("tokenizer.json", "tokenizer_config.json"):

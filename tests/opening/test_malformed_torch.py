@@ -52,12 +52,12 @@ def a_storage_elsewhere(folder: Path) -> None:
     turn_into_pickled(folder, lambda items: items.update({QUERY: rebuilt("../byteorder", (1,), kind="Byte")}))
 
 
-@cases(ModelFormatError, TENSOR + r"data/\d+ is shorter than the pickle says")
+@cases(ModelFormatError, TENSOR + "its storage is shorter than the pickle says")
 def a_storage_that_claims_more(folder: Path) -> None:
     put_query(folder, count=2000)
 
 
-@cases(ModelFormatError, TENSOR + r"data/\d+ is shorter than the pickle says")
+@cases(ModelFormatError, TENSOR + "its storage is shorter than the pickle says")
 def a_storage_of_all_numbers(folder: Path) -> None:
     put_query(folder, count=2**63 - 1)
 
@@ -137,7 +137,7 @@ def torch_file() -> bytes:
     return pickled(tiny_tensors())
 
 
-@cases(ModelFormatError, r"^pytorch_model\.bin is neither a safetensors file nor torch's zip")
+@cases(ModelFormatError, r"^pytorch_model\.bin is neither a safetensors file nor one of torch's")
 def not_an_archive(folder: Path) -> None:
     write_pickled(folder, b"not a zip" * 100)
 
@@ -157,8 +157,8 @@ def web_page(folder: Path) -> None:
     write_pickled(folder, b"<html><body>Access denied</body></html>")
 
 
-@cases(ModelFormatError, r"was saved by torch before 1\.6.*torch\.save\(")
-def format_before_torch_1_6(folder: Path) -> None:
+@cases(ModelFormatError, REFUSED + r"its dictionary \(\) holds no tensors")
+def no_tensors_in_the_format_of_before_torch_1_6(folder: Path) -> None:
     magic, protocol = 0x1950A86A20F9469CFC6C, 1001
     write_pickled(folder, b"".join(pickle.dumps(part, 2) for part in (magic, protocol, {"little_endian": True}, {})))
 

@@ -35,13 +35,13 @@ class M3Call:
                 colbert=None if not colbert else "joined" if joined else "separate",
                 progress=progress,
             )
-        batch = None if weights is None else SparseBatch.of(*weights, dim=self.engine.core.vocabulary_size)
+        batch = None if weights is None else SparseBatch.of(*weights, dim=self.engine.core.tokenizer.vocabulary_size)
         if not isinstance(vectors, tuple):
             return matrix, batch, vectors, truncated
         width = self.engine.heads["colbert_linear"]
         return matrix, batch, ColbertBatch.of(*vectors, min(width, self.options["truncate_dim"] or width)), truncated
 
     def _ids_without_weight(self) -> list[int]:
-        tokens = self.engine.special_tokens
-        ids = (self.engine.core.token_id(tokens[role]) for role in _WITHOUT_WEIGHT if role in tokens)
+        tokenizer = self.engine.core.tokenizer
+        ids = (tokenizer.token_id(token) for role, token in tokenizer.special_tokens if role in _WITHOUT_WEIGHT)
         return [token for token in ids if token is not None]

@@ -153,7 +153,7 @@ class Model:
         """The model's tokenizer: ids of texts, texts of ids, and the special tokens."""
         engine = self._open()
         if self._tokenizer is None:
-            self._tokenizer = Tokenizer(engine.core, engine.special_tokens, engine.files.max_length)
+            self._tokenizer = Tokenizer(engine.core.tokenizer, engine.files.max_length, self.model_name_or_path)
         return self._tokenizer
 
     @property

@@ -29,10 +29,13 @@ SIDE_FILES = (
     "tokenizer_config.json",
     "special_tokens_map.json",
     "modules.json",
+    "added_tokens.json",
     "1_Pooling/config.json",
     *INDEXES,
     *HEAD_FILES.values(),
 )
+# What a tokenizer is built of where there is no tokenizer.json.
+VOCABULARIES = ("vocab.txt", "sentencepiece.bpe.model")
 ASSEMBLED = ("fp32",)
 """Computations that a graph can be assembled for."""
 # Where Optimum and sentence-transformers put a graph: in a folder of its own, or beside the other files.

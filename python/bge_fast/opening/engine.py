@@ -11,7 +11,6 @@ from bge_fast.opening.adapter import Merged
 from bge_fast.opening.architectures import ARCHITECTURES
 from bge_fast.opening.files import Facts, ModelFiles
 from bge_fast.opening.hub import find_model
-from bge_fast.opening.jsonfiles import read_json
 from bge_fast.opening.kinds import declares_reranker, no_reranker
 from bge_fast.opening.projection import projection_of
 from bge_fast.opening.state import FolderState
@@ -105,7 +104,6 @@ class Engine:
         self._state = FolderState.of(self.files.folder, [*self.files.paths.values(), *self.files.head_files.values()])
         modules, width = self.files.modules, self.files.dimension
         self.projection = projection_of(self.files.name, self.files.root, modules, width) if options.dense else None
-        self.special_tokens = _special_tokens(self.files)
         _log.info(
             "opened %s (%s, %s) from %s on %s, threads: %d, in %.0f ms",
             self.files.name,
@@ -235,15 +233,3 @@ def _possible(outputs: Outputs, heads: dict[str, int]) -> Outputs:
 
 def _threads(options: EngineOptions) -> int:
     return options.threads or default_threads()
-
-
-def _special_tokens(files: ModelFiles) -> dict[str, str]:
-    """Role → token, as ``tokenizer_config.json`` says, and before it ``special_tokens_map.json``."""
-    tokens = {}
-    for name in ("tokenizer_config.json", "special_tokens_map.json"):
-        stored = read_json(files.folder / name) if (files.folder / name).is_file() else {}
-        for role, value in stored.items():
-            token = value.get("content") if isinstance(value, dict) else value
-            if role.endswith("_token") and isinstance(token, str):
-                tokens[role] = token
-    return tokens

@@ -10,7 +10,7 @@ from typing import Any
 
 from bge_fast.errors import BGEFastError, ModelNotFoundError, UnsupportedModelError, quoted
 from bge_fast.opening.adapter import Adapter, is_adapter, read_adapter
-from bge_fast.opening.choice import SIDE_FILES, WEIGHTS, Choice, choices, chosen
+from bge_fast.opening.choice import SIDE_FILES, VOCABULARIES, WEIGHTS, Choice, choices, chosen
 from bge_fast.opening.files import ModelFiles, files_of_folder
 from bge_fast.opening.hub_failures import failure, without_password
 from bge_fast.opening.manifest import read_manifest
@@ -133,9 +133,10 @@ def _download(
         # The client's own questions before a download have no bound in time.
         about = HfApi().model_info(name, revision="main", timeout=HF_HUB_ETAG_TIMEOUT)
         folder = _snapshot(name, cache_dir, [*SIDE_FILES, *_OF_MODULES])
+        vocabularies = [] if (folder / "tokenizer.json").is_file() else VOCABULARIES
         for choice in _asked_for(name, folder, computations, onnx_file):
             # Asked for with the side files, since the client logs a warning where nothing at all matches.
-            files = [*SIDE_FILES, *choice.files, *([choice.data] if choice.data else [])]
+            files = [*SIDE_FILES, *vocabularies, *choice.files, *([choice.data] if choice.data else [])]
             folder = _snapshot(name, cache_dir, files)
             if not choice.missing(folder):
                 break
@@ -146,7 +147,10 @@ def _download(
 def missing_files(name: str, folder: Path, computations: Sequence[str], onnx_file: str | None = None) -> list[str]:
     """Files that a download of this model would bring and that are not in ``folder``."""
     manifest = read_manifest(name, folder)
-    needed = ["config.json", "tokenizer.json", *(file for file in manifest.get("files", {}) if file in SIDE_FILES)]
+    # Where tokenizer.json is not even begun, there may be what it is built of.
+    begun_or_else = ("tokenizer.json", *VOCABULARIES)
+    tokenizer = next((file for file in begun_or_else if os.path.lexists(folder / file)), "tokenizer.json")
+    needed = ["config.json", tokenizer, *(file for file in manifest.get("files", {}) if file in SIDE_FILES)]
     # What was begun is what is opened. Else any choice, complete, will do; of those that are not, the best.
     begun = None if manifest else chosen(folder, manifest, computations, onnx_file)
     asked_for = [begun] if begun else _asked_for(name, folder, computations, onnx_file)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bge_fast.errors import ModelFormatError
-from bge_fast.opening.choice import SIDE_FILES
+from bge_fast.opening.choice import SIDE_FILES, VOCABULARIES
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class FolderState:
         """The state now, of the files beside weights and graphs and of these ``weights``."""
         weights = tuple(weights)
         stamps = {}
-        for name in (*SIDE_FILES, *map(str, weights)):
+        for name in (*SIDE_FILES, *VOCABULARIES, *map(str, weights)):
             try:
                 file = os.stat(folder / name)
             except OSError:

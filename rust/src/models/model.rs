@@ -1,8 +1,10 @@
 //! A tokenizer and a graph that belong together, and the one way in which every verb goes through them.
 
+use std::sync::Arc;
+
 use crate::batch::{Batch, Capacity, InputRules, Inputs, Layout, plan};
 use crate::graph::Form;
-use crate::outputs::{Array, Outcome, Outputs, RowError};
+use crate::outputs::{Array, Outcome, Outputs, Part, RowError};
 use crate::run::{GraphSource, Place, Sessions, Watcher, Work};
 use crate::tokenizer::{Tokenizer, Tokens};
 use crate::{Error, Result};
@@ -15,7 +17,7 @@ pub type Watch<'a> = dyn FnMut(usize) -> bool + 'a;
 
 /// A tokenizer and the sessions of a graph. Any number of threads may share one.
 pub struct Model {
-    tokenizer: Tokenizer,
+    tokenizer: Arc<Tokenizer>,
     sessions: Sessions,
     rules: InputRules,
     dimension: usize,
@@ -56,14 +58,27 @@ pub(crate) trait Rows<R> {
 
 impl Model {
     /// `dimension` is the length of a hidden state as `config.json` gives it.
-    #[must_use]
-    pub fn new(tokenizer: Tokenizer, sessions: Sessions, rules: InputRules, dimension: usize) -> Self {
-        Self { tokenizer, sessions, rules, dimension }
+    ///
+    /// # Errors
+    /// [`Error::ModelFormat`] where pairs have more token types than the table of a checkpoint that scores them.
+    pub fn new(tokenizer: Tokenizer, sessions: Sessions, rules: InputRules, dimension: usize) -> Result<Self> {
+        if let GraphSource::Checkpoint(checkpoint) = sessions.source()
+            && checkpoint.encoder().type_vocab_size < 2
+            && sessions.first().outputs.contains(Part::Logits)
+            && tokenizer.types_pairs()
+        {
+            return Err(Error::ModelFormat(
+                "the second text of a pair has token type 1, but type_vocab_size of config.json is 1. A model without token \
+                 types has \"model_input_names\": [\"input_ids\", \"attention_mask\"] in its tokenizer_config.json"
+                    .into(),
+            ));
+        }
+        Ok(Self { tokenizer: Arc::new(tokenizer), sessions, rules, dimension })
     }
 
     /// The tokenizer.
     #[must_use]
-    pub fn tokenizer(&self) -> &Tokenizer {
+    pub fn tokenizer(&self) -> &Arc<Tokenizer> {
         &self.tokenizer
     }
 
@@ -92,6 +107,12 @@ impl Model {
             let first = number * WINDOW;
             let item = |row: usize| format!("{}[{}]", V::ITEMS, first + row);
             let tokens = verb.tokenize(self, window, first)?;
+            if let Some(row) = tokens.iter().position(|text| text.ids.is_empty()) {
+                return Err(Error::Value(format!(
+                    "{} has no tokens: the tokenizer gives it none, not even special ones",
+                    item(row)
+                )));
+            }
             self.check_ids(&tokens, item)?;
             rows.expect(&tokens)?;
             let mut put = |row, result| rows.put(first + row, result);

@@ -4,6 +4,7 @@
 mod checkpoint;
 mod model;
 mod texts;
+mod tokenizer;
 
 use std::path::PathBuf;
 
@@ -68,6 +69,7 @@ fn to_python(py: Python<'_>, error: Error) -> PyErr {
         Error::OutOfMemory(message) => return PyMemoryError::new_err(message),
         Error::ModelNotFound(_) => "ModelNotFoundError",
         Error::ModelFormat(_) => "ModelFormatError",
+        Error::UnsupportedModel(_) => "UnsupportedModelError",
         Error::RuntimeNotFound(_) => "RuntimeNotFoundError",
         Error::Device(_) => "DeviceError",
         Error::Numerics(_) => "NumericsError",
@@ -86,6 +88,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<checkpoint::Checkpoint>()?;
     module.add_class::<model::Model>()?;
     module.add_function(wrap_pyfunction!(checkpoint::read_tensors, module)?)?;
+    module.add_class::<tokenizer::Tokenizer>()?;
     module.add_function(wrap_pyfunction!(load_runtime, module)?)?;
     module.add_function(wrap_pyfunction!(loaded_runtime, module)?)?;
     module.add_function(wrap_pyfunction!(available_threads, module)?)?;

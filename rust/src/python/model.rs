@@ -9,14 +9,15 @@ use pyo3::types::{PyList, PyString};
 
 use super::checkpoint::Opened;
 use super::texts::{borrow_text, borrow_texts};
+use super::tokenizer::Tokenizer;
 use super::{detached, to_python};
 use crate::batch::{InputRules, Layout};
-use crate::graph::{Architecture, Form};
+use crate::graph::{Architecture, Form, TokenTypes};
 use crate::models::{EncodeOptions, Limits, M3Options, ScoreOptions};
 use crate::ort::Library;
 use crate::outputs::{Finish, Lexical, MultiVectors, Outputs, Texts};
 use crate::run::{Device, Sessions};
-use crate::tokenizer::Tokenizer;
+use crate::tokenizer;
 use crate::{Error, Result};
 
 /// How many texts of a running call are done. Any thread may look.
@@ -73,11 +74,13 @@ impl Model {
         detached(py, || {
             let library =
                 Library::loaded().ok_or_else(|| Error::RuntimeNotFound("no ONNX Runtime library was loaded".into()))?;
-            let rules = InputRules { pad_id, positions: Architecture::named(model_type)?.positions };
+            let architecture = Architecture::named(model_type)?;
+            let typed_pairs = architecture.token_types == TokenTypes::OfPairs;
+            let rules = InputRules { pad_id, positions: architecture.positions, typed_pairs };
             let first = Form { outputs: Outputs::named(&outputs)?, layout: Layout::Plain };
-            let tokenizer = Tokenizer::open(&folder)?;
+            let tokenizer = tokenizer::Tokenizer::open(&folder)?;
             let sessions = Sessions::open(library, graph.try_into()?, device, first, dimension)?;
-            Ok(Self(crate::Model::new(tokenizer, sessions, rules, dimension)))
+            crate::Model::new(tokenizer, sessions, rules, dimension).map(Self)
         })
     }
 
@@ -192,31 +195,10 @@ impl Model {
         detached(py, || self.0.sessions().providers())
     }
 
-    /// Ids of one text with special tokens, at most `max_length`.
-    fn tokenize(&self, py: Python<'_>, text: &Bound<'_, PyString>, max_length: usize) -> PyResult<Vec<u32>> {
-        let text = borrow_text(text, || "the text".into())?;
-        detached(py, || self.0.tokenizer().encode(&text, max_length)).map(|tokens| tokens.ids)
-    }
-
-    /// Text of ids.
-    fn decode(&self, py: Python<'_>, ids: Vec<u32>, skip_special_tokens: bool) -> PyResult<String> {
-        detached(py, || self.0.tokenizer().decode(&ids, skip_special_tokens))
-    }
-
-    /// The token of an id.
-    fn token(&self, id: u32) -> Option<String> {
-        self.0.tokenizer().token(id)
-    }
-
-    /// The id of a token.
-    fn token_id(&self, token: &str) -> Option<u32> {
-        self.0.tokenizer().id(token)
-    }
-
-    /// Number of ids.
+    /// Its tokenizer.
     #[getter]
-    fn vocabulary_size(&self) -> u32 {
-        self.0.tokenizer().size()
+    fn tokenizer(&self) -> Tokenizer {
+        Tokenizer(self.0.tokenizer().clone())
     }
 }
 

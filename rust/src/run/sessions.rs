@@ -102,6 +102,12 @@ impl Sessions {
         self.for_batches(1)?.session(self.first)?.map_or_else(|| Ok(Vec::new()), |session| session.providers())
     }
 
+    /// The form that was opened first.
+    #[must_use]
+    pub fn first(&self) -> Form {
+        self.first
+    }
+
     /// Where the graphs come from.
     #[must_use]
     pub fn source(&self) -> &GraphSource {

@@ -1,75 +1,61 @@
-//! `tokenizer.json`, and what `tokenizer_config.json` overrides of it.
+//! The files of a tokenizer, read with bounds.
 
 use std::path::Path;
 
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value};
 
+use super::class::Class;
 use crate::{Error, Result};
 
 /// XLM-R's `tokenizer.json` has 17 MB; far larger files are not tokenizers.
 const MAX_FILE_SIZE: u64 = 64 << 20;
 
-/// The part of `tokenizer_config.json` that overrides `tokenizer.json`.
-#[derive(Debug, Deserialize)]
-#[serde(default)]
-pub(super) struct Overrides {
-    do_lower_case: bool,
-    strip_accents: Option<bool>,
-    tokenize_chinese_chars: bool,
-    add_prefix_space: bool,
-    pub truncation_side: String,
+/// An object of a JSON file; empty where there is no such file.
+pub(super) type Object = Map<String, Value>;
+
+/// What says how texts become ids, besides `tokenizer.json` itself.
+#[derive(Debug, Default)]
+pub(super) struct Beside {
+    /// `tokenizer_config.json`.
+    pub config: Object,
+    /// `special_tokens_map.json`.
+    pub special_tokens_map: Object,
+    /// `added_tokens.json`: ids by token.
+    pub added_tokens: Object,
+    /// `config.json` of the model.
+    pub model: Object,
 }
 
-impl Default for Overrides {
-    fn default() -> Self {
-        Self {
-            do_lower_case: true,
-            strip_accents: None,
-            tokenize_chinese_chars: true,
-            add_prefix_space: false,
-            truncation_side: "right".into(),
+impl Beside {
+    pub fn read(folder: &Path) -> Result<Self> {
+        let object = |name: &str| {
+            read(&folder.join(name))?.map_or_else(|| Ok(Object::new()), |text| parse::<Object>(name, &text))
+        };
+        Ok(Self {
+            config: object("tokenizer_config.json")?,
+            special_tokens_map: object("special_tokens_map.json")?,
+            added_tokens: object("added_tokens.json")?,
+            model: object("config.json")?,
+        })
+    }
+
+    /// The class that transformers would open.
+    pub fn class(&self) -> Class {
+        let named = [&self.config, &self.model].into_iter().find_map(|file| file.get("tokenizer_class")?.as_str());
+        let of_model = || Class::of_model(self.model.get("model_type").and_then(Value::as_str).unwrap_or_default());
+        named.map_or_else(of_model, Class::named)
+    }
+
+    /// On which side long texts are cut: as `tokenizer_config.json` says, else as `tokenizer.json` was saved with.
+    pub fn cuts_left(&self, tokenizer: &Value) -> Result<bool> {
+        match self.config.get("truncation_side") {
+            None | Some(Value::Null) => Ok(tokenizer["truncation"]["direction"] == "Left"),
+            Some(side) if side == "left" || side == "right" => Ok(side == "left"),
+            Some(_) => Err(Error::ModelFormat(
+                "tokenizer_config.json: truncation_side is neither \"left\" nor \"right\"".into(),
+            )),
         }
     }
-}
-
-/// BERT's normalizer is rebuilt from `tokenizer_config.json`, as transformers does: the `tokenizer.json` of
-/// bge-small-zh-v1.5 keeps capitals that its vocabulary does not have.
-pub(super) fn override_bert_normalizer(tokenizer: &mut Value, config: &Overrides) {
-    let is_bert = tokenizer["model"]["type"] == "WordPiece"
-        && (tokenizer["normalizer"].is_null() || tokenizer["normalizer"]["type"] == "BertNormalizer");
-    if is_bert {
-        let clean_text = tokenizer["normalizer"]["clean_text"].as_bool().unwrap_or(true);
-        tokenizer["normalizer"] = json!({
-            "type": "BertNormalizer",
-            "clean_text": clean_text,
-            "handle_chinese_chars": config.tokenize_chinese_chars,
-            "strip_accents": config.strip_accents,
-            "lowercase": config.do_lower_case,
-        });
-    }
-}
-
-/// Whether byte-level BPE (`RoBERTa`) puts a space before texts that begin without one, which `tokenizer_config.json` says. The crate
-/// knows no such splitter.
-pub(super) fn take_prefix_space(tokenizer: &mut Value, config: &Overrides) -> bool {
-    let splitter = &mut tokenizer["pre_tokenizer"];
-    if splitter["type"] != "ByteLevel" {
-        return false;
-    }
-    splitter["add_prefix_space"] = json!(false);
-    config.add_prefix_space
-}
-
-pub(super) fn vocabulary_size(tokenizer: &Value) -> u32 {
-    let vocabulary = match &tokenizer["model"]["vocab"] {
-        Value::Object(tokens) => tokens.len(),
-        Value::Array(pieces) => pieces.len(),
-        _ => 0,
-    };
-    let added = tokenizer["added_tokens"].as_array().into_iter().flatten();
-    let past_last = added.filter_map(|token| token["id"].as_u64()).max().map_or(0, |id| id + 1);
-    u32::try_from(past_last.max(vocabulary as u64)).unwrap_or(u32::MAX)
 }
 
 pub(super) fn parse<T: serde::de::DeserializeOwned>(name: &str, text: &str) -> Result<T> {
@@ -78,14 +64,28 @@ pub(super) fn parse<T: serde::de::DeserializeOwned>(name: &str, text: &str) -> R
 
 /// The file's text, or `None` where there is no such file.
 pub(super) fn read(path: &Path) -> Result<Option<String>> {
+    bytes(path)?
+        .map(String::from_utf8)
+        .transpose()
+        .map_err(|error| Error::ModelFormat(format!("{} cannot be read: {error}", path.display())))
+}
+
+/// The file's bytes, or `None` where there is no such file.
+pub(super) fn bytes(path: &Path) -> Result<Option<Vec<u8>>> {
     match std::fs::metadata(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            // A link to nothing was meant to be something.
+            if path.is_symlink() {
+                return Err(Error::ModelNotFound(format!("{} is a link that leads nowhere", path.display())));
+            }
+            return Ok(None);
+        }
         Ok(file) if !file.is_file() || file.len() > MAX_FILE_SIZE => {
             return Err(Error::ModelFormat(format!("{} is not a file of at most 64 MB", path.display())));
         }
         _ => {}
     }
-    std::fs::read_to_string(path)
+    std::fs::read(path)
         .map(Some)
         .map_err(|error| Error::ModelFormat(format!("{} cannot be read: {error}", path.display())))
 }

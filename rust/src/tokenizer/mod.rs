@@ -2,102 +2,94 @@
 //!
 //! Immutable: the length to cut at is an argument of each call, so threads can share one tokenizer.
 
+mod added;
+mod build;
+mod charsmap;
+mod class;
+mod components;
+mod declared;
 mod files;
-mod segments;
+mod frame;
+mod pipeline;
 
 use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::OnceLock;
 
 use serde_json::Value;
-use tokenizers::pipeline::{EncodeOptions, Override, PipelineToken, PipelineTokenizer, Template};
 
-use self::files::{Overrides, override_bert_normalizer, parse, read, take_prefix_space, vocabulary_size};
-use self::segments::late_tokens;
+use self::declared::Declared;
+use self::files::{Beside, parse, read};
+use self::frame::Frame;
+pub use self::frame::Tokens;
+use self::pipeline::Pipeline;
 use crate::{Error, Result};
 
 /// Fewer texts are tokenized sooner than a thread is started.
 const MIN_TEXTS_PER_THREAD: usize = 16;
 
-/// Ids of one text or of a pair, special tokens included.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tokens {
-    /// At most the call's `max_length` ids.
-    pub ids: Vec<u32>,
-    /// How many ids the whole text has.
-    pub total: usize,
-    /// Ids of the first text of a pair, with the special tokens around it; of a single text all.
-    pub first: usize,
-}
-
-impl Tokens {
-    /// Whether ids were cut off.
-    #[must_use]
-    pub fn truncated(&self) -> bool {
-        self.ids.len() < self.total
-    }
-}
-
-/// A checkpoint's tokenizer: `tokenizer.json` with what `tokenizer_config.json` says on top.
+/// A checkpoint's tokenizer: `tokenizer.json` with what the files beside it say on top.
 pub struct Tokenizer {
-    pipeline: PipelineTokenizer,
+    pipeline: Pipeline,
     single: Frame,
     pair: Frame,
+    /// Whether there are token types, and whether the second text of a pair has type 1.
+    types: (bool, bool),
+    special: Vec<(&'static str, String)>,
     cut_left: bool,
-    /// Ids of tokens that are looked for in the normalized text, if words are marked by `Metaspace`.
-    late_tokens: Vec<u32>,
-    /// Whether a text, and what follows a special token, begins with a space.
-    prefix_space: bool,
-    size: u32,
+    cleans_up: bool,
     ids_by_token: OnceLock<HashMap<String, u32>>,
 }
 
 impl Tokenizer {
-    /// Reads `tokenizer.json` and, if present, `tokenizer_config.json` from `folder`.
+    /// Reads `tokenizer.json` and the files beside it that say more about tokens. Without it, BERT's is built of `vocab.txt` and
+    /// XLM-R's of `sentencepiece.bpe.model`.
     ///
     /// # Errors
-    /// [`Error::ModelNotFound`] without `tokenizer.json`; [`Error::ModelFormat`] for a file that is no tokenizer.
+    /// [`Error::ModelNotFound`] without any of these; [`Error::ModelFormat`] for a file that is no tokenizer and
+    /// [`Error::UnsupportedModel`] for one that asks for something unknown, both with the folder.
     pub fn open(folder: &Path) -> Result<Self> {
-        let stored = read(&folder.join("tokenizer.json"))?
-            .ok_or_else(|| {
-                Error::ModelNotFound(format!(
-                    "{} has no tokenizer.json. With transformers, AutoTokenizer.from_pretrained(folder).save_pretrained(folder) \
-                     makes one of vocab.txt or sentencepiece.bpe.model",
-                    folder.display()
-                ))
-            })?;
-        let config = read(&folder.join("tokenizer_config.json"))?.unwrap_or_else(|| "{}".into());
-        Self::from_json(&stored, &config).map_err(|error| match error {
+        let opened = Beside::read(folder).and_then(|beside| {
+            let (tokenizer, file_size) = match read(&folder.join("tokenizer.json"))? {
+                Some(stored) => (parse("tokenizer.json", &stored)?, stored.len()),
+                None => build::tokenizer(folder, &beside)?.ok_or_else(|| missing(folder))?,
+            };
+            Self::build(tokenizer, file_size, &beside)
+        });
+        opened.map_err(|error| match error {
             Error::ModelFormat(reason) => Error::ModelFormat(format!("{}: {reason}", folder.display())),
+            Error::UnsupportedModel(reason) => Error::UnsupportedModel(format!("{}: {reason}", folder.display())),
             other => other,
         })
     }
 
-    /// Builds the tokenizer from the text of the two files.
+    /// Builds the tokenizer from the text of `tokenizer.json` and of `tokenizer_config.json`.
     ///
     /// # Errors
     /// [`Error::ModelFormat`] for a text that is no tokenizer.
     pub fn from_json(tokenizer: &str, config: &str) -> Result<Self> {
-        let mut tokenizer: Value = parse("tokenizer.json", tokenizer)?;
-        let config: Overrides = parse("tokenizer_config.json", config)?;
-        override_bert_normalizer(&mut tokenizer, &config);
-        let prefix_space = take_prefix_space(&mut tokenizer, &config);
-        // The reader trusts its input in places; a file that makes it panic is a bad file, not a bug to report.
-        let pipeline = catch_unwind(AssertUnwindSafe(|| {
-            tokenizers::canonicalize_value(&mut tokenizer).map_err(|e| e.to_string())?;
-            tokenizers::from_json(&tokenizer.to_string()).map_err(|e| e.to_string())
-        }))
-        .unwrap_or_else(|_| Err("its parts contradict each other".into()))
-        .map_err(|reason| Error::ModelFormat(format!("tokenizer.json cannot be used: {reason}")))?;
-        let templates = pipeline.get_post_processor();
+        let config = parse("tokenizer_config.json", config)?;
+        let beside = Beside { config, ..Beside::default() };
+        Self::build(parse("tokenizer.json", tokenizer)?, tokenizer.len(), &beside)
+    }
+
+    fn build(mut tokenizer: Value, file_size: usize, beside: &Beside) -> Result<Self> {
+        components::check(&tokenizer, file_size)?;
+        let class = beside.class();
+        let cut_left = beside.cuts_left(&tokenizer)?;
+        class.override_normalizer(&mut tokenizer, &beside.config)?;
+        let declared = Declared::read(&tokenizer, beside, class)?;
+        let prefix_space = class::take_prefix_space(&mut tokenizer, &beside.config)?;
+        let pipeline = Pipeline::new(tokenizer, declared.added, prefix_space)?;
+        pipeline.try_out()?;
+        let (templates, bare_pairs) = (pipeline.templates(), class.leaves_pairs_bare(&beside.config)?);
         Ok(Self {
             single: Frame::new(&templates.single),
-            pair: Frame::new(&templates.pair),
-            late_tokens: late_tokens(&pipeline),
-            prefix_space,
-            cut_left: config.truncation_side == "left",
-            size: vocabulary_size(&tokenizer),
+            pair: if bare_pairs { Frame::bare(&templates.pair) } else { Frame::new(&templates.pair) },
+            types: (class.types(&beside.config)?, class.types_pairs(&beside.config, templates.pair.b_type_id)?),
+            special: declared.special,
+            cut_left,
+            cleans_up: class::flag(&beside.config, "clean_up_tokenization_spaces")?.unwrap_or(false),
             ids_by_token: OnceLock::new(),
             pipeline,
         })
@@ -109,9 +101,60 @@ impl Tokenizer {
     /// [`Error::Value`] for a text of over 4 GiB.
     pub fn encode(&self, text: &str, max_length: usize) -> Result<Tokens> {
         let content = self.content(text)?;
-        let kept = self.cut(&content, max_length.saturating_sub(self.single.length()));
+        let kept = self.cut(&content, max_length.saturating_sub(self.single.room));
         let ids = [&self.single.before, kept, &self.single.between, &self.single.after].concat();
-        Ok(Tokens { first: ids.len(), ids, total: content.len() + self.single.length() })
+        Ok(Tokens { first: ids.len(), total: ids.len() + content.len() - kept.len(), ids })
+    }
+
+    /// Whether the tokenizer gives token types.
+    #[must_use]
+    pub fn types(&self) -> bool {
+        self.types.0
+    }
+
+    /// Whether the second text of a pair has token type 1.
+    #[must_use]
+    pub fn types_pairs(&self) -> bool {
+        self.types.1
+    }
+
+    /// Whether texts are cut on the left.
+    #[must_use]
+    pub fn cuts_left(&self) -> bool {
+        self.cut_left
+    }
+
+    /// Whether blanks before punctuation are taken out of decoded text.
+    #[must_use]
+    pub fn cleans_up(&self) -> bool {
+        self.cleans_up
+    }
+
+    /// Ids before, between and behind the texts of a pair.
+    #[must_use]
+    pub fn pair_frame(&self) -> [&[u32]; 3] {
+        [&self.pair.before, &self.pair.between, &self.pair.after]
+    }
+
+    /// Special tokens: each with its role, such as `cls_token`, or the key of the list that names it.
+    #[must_use]
+    pub fn special_tokens(&self) -> &[(&'static str, String)] {
+        &self.special
+    }
+
+    /// Tokens that are looked for before the model sees a text, with their ids, and whether each is special.
+    pub fn added_tokens(&self) -> impl Iterator<Item = (&str, u32, bool)> {
+        self.pipeline.added().iter().map(|(id, token)| (&*token.content, id, token.special))
+    }
+
+    /// All tokens with their ids, those added too.
+    #[must_use]
+    pub fn vocabulary(&self) -> &HashMap<String, u32> {
+        self.ids_by_token.get_or_init(|| {
+            let mut ids: HashMap<_, _> = (0..self.size()).filter_map(|id| Some((self.token(id)?, id))).collect();
+            ids.extend(self.added_tokens().map(|(token, id, _)| (token.to_owned(), id)));
+            ids
+        })
     }
 
     /// Ids of a query and a passage with special tokens, from the ids that [`Self::content`] gives for each. The query has the
@@ -119,12 +162,16 @@ impl Tokenizer {
     #[must_use]
     pub fn pair(&self, query: &[u32], passage: &[u32], max_length: usize) -> Tokens {
         let frame = &self.pair;
-        let room = max_length.saturating_sub(frame.length());
+        let room = max_length.saturating_sub(frame.room);
         let query = self.cut(query, room);
         let kept = self.cut(passage, room - query.len());
-        let first = frame.before.len() + query.len() + frame.between.len();
         let ids = [&frame.before, query, &frame.between, kept, &frame.after].concat();
-        Tokens { ids, total: first + passage.len() + frame.after.len(), first }
+        let second = kept.len() + frame.after.len();
+        Tokens {
+            total: ids.len() + passage.len() - kept.len(),
+            first: ids.len() - if self.types_pairs() { second } else { 0 },
+            ids,
+        }
     }
 
     /// The first `length` ids; the last ones where the checkpoint cuts on the left.
@@ -139,23 +186,7 @@ impl Tokenizer {
     /// # Errors
     /// [`Error::Value`] for a text of over 4 GiB.
     pub fn content(&self, text: &str) -> Result<Vec<u32>> {
-        let options = EncodeOptions {
-            add_special_tokens: false,
-            padding: Override::Off,
-            truncation: Override::Off,
-            ..EncodeOptions::default()
-        };
-        let mut content = Vec::with_capacity(text.len() / 4 + 1);
-        let mut outcome = Ok(());
-        if !self.prefix_space {
-            outcome = self.pipeline.encode_into(text, &options, &mut content);
-        }
-        if self.prefix_space || content.iter().any(|token| self.late_tokens.contains(&token.id())) {
-            content.clear();
-            outcome = self.encode_around_tokens(text, &mut content);
-        }
-        outcome.map_err(|e| Error::Value(e.to_string()))?;
-        Ok(PipelineToken::cast_slice(&content).to_vec())
+        self.pipeline.ids(text)
     }
 
     /// [`Self::encode`] for many texts, on up to `threads` threads of its own.
@@ -184,44 +215,31 @@ impl Tokenizer {
     /// # Errors
     /// [`Error::Value`] where the ids are no text.
     pub fn decode(&self, ids: &[u32], skip_special_tokens: bool) -> Result<String> {
-        self.pipeline.decode(ids, skip_special_tokens).map_err(|e| Error::Value(e.to_string()))
+        self.pipeline.decode(ids, skip_special_tokens)
     }
 
     /// The token of an id.
     #[must_use]
     pub fn token(&self, id: u32) -> Option<String> {
-        self.pipeline.decode_tokens(&[id], false).pop()
+        self.pipeline.token(id)
     }
 
     /// The id of a token.
     #[must_use]
     pub fn id(&self, token: &str) -> Option<u32> {
-        let build = || (0..self.size).filter_map(|id| Some((self.token(id)?, id))).collect();
-        self.ids_by_token.get_or_init(build).get(token).copied()
+        self.pipeline.added().id(token).or_else(|| self.vocabulary().get(token).copied())
+    }
+
+    /// Number of the model's own tokens.
+    #[must_use]
+    pub fn model_size(&self) -> u32 {
+        self.pipeline.model_size()
     }
 
     /// Number of ids, added tokens included.
     #[must_use]
     pub fn size(&self) -> u32 {
-        self.size
-    }
-}
-
-/// The special tokens around a text or a pair.
-struct Frame {
-    before: Vec<u32>,
-    between: Vec<u32>,
-    after: Vec<u32>,
-}
-
-impl Frame {
-    fn new(template: &Template) -> Self {
-        let ids = |part: &[(PipelineToken, u8)]| part.iter().map(|(token, _)| token.id()).collect();
-        Self { before: ids(&template.prefix), between: ids(&template.infix), after: ids(&template.suffix) }
-    }
-
-    fn length(&self) -> usize {
-        self.before.len() + self.between.len() + self.after.len()
+        self.pipeline.size()
     }
 }
 
@@ -244,4 +262,11 @@ fn on_threads<T: AsRef<str> + Sync, R: Send>(
         }
         Ok(all)
     })
+}
+
+fn missing(folder: &Path) -> Error {
+    Error::ModelNotFound(format!(
+        "{} has no tokenizer.json. With transformers, AutoTokenizer.from_pretrained(folder).save_pretrained(folder) makes one",
+        folder.display()
+    ))
 }

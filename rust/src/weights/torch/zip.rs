@@ -98,7 +98,6 @@ impl<'a> Archive<'a> {
         let file = format!("data/{}", view.storage.key);
         let place = self.find(&file)?.ok_or_else(|| format!("there is no {} in its archive", shown(&file)))?;
         located(name, view, place.start as u64, place.len() as u64)
-            .map_err(|why| why.replace("its storage", &shown(&file)))
     }
 }
 
