@@ -50,10 +50,10 @@ def find_model(
     except (RuntimeError, OSError, ValueError) as error:  # no such user, a name too long, a NUL
         why = error.strerror if isinstance(error, OSError) else error
         raise ModelNotFoundError(f"there is no folder {quoted(name)}: {why}") from error
-    if is_folder and is_adapter(folder):
-        return _adapted(read_adapter(name, folder), computations, cache_dir, kind)
     if is_folder:
         with _unreadable_told(name):
+            if is_adapter(folder):
+                return _adapted(read_adapter(name, folder), computations, cache_dir, kind)
             return files_of_folder(name, folder, computations, wanted=kind, onnx_file=onnx_file)
     if is_there:
         raise ModelNotFoundError(f"{name} is a file; pass the folder it lies in")
