@@ -20,6 +20,7 @@ __all__ = [
     "load_runtime",
     "loaded_runtime",
     "panic_on_purpose",
+    "read_tensors",
     "startable_threads",
 ]
 
@@ -57,6 +58,7 @@ class Checkpoint:
         *,
         names: list[str] | None = None,
         heads: list[tuple[str, str]] | None = None,
+        changed: str | None = None,
         outputs: list[str] = ...,
     ) -> Checkpoint: ...
     def graph(self, outputs: list[str], layout: Literal["plain", "masked", "halved"]) -> tuple[bytes, Path]:
@@ -187,6 +189,7 @@ class Tokenizer:
     def model_size(self) -> int:
         """Number of ids without those of added tokens."""
 
+def read_tensors(files: list[str], names: list[str] | None = None) -> dict[str, NDArray[np.float32]]: ...
 def load_runtime(path: str, dependencies: list[str]) -> Runtime:
     """Load a library, after the libraries that it needs; once a process."""
 

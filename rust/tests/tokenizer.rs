@@ -9,8 +9,9 @@ fn checkpoint(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/checkpoints").join(name)
 }
 
-fn tokenizers() -> [Tokenizer; 2] {
-    ["tiny-bert", "tiny-xlmr"].map(|name| Tokenizer::open(&checkpoint(name)).expect("the fixture opens"))
+fn tokenizers() -> [Tokenizer; 3] {
+    ["tiny-bert", "tiny-xlmr", "tiny-roberta"]
+        .map(|name| Tokenizer::open(&checkpoint(name)).expect("the fixture opens"))
 }
 
 const LONG: &str = "the boundary layer of a wing in supersonic flow, 机翼, Größe, </s> [SEP] <mask> and so on";

@@ -139,7 +139,7 @@ def test_flagembedding_itself_where_it_keeps_the_ids(name: str, note: Note) -> N
         for pair, ids in zip(pairs, assembled, strict=True)
         if ids is not None and ids.ids == theirs.as_flagembedding_reads(pair, 384, 512)
     ]
-    assert len(same) >= 150
+    assert len(same) >= 80
     expected = theirs.model.compute_score(same, batch_size=16)
     scores = open_ours(name).compute_score(same)
     difference = float(np.abs(np.array(scores) - expected).max())

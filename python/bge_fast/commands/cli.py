@@ -190,6 +190,7 @@ def _add_options(verb: argparse.ArgumentParser) -> None:
     )
     verb.add_argument("--max-length", metavar="N", type=_positive, default=512, help="tokens a text (default: 512)")
     verb.add_argument("--batch-size", metavar="N", type=_positive, default=256, help="texts a batch, at most")
+    verb.add_argument("--dense", action="store_true", help="apply the linear layers of 2_Dense behind the pooling")
     verb.add_argument("--truncate-dim", metavar="N", type=_positive, help="keep the first N components")
     _add_threads(verb)
 

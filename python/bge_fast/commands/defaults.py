@@ -4,7 +4,7 @@ Unlike the Python API, which keeps FlagEmbedding's defaults, the command line po
 """
 
 from argparse import Namespace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from bge_fast.commands import output
 from bge_fast.known import KnownModel, known_model
@@ -49,6 +49,7 @@ def open_model(args: Namespace, model_class: type[Embedder], queries: bool = Fal
             f"no instruction is known for {args.model}, so none is put before queries. "
             'Pass --instruction TEXT, or --instruction "" where it needs none'
         )
+    more: dict[str, Any] = {"dense": True} if args.dense else {}
     recommended = known.query_instruction if args.instruction is None else args.instruction
     return model_class(
         args.model,
@@ -63,4 +64,5 @@ def open_model(args: Namespace, model_class: type[Embedder], queries: bool = Fal
         truncate_dim=args.truncate_dim,
         precision=args.precision,
         threads=args.threads,
+        **more,
     )

@@ -5,14 +5,20 @@ from typing import Any
 
 from bge_fast.commands import output
 from bge_fast.commands.defaults import defaults, locate
+from bge_fast.errors import ModelNotFoundError
+from bge_fast.opening.engine import checkpoint_of
 from bge_fast.opening.files import ModelFiles
 from bge_fast.opening.manifest import verify_files
 from bge_fast.runtime.library import find_libraries
+
+# What a tokenizer is read from, or built of.
+_TOKENIZERS = ("tokenizer.json", "vocab.txt", "sentencepiece.bpe.model")
 
 
 def run(args: Namespace) -> int:
     """Show the facts; the network is used for ``--download`` alone."""
     files = locate(args.model, args.device, args.precision, download=args.download)
+    _check(files)
     facts = describe(files)
     if args.verify:
         facts["verified_files"] = verify_files(files.folder, files.manifest)
@@ -23,6 +29,17 @@ def run(args: Namespace) -> int:
     for line in output.aligned(rows):
         output.result(line)
     return 0
+
+
+def _check(files: ModelFiles) -> None:
+    """See as far as can be seen without a run that the model would open.
+
+    Raises:
+        ModelNotFoundError, ModelFormatError: names the file, and what is wrong with it.
+    """
+    if not any((files.folder / file).is_file() for file in _TOKENIZERS):
+        raise ModelNotFoundError(f"{files.name} has no tokenizer: {_TOKENIZERS[0]} is missing")
+    checkpoint_of(files)
 
 
 def describe(files: ModelFiles) -> dict[str, Any]:

@@ -41,6 +41,8 @@ class FlagReranker(AbsReranker):
         threads: CPU threads; by default all that affinity and cgroup allow.
         low_memory: leave weights in the mapped file instead of repacking them for speed: opens faster, needs less
             private memory, runs slower.
+        onnx_file: the graph to open, by its name in the folder or repository, such as ``"onnx/model_O3.onnx"``; by
+            default weights or ``onnx/model.onnx``.
         on_fork: what a forked child does with a model that its parent opened: ``"reopen"`` opens it again by itself,
             once, from the same files; ``"error"`` raises ``ForkedProcessError``.
 
@@ -70,6 +72,7 @@ class FlagReranker(AbsReranker):
         precision: str | None = None,
         threads: int | None = None,
         low_memory: bool = False,
+        onnx_file: str | None = None,
         on_fork: str = "reopen",
         **kwargs: Unpack[ModelKeywords],
     ) -> None:

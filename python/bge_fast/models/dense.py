@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 import numpy as np
 
+from bge_fast.models.dense_call import encoded
 from bge_fast.models.embedder import AbsEmbedder
 from bge_fast.models.inputs import flag, to_texts
 from bge_fast.models.keywords import Calling, EmbedderKeywords, Encoding, refuse_unknown_keywords
@@ -42,8 +43,13 @@ class FlagModel(AbsEmbedder):
                 allow.
         low_memory: leave weights in the mapped file instead of repacking them for speed: opens faster, needs a third
             of the private memory, several processes share the rest; queries take 1.7 times as long.
+        onnx_file: the graph to open, by its name in the folder or repository, such as ``"onnx/model_O3.onnx"``; by
+            default weights or ``onnx/model.onnx``.
         on_fork: what a forked child does with a model that its parent opened: ``"reopen"`` opens it again by itself,
             once, from the same files; ``"error"`` raises ``ForkedProcessError``.
+        dense: apply the linear layers that sentence-transformers has behind the pooling (``2_Dense``), which
+            FlagEmbedding leaves out; normalization before them as in ``modules.json``, at the end as
+            ``normalize_embeddings`` says.
         on_truncate: what happens to texts over the length limit: ``"ignore"`` cuts them, ``"warn"`` also warns once
             a call, ``"error"`` refuses them.
 
@@ -79,7 +85,9 @@ class FlagModel(AbsEmbedder):
         precision: str | None = None,
         threads: int | None = None,
         low_memory: bool = False,
+        onnx_file: str | None = None,
         on_fork: str = "reopen",
+        dense: bool = False,
         on_truncate: str = "ignore",
         **kwargs: Unpack[EmbedderKeywords],
     ) -> None:
@@ -255,7 +263,7 @@ class FlagModel(AbsEmbedder):
         texts = with_instruction(texts, instruction, instruction_format)
         engine, options = self._open(), self._core_options(batch_size, max_length)
         with progress_bar(len(texts), show_progress_bar) as progress:
-            matrix, truncated = engine.core.encode(texts, **options, progress=progress)
+            matrix, truncated = encoded(engine, texts, options, progress)
         self._warn_about_truncation(truncated, len(texts), options["max_length"])
         vectors = matrix[0] if single else matrix
         return vectors if as_numpy else _to_torch(vectors)

@@ -9,6 +9,7 @@ from bge_fast.models.model import Model
 from bge_fast.models.progress import count_truncated
 from bge_fast.models.prompts import instruction_template
 from bge_fast.opening.engine import EmbedderInfo
+from bge_fast.opening.projection import not_applied
 
 
 class AbsEmbedder(Model):
@@ -78,8 +79,20 @@ class AbsEmbedder(Model):
 
     def _check_limits(self) -> None:
         self._warn_about_pooling()
+        self._warn_about_modules()
         for name in ("query_max_length", "passage_max_length"):
             self._usable_length(name, getattr(self, name))
+
+    def _warn_about_modules(self) -> None:
+        engine = self._open()
+        left_out = [] if engine.projection else not_applied(engine.files.modules)
+        if left_out:
+            named = ", ".join(f"{module.folder or module.kind:.80}" for module in left_out)
+            can_be = self._kind == "embedder" and any(module.kind == "Dense" for module in left_out)
+            warn(
+                f"{self.model_name_or_path}: modules.json goes on behind the pooling with {named}, not applied, as "
+                f"in FlagEmbedding{'. Pass dense=True to apply it' if can_be else ''}"
+            )
 
     def _warn_about_pooling(self) -> None:
         declared = self._open().files.declared_pooling

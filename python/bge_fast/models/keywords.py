@@ -87,6 +87,8 @@ class EmbedderArguments(M3Keywords, total=False):
     precision: str | None
     threads: int | None
     low_memory: bool
+    dense: bool
+    onnx_file: str | None
     on_truncate: str
     on_fork: str
 
@@ -107,6 +109,7 @@ class RerankerArguments(ModelKeywords, total=False):
     precision: str | None
     threads: int | None
     low_memory: bool
+    onnx_file: str | None
 
 
 def refuse_unknown_keywords(method: str, keywords: Mapping[str, object], known: type = TokenizerKeywords) -> None:

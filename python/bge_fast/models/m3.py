@@ -38,6 +38,8 @@ class BGEM3FlagModel(M3Scores):
         threads: CPU threads; by default all that affinity and cgroup allow.
         low_memory: leave weights in the mapped file instead of repacking them for speed: opens faster, needs less
             private memory, runs slower.
+        onnx_file: the graph to open, by its name in the folder or repository, such as ``"onnx/model_O3.onnx"``; by
+            default weights or ``onnx/model.onnx``.
         on_fork: what a forked child does with a model that its parent opened: ``"reopen"`` opens it again by itself,
             once, from the same files; ``"error"`` raises ``ForkedProcessError``.
         on_truncate: what happens to texts over the length limit: ``"ignore"`` cuts them, ``"warn"`` also warns once
@@ -76,6 +78,7 @@ class BGEM3FlagModel(M3Scores):
         precision: str | None = None,
         threads: int | None = None,
         low_memory: bool = False,
+        onnx_file: str | None = None,
         on_fork: str = "reopen",
         on_truncate: str = "ignore",
         **kwargs: Unpack[M3Keywords],

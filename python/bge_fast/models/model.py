@@ -9,13 +9,14 @@ from bge_fast.models.keywords import ModelKeywords
 from bge_fast.models.prompts import with_instruction
 from bge_fast.models.shapes import Devices
 from bge_fast.models.tokenizer import Tokenizer
+from bge_fast.opening.choice import checked_graph_name
 from bge_fast.opening.engine import COMPUTATIONS, Engine, EngineOptions, ModelInfo, Outputs
 from bge_fast.runtime.devices import parse_devices
 from bge_fast.runtime.locks import Lock
 from bge_fast.runtime.threads import MOST_THREADS
 
 # Arguments of every constructor that say how to open a model; the others become attributes.
-_OPENING = ("devices", "precision", "cache_dir", "threads", "low_memory")
+_OPENING = ("devices", "precision", "cache_dir", "threads", "low_memory", "onnx_file")
 _OF_THE_PROCESS = ("_opened", "_of_parent", "_opening", "_tokenizer")
 _DEFAULT_LENGTH = 512
 _warned_keywords: set[str] = set()
@@ -56,7 +57,14 @@ class Model:
         self._check_limits()
 
     def _options_of(
-        self, *, devices: Any, precision: str | None, cache_dir: Any, threads: int | None, low_memory: bool
+        self,
+        *,
+        devices: Any,
+        precision: str | None,
+        cache_dir: Any,
+        threads: int | None,
+        low_memory: bool,
+        onnx_file: Any,
     ) -> EngineOptions:
         """How to open the model, as plain values; the keyword ``device`` is an alias of ``devices``.
 
@@ -72,6 +80,8 @@ class Model:
             low_memory=flag("low_memory", low_memory),
             cache_dir=None if cache_dir is None else str(cache_dir),
             kind=self._kind,
+            dense=flag("dense", getattr(self, "dense", False)),
+            onnx_file=None if onnx_file is None else checked_graph_name(onnx_file),
             outputs=self._outputs_at_start(),
         )
 

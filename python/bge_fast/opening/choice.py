@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bge_fast.errors import ModelFormatError
+from bge_fast.errors import ModelFormatError, quoted
 from bge_fast.opening.jsonfiles import read_json
 from bge_fast.opening.kinds import HEAD_FILES
 
@@ -29,6 +29,7 @@ SIDE_FILES = (
     "tokenizer_config.json",
     "special_tokens_map.json",
     "added_tokens.json",
+    "modules.json",
     "1_Pooling/config.json",
     *INDEXES,
     *HEAD_FILES.values(),
@@ -40,6 +41,8 @@ ASSEMBLED = ("fp32",)
 # Where Optimum and sentence-transformers put a graph: in a folder of its own, or beside the other files.
 _PLAIN_GRAPHS = ("onnx/model.onnx", "model.onnx")
 _OF_A_PLAIN_GRAPH = "fp32"
+_AS_STORED = "as stored"
+_GRAPH = re.compile(r"(?!\.)([\w.+ -]+/)*(?!\.)[\w.+ -]+\.onnx")
 _SHARD = re.compile(r"[A-Za-z0-9_][\w.-]*\.(safetensors|bin)")
 _MAX_SHARDS = 1000
 # Weights make a graph large; one whose weights lie elsewhere is small.
@@ -77,16 +80,26 @@ class Choice:
         return absent
 
 
-def choices(folder: Path, manifest: Mapping[str, Any], computations: Sequence[str]) -> Iterator[Choice]:
+def choices(
+    folder: Path, manifest: Mapping[str, Any], computations: Sequence[str], onnx_file: str | None = None
+) -> Iterator[Choice]:
     """What could be opened, best first, by what the folder's manifest and indexes say; not all of it need be there.
 
     Args:
         manifest: what `read_manifest` gives; empty where there is none.
         computations: those that will do, best first.
+        onnx_file: the graph that the caller chose.
 
     Raises:
         ModelFormatError: an index that names no files, or names files elsewhere.
     """
+    if onnx_file is not None:
+        facts = manifest.get("graphs", {}).get(onnx_file)
+        if not manifest:
+            yield Choice("onnx", (onnx_file,), _AS_STORED, mark=onnx_file)
+        elif facts:
+            yield Choice("model folder", (onnx_file,), facts["precision"], mark=onnx_file, graph=facts)
+        return
     if manifest:
         yield from _exported(manifest, computations)
         return
@@ -99,9 +112,35 @@ def choices(folder: Path, manifest: Mapping[str, Any], computations: Sequence[st
         yield from (Choice("onnx", (graph,), _OF_A_PLAIN_GRAPH, mark=graph) for graph in _PLAIN_GRAPHS)
 
 
-def chosen(folder: Path, manifest: Mapping[str, Any], computations: Sequence[str]) -> Choice | None:
+def chosen(
+    folder: Path, manifest: Mapping[str, Any], computations: Sequence[str], onnx_file: str | None = None
+) -> Choice | None:
     """The best of the choices that are begun in the folder."""
-    return next((choice for choice in choices(folder, manifest, computations) if choice.begun(folder)), None)
+    found = choices(folder, manifest, computations, onnx_file)
+    return next((choice for choice in found if choice.begun(folder)), None)
+
+
+def checked_graph_name(onnx_file: Any) -> str:
+    """Return a caller's ``onnx_file`` as it stands in folders and repositories.
+
+    Raises:
+        TypeError: not a path.
+        ValueError: not the name of a graph inside of a folder.
+    """
+    if not isinstance(onnx_file, str | os.PathLike):
+        raise TypeError(f"onnx_file must be a str, got {quoted(onnx_file)}")
+    name = os.path.normpath(os.fspath(onnx_file))
+    if not isinstance(name, str) or not _GRAPH.fullmatch(name):
+        raise ValueError(
+            f"onnx_file must name a graph in the model's folder, such as onnx/model.onnx, got {quoted(onnx_file)}"
+        )
+    return name
+
+
+def graphs_of(folder: Path) -> list[str]:
+    """All graphs in a folder, whatever they are called."""
+    found = (path for pattern in ("*.onnx", "*/*.onnx") for path in folder.glob(pattern))
+    return sorted(path.relative_to(folder).as_posix() for path in found)
 
 
 def shard_names(index: Path) -> tuple[str, ...]:

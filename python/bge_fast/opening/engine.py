@@ -3,13 +3,16 @@
 import logging
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bge_fast import _core
-from bge_fast.errors import DeviceError, ForkedProcessError, warn
+from bge_fast.errors import DeviceError, ForkedProcessError, ModelFormatError, warn
+from bge_fast.opening.adapter import Merged
 from bge_fast.opening.architectures import ARCHITECTURES
 from bge_fast.opening.files import Facts, ModelFiles
 from bge_fast.opening.hub import find_model
+from bge_fast.opening.kinds import declares_reranker, no_reranker
+from bge_fast.opening.projection import projection_of
 from bge_fast.opening.state import FolderState
 from bge_fast.runtime.devices import CPU, Device
 from bge_fast.runtime.library import check_cuda, default_device, load_runtime
@@ -45,6 +48,10 @@ class EngineOptions:
     cache_dir: str | None = None
     kind: str = "embedder"
     """What the class is for: ``embedder``, ``m3`` or ``reranker``."""
+    dense: bool = False
+    """Apply the linear layers that sentence-transformers has behind the pooling."""
+    onnx_file: str | None = None
+    """The graph that the caller chose."""
     outputs: Outputs = ("cls",)
     """Of the form of a checkpoint's graph that opens at once; others open when a call needs them."""
 
@@ -95,6 +102,8 @@ class Engine:
         self.device, self.files, self.core, self.heads = _open(options, self.threads)
         self.low_memory = options.low_memory
         self._state = FolderState.of(self.files.folder, [*self.files.paths.values(), *self.files.head_files.values()])
+        modules, width = self.files.modules, self.files.dimension
+        self.projection = projection_of(self.files.name, self.files.root, modules, width) if options.dense else None
         _log.info(
             "opened %s (%s, %s) from %s on %s, threads: %d, in %.0f ms",
             self.files.name,
@@ -137,6 +146,7 @@ class Engine:
         providers = self.core.providers()
         return {
             **self.files.facts(),
+            "dimension": self.projection.width if self.projection else self.files.dimension,
             "device": str(self.device),
             "execution_provider": max(providers, key=lambda part: part[1])[0] if providers else None,
             "nodes_by_provider": dict(providers),
@@ -162,8 +172,12 @@ def _open(options: EngineOptions, threads: int) -> tuple[Device, ModelFiles, _co
 def _open_on(options: EngineOptions, device: Device, threads: int) -> tuple[ModelFiles, _core.Model, dict[str, int]]:
     if device.cuda is not None:
         check_cuda(device.cuda)
-    files = find_model(options.name, options.computations(device), options.cache_dir, kind=options.kind)
-    checkpoint = _checkpoint(files)
+    files = find_model(
+        options.name, options.computations(device), options.cache_dir, kind=options.kind, onnx_file=options.onnx_file
+    )
+    if files.adapter is not None:
+        files = replace(files, merged=Merged(files.adapter, list(files.paths.values())))
+    checkpoint = checkpoint_of(files)
     heads = files.graph_heads if checkpoint is None else {one: checkpoint.head_width(one) for one in files.head_files}
     core = _core.Model(
         str(files.folder),
@@ -181,16 +195,28 @@ def _open_on(options: EngineOptions, device: Device, threads: int) -> tuple[Mode
     return files, core, heads
 
 
-def _checkpoint(files: ModelFiles) -> _core.Checkpoint | None:
+def checkpoint_of(files: ModelFiles) -> _core.Checkpoint | None:
+    """The weights of a checkpoint, mapped, with all tensors that its kind needs; ``None`` where a graph is opened.
+
+    Raises:
+        ModelFormatError: a weight file is damaged, or a tensor is missing or has another shape.
+    """
     if files.encoder is None:
         return None
-    checkpoint = _core.Checkpoint(
-        [str(path) for path in files.paths.values()],
-        files.encoder,
-        names=list(files.paths),
-        heads=[(layer, str(path)) for layer, path in files.head_files.items()],
-        outputs=list(_OUTPUTS_OF_KIND[files.kind]),
-    )
+    try:
+        checkpoint = _core.Checkpoint(
+            [str(path) for path in files.paths.values()],
+            files.encoder,
+            names=list(files.paths),
+            heads=[(layer, str(path)) for layer, path in files.head_files.items()],
+            changed=str(files.merged.path) if files.merged else None,
+            outputs=list(_OUTPUTS_OF_KIND[files.kind]),
+        )
+    except ModelFormatError as error:
+        guessed = files.kind == "reranker" and not declares_reranker(files.name, files.config)
+        if guessed and "without the tensor classifier" in str(error):
+            raise no_reranker(files.name) from error
+        raise
     if tensor := checkpoint.left_over():
         warn(
             f"{files.name}: num_hidden_layers of config.json is {files.encoder['num_hidden_layers']}, but the weights "

@@ -5,14 +5,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypedDict
 
-from bge_fast.errors import ModelFormatError, ModelNotFoundError, UnsupportedModelError
+from bge_fast.errors import ModelFormatError, ModelNotFoundError, UnsupportedModelError, quoted
+from bge_fast.opening.adapter import Adapter, Merged
 from bge_fast.opening.architectures import architecture_of
 from bge_fast.opening.checkpoint import encoder_sizes, real_files
-from bge_fast.opening.choice import INDEXES, MANIFEST, WEIGHTS, Choice, chosen
+from bge_fast.opening.choice import INDEXES, MANIFEST, WEIGHTS, Choice, chosen, graphs_of
 from bge_fast.opening.jsonfiles import read_json, whole_number_of
 from bge_fast.opening.kinds import HEAD_FILES, check_kind, head_outputs, kind_of
 from bge_fast.opening.manifest import check_sizes, read_manifest
+from bge_fast.opening.modules import Module, modules_of, transformer_folder
 from bge_fast.opening.state import FolderState
+
+_NAMED = 8
 
 
 class Facts(TypedDict):
@@ -66,6 +70,14 @@ class ModelFiles:
     """Of a model folder: how far the graph was from torch when it was exported."""
     manifest: dict[str, Any] = field(repr=False, default_factory=dict)
     commit: str | None = None
+    adapter: Adapter | None = None
+    """A LoRA adapter that changes the weights."""
+    merged: Merged | None = field(default=None, repr=False)
+    """What it makes of them, once the model is open."""
+    root: Path = Path()
+    """Where ``modules.json`` lies; of folders of old, above ``folder``."""
+    modules: tuple[Module, ...] = ()
+    """The steps of sentence-transformers, where the folder says them."""
     state: FolderState | None = field(repr=False, default=None)
     """Of the folder before anything of it was read."""
 
@@ -78,7 +90,7 @@ class ModelFiles:
             "source": self.origin,
             "folder": str(self.folder),
             "commit": self.commit,
-            "files": [str(path) for path in self.paths.values()],
+            "files": [str(path) for path in self.paths.values()] + ([str(self.adapter.file)] if self.adapter else []),
             "precision": self.computation,
             "dimension": self.dimension,
             "max_length": self.max_length,
@@ -87,7 +99,13 @@ class ModelFiles:
 
 
 def files_of_folder(
-    name: str, folder: Path, computations: Sequence[str], commit: str | None = None, wanted: str | None = None
+    name: str,
+    folder: Path,
+    computations: Sequence[str],
+    commit: str | None = None,
+    wanted: str | None = None,
+    onnx_file: str | None = None,
+    listed: Sequence[str] = (),
 ) -> ModelFiles:
     """Read a folder: a model folder with its manifest, else a checkpoint, else one that only has ``onnx/model.onnx``.
 
@@ -95,12 +113,15 @@ def files_of_folder(
         computations: precisions of the computation that will do, best first.
         commit: of a snapshot in the hub's cache.
         wanted: what it is to be opened as: ``embedder``, ``m3`` or ``reranker``; ``None`` for any.
+        onnx_file: the graph that the caller chose.
+        listed: graphs of a repository, for the message where nothing can be opened.
 
     Raises:
         ModelNotFoundError: a file is missing, or there is no graph of these precisions; says how to get one.
         ModelFormatError: files contradict each other or the manifest.
         UnsupportedModelError: an architecture that has no row.
     """
+    root, folder = folder, transformer_folder(name, folder)
     state = FolderState.of(folder)
     if not (folder / "config.json").is_file():
         raise ModelNotFoundError(f"{name} has no config.json, so it is neither a model folder nor a checkpoint")
@@ -108,14 +129,14 @@ def files_of_folder(
     architecture = architecture_of(name, config)
     manifest = read_manifest(name, folder)
     check_sizes(name, folder, manifest)
-    kind = kind_of(name, folder, config, manifest)
+    kind = kind_of(name, folder, config, manifest, wanted)
     if wanted:
         check_kind(name, kind, wanted, config)
-    choice = chosen(folder, manifest, computations)
+    choice = chosen(folder, manifest, computations, onnx_file)
     if choice is None:
-        raise _nothing_to_open(name, folder, manifest, computations)
+        raise _nothing_to_open(name, folder, manifest, computations, [*graphs_of(folder), *listed], onnx_file)
     # A snapshot's files are links into its repository's blobs.
-    inside = folder.parent.parent if commit is not None else None
+    inside = root.parent.parent if commit is not None else None
     usable, checkpoint = architecture.max_length(name, config), choice.origin == "checkpoint"
     return ModelFiles(
         name=name,
@@ -128,7 +149,7 @@ def files_of_folder(
         dimension=architecture.size(config, "hidden_size"),
         max_length=min(usable, whole_number_of(manifest, "max_length", usable, at_least=1, file=MANIFEST)),
         pad_id=architecture.padding(config),
-        declared_pooling=_declared_pooling(folder),
+        declared_pooling=_declared_pooling(root),
         config=config,
         encoder=encoder_sizes(name, config) if checkpoint else None,
         head_files=_head_files(name, folder, inside) if checkpoint and kind == "m3" else {},
@@ -136,6 +157,8 @@ def files_of_folder(
         parity=choice.graph.get("parity"),
         manifest=manifest,
         commit=commit or manifest.get("source", {}).get("commit"),
+        root=root,
+        modules=tuple(modules_of(name, root)),
         state=state,
     )
 
@@ -146,12 +169,24 @@ def export_command(name: str, *options: str) -> str:
     return " ".join(["bge-fast-export", name, "-o", target, *options])
 
 
-def _nothing_to_open(name: str, folder: Path, manifest: dict[str, Any], computations: Sequence[str]) -> Exception:
+def _nothing_to_open(
+    name: str,
+    folder: Path,
+    manifest: dict[str, Any],
+    computations: Sequence[str],
+    graphs: list[str],
+    onnx_file: str | None,
+) -> Exception:
+    graphs = sorted(set(graphs))
+    if onnx_file is not None:
+        there = f"it has {_some(graphs)}" if graphs else "it has no graph at all"
+        return ModelNotFoundError(f"{name} has no graph {quoted(onnx_file)}; {there}")
     if not manifest and "fp32" in computations:
         if (folder / "adapter_config.json").is_file():
             return UnsupportedModelError(f"{name} is an adapter (adapter_config.json): merge it into its model first")
+        others = f". It has other graphs: {_some(graphs)}. Choose one with onnx_file={graphs[0]!r}" if graphs else ""
         return ModelNotFoundError(
-            f"{name} has neither weights ({', '.join((*WEIGHTS, *INDEXES))}) nor a graph (onnx/model.onnx)"
+            f"{name} has neither weights ({', '.join((*WEIGHTS, *INDEXES))}) nor a graph (onnx/model.onnx){others}"
         )
     checkpoint = str(manifest.get("source", {}).get("checkpoint") or name)
     command = export_command(checkpoint, "--precision", ",".join(sorted({*computations, "fp32"})))
@@ -159,6 +194,10 @@ def _nothing_to_open(name: str, folder: Path, manifest: dict[str, Any], computat
         f"{name} has no {' or '.join(computations)} graph. Export one from its checkpoint with: {command}   "
         "(pip install bge-fast-export, in an environment of its own)"
     )
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(f"{one:.80}" for one in names[:_NAMED]) + (" and others" if names[_NAMED:] else "")
 
 
 def _paths(name: str, folder: Path, choice: Choice, inside: Path | None) -> dict[str, Path]:

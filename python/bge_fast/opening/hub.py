@@ -4,22 +4,31 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bge_fast.errors import BGEFastError, ModelNotFoundError, quoted
-from bge_fast.opening.choice import SIDE_FILES, VOCABULARIES, Choice, choices, chosen
+from bge_fast.errors import BGEFastError, ModelNotFoundError, UnsupportedModelError, quoted
+from bge_fast.opening.adapter import Adapter, is_adapter, read_adapter
+from bge_fast.opening.choice import SIDE_FILES, VOCABULARIES, WEIGHTS, Choice, choices, chosen
 from bge_fast.opening.files import ModelFiles, files_of_folder
 from bge_fast.opening.hub_failures import failure, without_password
 from bge_fast.opening.manifest import read_manifest
 
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
+# Linear layers behind the pooling are small: fetched where there are any.
+_OF_MODULES = tuple(f"*_Dense/{file}" for file in ("config.json", *WEIGHTS))
 _MOST_OF_A_PATH = 200
 _OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 
 
 def find_model(
-    name: str, computations: Sequence[str], cache_dir: str | None = None, download: bool = True, kind: str | None = None
+    name: str,
+    computations: Sequence[str],
+    cache_dir: str | None = None,
+    download: bool = True,
+    kind: str | None = None,
+    onnx_file: str | None = None,
 ) -> ModelFiles:
     """Return where the model lies, as a folder or in the hub's cache, downloading what is missing.
 
@@ -28,6 +37,7 @@ def find_model(
         computations: precisions of the computation that will do, best first.
         cache_dir: the hub's cache; by default what ``HF_HUB_CACHE`` or ``HF_HOME`` say.
         kind: what it is to be opened as: ``embedder``, ``m3`` or ``reranker``; ``None`` for any.
+        onnx_file: the graph that the caller chose; ``None`` for the best of what there is.
         download: whether the network may be used; it is never used for a complete cached model.
 
     Raises:
@@ -40,42 +50,78 @@ def find_model(
     except (RuntimeError, OSError, ValueError) as error:  # no such user, a name too long, a NUL
         why = error.strerror if isinstance(error, OSError) else error
         raise ModelNotFoundError(f"there is no folder {quoted(name)}: {why}") from error
+    if is_folder and is_adapter(folder):
+        return _adapted(read_adapter(name, folder), computations, cache_dir, kind)
     if is_folder:
         with _unreadable_told(name):
-            return files_of_folder(name, folder, computations, wanted=kind)
+            return files_of_folder(name, folder, computations, wanted=kind, onnx_file=onnx_file)
     if is_there:
         raise ModelNotFoundError(f"{name} is a file; pass the folder it lies in")
     if not _REPOSITORY.fullmatch(name) or ".." in name or name.startswith("models/"):
         raise ModelNotFoundError(
             f"there is no folder {quoted(name, _MOST_OF_A_PATH)}, and it is not a hub id such as BAAI/bge-small-en-v1.5"
         )
-    return _find_in_hub(name, computations, cache_dir, download, kind)
+    return _find_in_hub(name, computations, cache_dir, download, kind, onnx_file)
+
+
+def _adapted(adapter: Adapter, computations: Sequence[str], cache_dir: str | None, kind: str | None) -> ModelFiles:
+    """The files of an adapter's base, with the adapter; the network is not used for it.
+
+    Raises:
+        ModelNotFoundError: the base is not here; says how to get or merge it.
+    """
+    beside = adapter.folder / adapter.base
+    base = str(beside) if not Path(adapter.base).expanduser().is_dir() and beside.is_dir() else adapter.base
+    try:
+        files = find_model(base, computations, cache_dir, download=False, kind=kind)
+    except ModelNotFoundError as error:
+        raise ModelNotFoundError(
+            f"{adapter.name} is a LoRA adapter, and its base {quoted(adapter.base)} is neither a folder nor complete "
+            f"in the hub's cache. Once, with network: bge-fast info {adapter.base:.120} --download. Or merge it: "
+            f"{adapter.how_to_merge()}"
+        ) from error
+    if files.encoder is None or files.adapter is not None:
+        what = "graph" if files.adapter is None else "second adapter"
+        raise UnsupportedModelError(
+            f"{adapter.name} is a LoRA adapter, and its base {quoted(adapter.base)} has no weights to merge it into "
+            f"but a {what}. Merge it: {adapter.how_to_merge()}"
+        )
+    return replace(files, name=adapter.name, adapter=adapter)
 
 
 def _find_in_hub(
-    name: str, computations: Sequence[str], cache_dir: str | None, download: bool, kind: str | None
+    name: str,
+    computations: Sequence[str],
+    cache_dir: str | None,
+    download: bool,
+    kind: str | None,
+    onnx_file: str | None,
 ) -> ModelFiles:
     cached = _cached(name, cache_dir)
-    absent = missing_files(name, cached, computations) if cached else ["everything"]
+    absent = missing_files(name, cached, computations, onnx_file) if cached else ["everything"]
     if cached and not absent:
         with _unreadable_told(name):
-            return files_of_folder(name, cached, computations, commit=cached.name, wanted=kind)
+            return files_of_folder(name, cached, computations, cached.name, kind, onnx_file)
     missing = f"{name} is not complete in the hub's cache (missing {', '.join(absent)})"
     if not download or _offline():
         why = " and offline mode is on" if _offline() else ""
         raise ModelNotFoundError(f"{missing}{why}. Once, with network: bge-fast info {name} --download")
-    folder = _download(name, computations, cache_dir, missing if cached else f"there is no folder {name}")
+    folder, listed = _download(
+        name, computations, cache_dir, onnx_file, missing if cached else f"there is no folder {name}"
+    )
     # Where neither weights nor a graph came, reading the folder says so, and what to do.
-    if absent := [file for file in missing_files(name, folder, computations) if file in SIDE_FILES]:
+    if absent := [file for file in missing_files(name, folder, computations, onnx_file) if file in SIDE_FILES]:
         raise ModelNotFoundError(
             f"{name} is not complete in the hub's cache (missing {', '.join(absent)}), and the hub does not have it"
         )
     with _unreadable_told(name):
-        return files_of_folder(name, folder, computations, commit=folder.name, wanted=kind)
+        return files_of_folder(name, folder, computations, folder.name, kind, onnx_file, listed)
 
 
-def _download(name: str, computations: Sequence[str], cache_dir: str | None, missing: str) -> Path:
-    """Fetch side files, and of what can be opened the best that the repository has.
+def _download(
+    name: str, computations: Sequence[str], cache_dir: str | None, onnx_file: str | None, missing: str
+) -> tuple[Path, list[str]]:
+    """Fetch side files, and of what can be opened the best that the repository has; return its graphs' names too.
 
     Raises:
         ModelNotFoundError: says what is ``missing``, and what the hub said.
@@ -85,19 +131,20 @@ def _download(name: str, computations: Sequence[str], cache_dir: str | None, mis
 
     with _failures_told(name, missing):
         # The client's own questions before a download have no bound in time.
-        HfApi().model_info(name, revision="main", timeout=HF_HUB_ETAG_TIMEOUT)
-        folder = _snapshot(name, cache_dir, list(SIDE_FILES))
+        about = HfApi().model_info(name, revision="main", timeout=HF_HUB_ETAG_TIMEOUT)
+        folder = _snapshot(name, cache_dir, [*SIDE_FILES, *_OF_MODULES])
         vocabularies = [] if (folder / "tokenizer.json").is_file() else VOCABULARIES
-        for choice in _asked_for(name, folder, computations):
+        for choice in _asked_for(name, folder, computations, onnx_file):
             # Asked for with the side files, since the client logs a warning where nothing at all matches.
             files = [*SIDE_FILES, *vocabularies, *choice.files, *([choice.data] if choice.data else [])]
             folder = _snapshot(name, cache_dir, files)
             if not choice.missing(folder):
                 break
-    return folder
+    files = [file.rfilename for file in about.siblings or ()]
+    return folder, [file for file in files if file.endswith(".onnx")]
 
 
-def missing_files(name: str, folder: Path, computations: Sequence[str]) -> list[str]:
+def missing_files(name: str, folder: Path, computations: Sequence[str], onnx_file: str | None = None) -> list[str]:
     """Files that a download of this model would bring and that are not in ``folder``."""
     manifest = read_manifest(name, folder)
     # Where tokenizer.json is not even begun, there may be what it is built of.
@@ -105,15 +152,16 @@ def missing_files(name: str, folder: Path, computations: Sequence[str]) -> list[
     tokenizer = next((file for file in begun_or_else if os.path.lexists(folder / file)), "tokenizer.json")
     needed = ["config.json", tokenizer, *(file for file in manifest.get("files", {}) if file in SIDE_FILES)]
     # What was begun is what is opened. Else any choice, complete, will do; of those that are not, the best.
-    begun = None if manifest else chosen(folder, manifest, computations)
-    missing = [one.missing(folder) for one in ([begun] if begun else _asked_for(name, folder, computations))]
+    begun = None if manifest else chosen(folder, manifest, computations, onnx_file)
+    asked_for = [begun] if begun else _asked_for(name, folder, computations, onnx_file)
+    missing = [one.missing(folder) for one in asked_for]
     return [file for file in needed if not (folder / file).is_file()] + (min(missing, key=bool) if missing else [])
 
 
-def _asked_for(name: str, folder: Path, computations: Sequence[str]) -> list[Choice]:
+def _asked_for(name: str, folder: Path, computations: Sequence[str], onnx_file: str | None) -> list[Choice]:
     """Choices in the order to ask for them: without a manifest, trying is how to know what the repository has."""
     manifest = read_manifest(name, folder)
-    found = list(choices(folder, manifest, computations))
+    found = list(choices(folder, manifest, computations, onnx_file))
     return found[:1] if manifest else found
 
 

@@ -16,15 +16,27 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises:
         ModelFormatError: not readable as one, or of more than 64 MB; names the file.
     """
-    try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise ValueError("it has more than 64 MB")
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError, OSError) as error:
-        raise ModelFormatError(f"{path} cannot be read: {error}") from error
+    value = _read(path)
     if not isinstance(value, dict):
         raise ModelFormatError(f"{path} holds no JSON object")
     return value
+
+
+def read_json_array(path: Path) -> list[Any]:
+    """Read a JSON array; errors as of `read_json`."""
+    value = _read(path)
+    if not isinstance(value, list):
+        raise ModelFormatError(f"{path} holds no JSON array")
+    return value
+
+
+def _read(path: Path) -> Any:
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise ValueError("it has more than 64 MB")
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError, OSError) as error:
+        raise ModelFormatError(f"{path} cannot be read: {error}") from error
 
 
 def whole_number_of(

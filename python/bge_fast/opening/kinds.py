@@ -12,16 +12,40 @@ HEAD_FILES = {"sparse_linear": "sparse_linear.pt", "colbert_linear": "colbert_li
 _HEAD_OUTPUTS = {"sparse_linear": "sparse_vecs", "colbert_linear": "colbert_vecs"}
 
 
-def kind_of(name: str, folder: Path, config: dict[str, Any], manifest: dict[str, Any]) -> str:
-    """``embedder``, ``m3`` or ``reranker``."""
-    classes = config.get("architectures") or []
-    if not isinstance(classes, list):
-        raise ModelFormatError(f"{name}: architectures of config.json is not a list")
-    if any("ForSequenceClassification" in str(one) for one in classes):
+def kind_of(
+    name: str, folder: Path, config: dict[str, Any], manifest: dict[str, Any], wanted: str | None = None
+) -> str:
+    """``embedder``, ``m3`` or ``reranker``.
+
+    Where a reranker is wanted and nobody says that it is none, its weights will: ``architectures`` is often left out,
+    or that of what it was trained from.
+    """
+    if declares_reranker(name, config):
         return "reranker"
     if kind := manifest.get("kind"):
         return str(kind)
+    if wanted == "reranker" and not manifest:
+        return "reranker"
     return "m3" if all((folder / file).is_file() for file in HEAD_FILES.values()) else "embedder"
+
+
+def declares_reranker(name: str, config: dict[str, Any]) -> bool:
+    """Whether ``architectures`` of the configuration says that the model has a classifier.
+
+    Raises:
+        ModelFormatError: it is no list.
+    """
+    classes = config.get("architectures") or []
+    if not isinstance(classes, list):
+        raise ModelFormatError(f"{name}: architectures of config.json is not a list")
+    return any("ForSequenceClassification" in str(one) for one in classes)
+
+
+def no_reranker(name: str) -> ModelFormatError:
+    """What is raised for a model without a classifier where a reranker is wanted."""
+    return ModelFormatError(
+        f"{name} is an embedder: it has no classification head to score pairs; see FlagModel and BGEM3FlagModel"
+    )
 
 
 def check_kind(name: str, kind: str, wanted: str, config: dict[str, Any]) -> None:
@@ -36,9 +60,7 @@ def check_kind(name: str, kind: str, wanted: str, config: dict[str, Any]) -> Non
             f"{name} is a reranker ({str(classes[0])!r:.80}): it scores pairs and has no vectors; see FlagReranker"
         )
     if wanted == "reranker" and kind != "reranker":
-        raise ModelFormatError(
-            f"{name} is an embedder: it has no classification head to score pairs; see FlagModel and BGEM3FlagModel"
-        )
+        raise no_reranker(name)
     labels = config.get("id2label") if wanted == "reranker" else None
     if isinstance(labels, dict) and len(labels) > 1:
         raise ModelFormatError(

@@ -19,6 +19,8 @@ pub struct InputRules {
     pub pad_id: u32,
     /// How positions are numbered, where a graph asks for them.
     pub positions: Positions,
+    /// Whether the second text of a pair has token type 1; else every token has type 0.
+    pub typed_pairs: bool,
 }
 
 /// The inputs of a graph for one batch, each `[rows, length]`, padded on the right.
@@ -32,7 +34,7 @@ pub struct Inputs {
     pub input_ids: Vec<i64>,
     /// 1 for a token of the text, 0 for padding.
     pub attention_mask: Vec<i64>,
-    /// 0 for a single text, for the first of a pair and for padding; 1 for the second of a pair.
+    /// 1 for the second text of a pair, where the architecture tells it apart; else 0.
     pub token_type_ids: Vec<i64>,
     /// Each token's place in its text, by the rule of the architecture.
     pub position_ids: Vec<i64>,
@@ -56,7 +58,7 @@ impl Inputs {
                 *slot = i64::from(id);
             }
             attention_mask[start..start + ids.len()].fill(1);
-            token_type_ids[start + first..start + ids.len()].fill(1);
+            token_type_ids[start + first..start + ids.len()].fill(i64::from(rules.typed_pairs));
             lengths.push(ids.len());
         }
         let position_ids = input_ids.chunks(length.max(1)).flat_map(|row| positions(row, rules)).collect();
@@ -64,7 +66,7 @@ impl Inputs {
     }
 }
 
-fn positions(ids: &[i64], InputRules { pad_id, positions }: InputRules) -> impl Iterator<Item = i64> {
+fn positions(ids: &[i64], InputRules { pad_id, positions, .. }: InputRules) -> impl Iterator<Item = i64> {
     let pad = i64::from(pad_id);
     let after_pad = positions == Positions::AfterPad;
     let first = if after_pad { pad + 1 } else { 0 };
@@ -82,8 +84,8 @@ mod tests {
     use super::super::Layout;
     use super::*;
 
-    const BERT: InputRules = InputRules { pad_id: 0, positions: Positions::FromZero };
-    const XLM_ROBERTA: InputRules = InputRules { pad_id: 1, positions: Positions::AfterPad };
+    const BERT: InputRules = InputRules { pad_id: 0, positions: Positions::FromZero, typed_pairs: true };
+    const XLM_ROBERTA: InputRules = InputRules { pad_id: 1, positions: Positions::AfterPad, typed_pairs: false };
 
     fn tokens(ids: &[u32]) -> Tokens {
         Tokens { ids: ids.to_vec(), total: ids.len(), first: ids.len() }
@@ -101,11 +103,12 @@ mod tests {
     }
 
     #[test]
-    fn the_second_text_of_a_pair_has_type_one_and_padding_none() {
+    fn the_second_text_of_a_pair_has_type_one_where_it_is_told_apart() {
         let pair = Tokens { ids: vec![101, 7, 102, 8, 102], total: 5, first: 3 };
         let batch = Batch { rows: vec![0, 1], length: 5, layout: Layout::Masked };
-        let inputs = Inputs::new(&batch, &[pair, tokens(&[9])], BERT);
-        assert_eq!(inputs.token_type_ids, [0, 0, 0, 1, 1, 0, 0, 0, 0, 0]);
+        let types = |rules| Inputs::new(&batch, &[pair.clone(), tokens(&[9])], rules).token_type_ids;
+        assert_eq!(types(BERT), [0, 0, 0, 1, 1, 0, 0, 0, 0, 0]);
+        assert_eq!(types(XLM_ROBERTA), [0; 10]);
     }
 
     #[test]

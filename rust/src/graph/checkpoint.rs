@@ -18,12 +18,20 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Maps the weight files, all shards, and sees that every tensor is there that `outputs` need.
+    /// Maps the weight files, all shards, and sees that every tensor is there that `outputs` need. Tensors of `changed` take the
+    /// place of those of their names.
     ///
     /// # Errors
-    /// Those of [`Weights::open`] and [`assemble`].
-    pub fn open(files: &[WeightFile], encoder: Encoder, outputs: Outputs) -> Result<Self> {
-        let checkpoint = Self { encoder, weights: Arc::new(Weights::open(files)?) };
+    /// Those of [`Weights::open`], [`Weights::replace`] and [`assemble`].
+    pub fn open(
+        files: &[WeightFile],
+        changed: Option<&WeightFile>,
+        encoder: Encoder,
+        outputs: Outputs,
+    ) -> Result<Self> {
+        let mut weights = Weights::open(files)?;
+        changed.map_or(Ok(()), |file| weights.replace(file))?;
+        let checkpoint = Self { encoder, weights: Arc::new(weights) };
         checkpoint.assemble(Form { outputs, layout: Layout::Masked })?;
         Ok(checkpoint)
     }

@@ -1,16 +1,19 @@
 //! A checkpoint, and what a model is opened from.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use numpy::{IntoPyArray, PyArrayMethods};
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyDict};
 
 use super::{detached, to_python};
 use crate::batch::Layout;
 use crate::graph::{Activation, Architecture, Encoder, Form};
 use crate::outputs::Outputs;
+use crate::prepared::Prepared;
 use crate::run::{GraphFile, GraphSource};
-use crate::weights::WeightFile;
+use crate::weights::{WeightFile, Weights};
 use crate::{Error, Result};
 
 /// A checkpoint as it is: mapped weights, from which graphs are assembled.
@@ -19,26 +22,30 @@ pub(super) struct Checkpoint(crate::graph::Checkpoint);
 
 #[pymethods]
 impl Checkpoint {
-    /// `heads` are files of their own, by the names of their layers; `outputs` are seen to be possible.
+    /// `heads` are files of their own, by the names of their layers; tensors of the file `changed` take the place of those of
+    /// their names; `outputs` are seen to be possible.
     #[new]
-    #[pyo3(signature = (files, encoder, *, names=None, heads=None, outputs=vec!["hidden_states".to_owned()]))]
+    #[pyo3(signature = (
+        files, encoder, *, names=None, heads=None, changed=None, outputs=vec!["hidden_states".to_owned()]
+    ))]
     fn new(
         py: Python<'_>,
         files: Vec<PathBuf>,
         encoder: EncoderSizes,
         names: Option<Vec<String>>,
         heads: Option<Vec<(String, PathBuf)>>,
+        changed: Option<PathBuf>,
         outputs: Vec<String>,
     ) -> PyResult<Self> {
-        let last = |path: &PathBuf| path.file_name().unwrap_or_default().display().to_string();
-        let names = names.unwrap_or_else(|| files.iter().map(last).collect());
+        let names = names.unwrap_or_else(|| files.iter().map(|path| last_name(path)).collect());
         let outputs = Outputs::named(&outputs).map_err(|error| to_python(py, error))?;
         let encoder = Encoder::try_from(encoder).map_err(|error| to_python(py, error))?;
         detached(py, || {
             let files = files.into_iter().zip(names).map(|(path, name)| Ok(WeightFile { name, path, prefix: "" }));
             let heads = heads.unwrap_or_default().into_iter().map(head_file);
             let files = files.chain(heads).collect::<Result<Vec<_>>>()?;
-            crate::graph::Checkpoint::open(&files, encoder, outputs).map(Self)
+            let changed = changed.map(|path| WeightFile { name: last_name(&path), path, prefix: "" });
+            crate::graph::Checkpoint::open(&files, changed.as_ref(), encoder, outputs).map(Self)
         })
     }
 
@@ -66,6 +73,40 @@ impl Checkpoint {
         let width = self.0.weights().shape(&name).and_then(|shape| shape.first().copied());
         width.ok_or_else(|| to_python(py, Error::ModelFormat(format!("there is no tensor {name}"))))
     }
+}
+
+fn last_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().display().to_string()
+}
+
+/// Tensors of weight files as float32 arrays by name: those of `names` that are there, or all.
+#[pyfunction]
+#[pyo3(signature = (files, names=None))]
+pub(super) fn read_tensors(
+    py: Python<'_>,
+    files: Vec<PathBuf>,
+    names: Option<Vec<String>>,
+) -> PyResult<Bound<'_, PyDict>> {
+    let tensors = detached(py, || {
+        let files = files.into_iter().map(|path| WeightFile { name: last_name(&path), path, prefix: "" });
+        let weights = Arc::new(Weights::open(&files.collect::<Vec<_>>())?);
+        let prepared = Prepared::new(Arc::clone(&weights));
+        let names = names.unwrap_or_else(|| weights.names().map(str::to_owned).collect());
+        let there = names.into_iter().filter_map(|name| Some((weights.shape(&name)?.to_vec(), name)));
+        there
+            .map(|(shape, name)| {
+                let numbers = prepared.float32(&name, weights.find(&name, &shape)?)?;
+                let (numbers, _) = prepared.bytes(&numbers).as_chunks();
+                let numbers: Vec<_> = numbers.iter().copied().map(f32::from_le_bytes).collect();
+                Ok((name, shape, numbers))
+            })
+            .collect::<Result<Vec<_>>>()
+    })?;
+    let table = PyDict::new(py);
+    for (name, shape, numbers) in tensors {
+        table.set_item(name, numbers.into_pyarray(py).reshape(shape)?)?;
+    }
+    Ok(table)
 }
 
 fn head_file((layer, path): (String, PathBuf)) -> Result<WeightFile> {

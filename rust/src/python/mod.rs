@@ -88,6 +88,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<checkpoint::Checkpoint>()?;
     module.add_class::<model::Model>()?;
     module.add_class::<tokenizer::Tokenizer>()?;
+    module.add_function(wrap_pyfunction!(checkpoint::read_tensors, module)?)?;
     module.add_function(wrap_pyfunction!(load_runtime, module)?)?;
     module.add_function(wrap_pyfunction!(loaded_runtime, module)?)?;
     module.add_function(wrap_pyfunction!(available_threads, module)?)?;

@@ -12,7 +12,7 @@ use super::texts::{borrow_text, borrow_texts};
 use super::tokenizer::Tokenizer;
 use super::{detached, to_python};
 use crate::batch::{InputRules, Layout};
-use crate::graph::{Architecture, Form};
+use crate::graph::{Architecture, Form, TokenTypes};
 use crate::models::{EncodeOptions, Limits, M3Options, ScoreOptions};
 use crate::ort::Library;
 use crate::outputs::{Finish, Lexical, MultiVectors, Outputs, Texts};
@@ -74,7 +74,9 @@ impl Model {
         detached(py, || {
             let library =
                 Library::loaded().ok_or_else(|| Error::RuntimeNotFound("no ONNX Runtime library was loaded".into()))?;
-            let rules = InputRules { pad_id, positions: Architecture::named(model_type)?.positions };
+            let architecture = Architecture::named(model_type)?;
+            let typed_pairs = architecture.token_types == TokenTypes::OfPairs;
+            let rules = InputRules { pad_id, positions: architecture.positions, typed_pairs };
             let first = Form { outputs: Outputs::named(&outputs)?, layout: Layout::Plain };
             let tokenizer = tokenizer::Tokenizer::open(&folder)?;
             let sessions = Sessions::open(library, graph.try_into()?, device, first, dimension)?;

@@ -94,6 +94,30 @@ impl Weights {
         self.files.iter().map(|mapped| mapped.file.path())
     }
 
+    /// Takes in the tensors of another file, in place of those that have their names.
+    ///
+    /// # Errors
+    /// Those of [`Self::open`]; [`Error::ModelFormat`] where one that is replaced has another shape.
+    pub fn replace(&mut self, file: &WeightFile) -> Result<()> {
+        let mapped = MappedFile::open(file)?;
+        let stored = read(&file.name, mapped.bytes())?;
+        self.files.push(mapped);
+        for tensor in stored {
+            if self.shape(&tensor.name).is_some_and(|shape| shape != tensor.shape) {
+                let (name, shape) = (shown(&tensor.name), &tensor.shape);
+                return Err(Error::ModelFormat(format!("{} changes the shape of {name} to {shape:?}", file.name)));
+            }
+            self.tensors.remove(&tensor.name);
+            self.add(tensor)?;
+        }
+        Ok(())
+    }
+
+    /// The names of all tensors.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.tensors.keys().map(String::as_str)
+    }
+
     /// Whether there is a tensor called `name`.
     #[must_use]
     pub fn contains(&self, name: &str) -> bool {

@@ -120,3 +120,18 @@ fn only_regular_files_are_opened() {
         assert!(message.contains(kind), "{message}");
     }
 }
+
+#[test]
+fn tensors_of_another_file_take_the_place_of_those_of_their_names() {
+    let folder = Folder::new("replaced");
+    let f32 = ::safetensors::Dtype::F32;
+    let base = folder.file("base", &safe(&[("a", f32, &[2, 2]), ("b", f32, &[3])]));
+    let changed = folder.file("changed", &safe(&[("a", f32, &[2, 2]), ("c", f32, &[1])]));
+    let mut weights = Weights::open(&[base]).unwrap();
+    weights.replace(&changed).unwrap();
+    assert_eq!(weights.names().collect::<Vec<_>>(), ["a", "b", "c"]);
+    let file = |name, shape: &[usize]| weights.find(name, shape).unwrap().file;
+    assert_eq!([file("a", &[2, 2]), file("b", &[3]), file("c", &[1])], [1, 0, 1]);
+    let other = folder.file("other", &safe(&[("b", f32, &[4])]));
+    assert!(message(weights.replace(&other)).contains("changes the shape of b to [4]"));
+}

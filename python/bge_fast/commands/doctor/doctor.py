@@ -8,12 +8,13 @@ from argparse import Namespace
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 
 from bge_fast.commands import output
 from bge_fast.commands.doctor import installation, machine
 from bge_fast.commands.doctor.check import INSTALL_GPU, REINSTALL, Check, Status
 from bge_fast.commands.doctor.probe import Facts, ProbeError, ask
-from bge_fast.errors import BGEFastError
+from bge_fast.errors import BGEFastError, UnsupportedModelError
 
 SCHEMA = 1
 ERROR_FOUND = 3
@@ -53,6 +54,8 @@ class Examination:
     device: str | None = None
     _ends: float = field(default_factory=lambda: time.monotonic() + _SECONDS)
     _answers: dict[tuple[str, ...], Facts | ProbeError] = field(default_factory=dict)
+    _sound: set[str] = field(default_factory=set)
+    """Devices on which the built-in model ran as it should: what goes wrong there later is another model's fault."""
 
     def checks(self) -> Iterator[Check]:
         """Make all checks, one after the other; none of them raises."""
@@ -133,7 +136,10 @@ class Examination:
             reason = str(error).removeprefix(f'devices="{device}": ').removesuffix(" Details: bge-fast doctor")
             fatal = device == "cpu" or self._wants_cuda()
             fact = f"{what} does not run on {device}: {reason}"
-            return Check(name, "error" if fatal else "warn", fact, REINSTALL if device == "cpu" else INSTALL_GPU)
+            remedy = REINSTALL if device == "cpu" else INSTALL_GPU
+            if model and device in self._sound:
+                remedy = self._repair()
+            return Check(name, "error" if fatal or device in self._sound else "warn", fact, remedy)
         provider = facts["execution_provider"]
         fact = (
             f"{what} ran on {device} by {provider}, {facts['precision']}: "
@@ -143,7 +149,18 @@ class Examination:
             return Check(name, "error", f"{fact}, which is not the device asked for", INSTALL_GPU)
         if not facts["right"]:
             return Check(name, "error", f"{fact}, but its vector is wrong", REINSTALL)
+        if not model:
+            self._sound.add(device)
         return Check(name, "ok", fact)
+
+    def _repair(self) -> str:
+        """What to do about a model on a machine that is sound."""
+        name = str(self.model)
+        if Path(name).expanduser().exists():
+            return "the machine is sound: repair the folder, or copy it again from where it came"
+        return (
+            f"the machine is sound: delete the model's folder in the cache, then bge-fast info {name:.120} --download"
+        )
 
     def _model(self) -> Check:
         from bge_fast.commands.defaults import locate
@@ -152,12 +169,21 @@ class Examination:
         try:
             files = locate(name, self.device, download=False)
         except BGEFastError as error:
-            # Only a name that the hub may have can be downloaded.
-            remedy = "check the path" if "not a hub id" in str(error) else f"bge-fast info {name} --download"
-            return Check("model", "error", str(error), remedy)
+            return Check("model", "error", str(error), self._remedy_for(error))
         described = f"{files.origin} at {files.folder}, {files.architecture}, {files.dimension} dimensions"
         ran = self._run("model", self._devices()[-1], str(files.folder))
         return replace(ran, fact=f"{described}; {ran.fact}")
+
+    def _remedy_for(self, error: BGEFastError) -> str:
+        """What to do where the model's files cannot be opened."""
+        name = str(self.model)
+        if Path(name).expanduser().exists():
+            return "pass another folder, or repair this one as the line above says"
+        if isinstance(error, UnsupportedModelError):
+            return "take a model of a supported architecture"
+        # Only a name that the hub may have can be downloaded.
+        is_name = "not a hub id" not in str(error) and name.count("/") <= 1
+        return f"bge-fast info {name:.120} --download" if is_name else "check the path"
 
 
 def _guarded(name: str, check: Callable[[], Check]) -> Check:
@@ -166,7 +192,8 @@ def _guarded(name: str, check: Callable[[], Check]) -> Check:
     except ProbeError as error:
         return Check(name, "error", str(error), REINSTALL)
     except Exception as error:
-        return Check(name, "error", f"this check failed: {type(error).__name__}: {error}", REINSTALL)
+        remedy = "report this, please" if name == "model" else REINSTALL
+        return Check(name, "error", f"this check failed: {type(error).__name__}: {error}", remedy)
 
 
 def _show(check: Check) -> None:
