@@ -83,3 +83,39 @@ fn says_what_is_wrong_with_a_file() {
     assert!(matches!(Tokenizer::from_json("{}", "{}"), Err(Error::ModelFormat(_))));
     assert!(matches!(Tokenizer::from_json("[]", "{}"), Err(Error::ModelFormat(_))));
 }
+
+fn tiny_bert(change: impl FnOnce(&mut serde_json::Value), config: &str) -> Result<Tokenizer, Error> {
+    let text = std::fs::read_to_string(checkpoint("tiny-bert").join("tokenizer.json")).expect("the fixture is there");
+    let mut stored = serde_json::from_str(&text).expect("it is JSON");
+    change(&mut stored);
+    Tokenizer::from_json(&stored.to_string(), config)
+}
+
+#[test]
+fn tokens_that_the_configuration_lists_are_found() {
+    let config = r#"{"added_tokens_decoder": {"3000": {"content": "<TERM>", "special": true}}}"#;
+    let tokenizer = tiny_bert(|_| {}, config).expect("opens");
+    let plain = tiny_bert(|_| {}, "{}").expect("opens");
+    let ids = |tokenizer: &Tokenizer, text: &str| tokenizer.content(text).expect("encodes");
+    assert_eq!(ids(&tokenizer, "wing<TERM>flow"), [ids(&plain, "wing"), vec![3000], ids(&plain, "flow")].concat());
+    assert_eq!((tokenizer.id("<TERM>"), tokenizer.token(3000)), (Some(3000), Some("<TERM>".into())));
+}
+
+#[test]
+fn the_side_of_a_stored_truncation_counts_and_its_length_does_not() {
+    let left = |stored: &mut serde_json::Value| {
+        stored["truncation"] = serde_json::json!({"direction": "Left", "max_length": 3});
+    };
+    let (cut, plain) = (tiny_bert(left, "{}").expect("opens"), tiny_bert(|_| {}, "{}").expect("opens"));
+    let all = plain.encode(LONG, usize::MAX).expect("encodes").ids;
+    assert_eq!(cut.encode(LONG, usize::MAX).expect("encodes").ids, all);
+    assert_eq!(cut.encode(LONG, 6).expect("encodes").ids[1..], all[all.len() - 5..]);
+}
+
+#[test]
+fn what_is_unknown_or_out_of_bounds_is_refused() {
+    let scripts = tiny_bert(|stored| stored["pre_tokenizer"] = serde_json::json!({"type": "UnicodeScripts"}), "{}");
+    assert!(matches!(scripts, Err(Error::UnsupportedModel(reason)) if reason.contains("UnicodeScripts")));
+    let huge = tiny_bert(|stored| stored["model"]["vocab"]["zz"] = serde_json::json!(1_000_000_000), "{}");
+    assert!(matches!(huge, Err(Error::ModelFormat(reason)) if reason.contains("zz")));
+}

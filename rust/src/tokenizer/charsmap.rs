@@ -45,7 +45,11 @@ fn sound(bytes: &[u8]) -> Option<()> {
 
 /// The bytes of standard base64 with its padding.
 fn decoded(text: &str) -> Option<Vec<u8>> {
-    let value = |digit: u8| DIGITS.iter().position(|one| *one == digit).and_then(|value| u32::try_from(value).ok());
+    let mut values = [None; 256];
+    for (value, &digit) in (0_u32..).zip(DIGITS) {
+        values[usize::from(digit)] = Some(value);
+    }
+    let value = |digit: u8| values[usize::from(digit)];
     let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
     for four in text.trim_end_matches('=').as_bytes().chunks(4) {
         let bits = four.iter().try_fold(0, |bits, &digit| Some(bits << 6 | value(digit)?))? << (6 * (4 - four.len()));

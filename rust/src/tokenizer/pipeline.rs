@@ -50,7 +50,10 @@ impl Pipeline {
         let model_size = vocabulary_size(&tokenizer["model"]["vocab"]);
         let in_model = ids_in_model(&tokenizer["model"]["vocab"], &added.concat());
         if let Some(file) = tokenizer.as_object_mut() {
-            file.remove("added_tokens");
+            // What is ours to do.
+            for key in ["added_tokens", "truncation", "padding"] {
+                file.remove(key);
+            }
         }
         // The reader trusts its input in places; a file that makes it panic is a bad file, not a bug to report.
         let parts = catch_unwind(AssertUnwindSafe(|| {
