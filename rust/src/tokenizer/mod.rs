@@ -15,6 +15,7 @@ mod pipeline;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::OnceLock;
+use std::thread::Builder;
 
 use serde_json::Value;
 
@@ -23,6 +24,7 @@ use self::files::{Beside, parse, read};
 use self::frame::Frame;
 pub use self::frame::Tokens;
 use self::pipeline::Pipeline;
+use crate::panics::caught;
 use crate::{Error, Result};
 
 /// Fewer texts are tokenized sooner than a thread is started.
@@ -248,17 +250,23 @@ fn on_threads<T: AsRef<str> + Sync, R: Send>(
     threads: usize,
     encode: impl Fn(&str) -> Result<R> + Sync,
 ) -> Result<Vec<R>> {
-    let serial = |texts: &[T]| texts.iter().map(|text| encode(text.as_ref())).collect();
+    let serial = |texts: &[T]| -> Result<Vec<R>> { texts.iter().map(|text| encode(text.as_ref())).collect() };
     let workers = threads.min(texts.len() / MIN_TEXTS_PER_THREAD);
     if workers < 2 {
         return serial(texts);
     }
     let parts = texts.chunks(texts.len().div_ceil(workers));
     std::thread::scope(|scope| {
-        let handles: Vec<_> = parts.map(|part| scope.spawn(move || serial(part))).collect();
+        let start = |part| {
+            let thread = Builder::new().name("bge-fast-tokens".into());
+            (part, thread.spawn_scoped(scope, move || caught(|| serial(part))).ok())
+        };
+        let started: Vec<_> = parts.map(start).collect();
         let mut all = Vec::with_capacity(texts.len());
-        for handle in handles {
-            all.extend(handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?);
+        for (part, thread) in started {
+            // Where the system starts no more threads, the caller's own does the work.
+            let done = thread.map_or_else(|| serial(part), |thread| thread.join().unwrap_or_else(|_| serial(part)));
+            all.extend(done?);
         }
         Ok(all)
     })
