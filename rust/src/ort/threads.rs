@@ -8,17 +8,17 @@ use memmap2::MmapOptions;
 
 /// What glibc gives a thread unless it is told otherwise; ONNX Runtime does not tell.
 const STACK: usize = 8 << 20;
-/// What a thread needs beside its stack, and what is left to the process.
-const MARGIN: usize = 4 << 20;
+/// What a thread needs beside its stack.
+const MARGIN: usize = 1 << 20;
+/// What is left to the process for all else.
+const SPARE: usize = 64 << 20;
 
-/// How many threads can be started, up to `wanted` of them.
+/// How many threads can be started, up to `wanted` of them. Where they would take all address space that there is, half of them.
 #[must_use]
 pub fn startable(wanted: usize) -> usize {
-    // In address space that is nearly used up a thread may start and end the process with its first variable.
-    let room = |threads: usize| {
-        MmapOptions::new().no_reserve_swap().len(threads * (STACK + MARGIN) + MARGIN).map_anon().is_ok()
-    };
-    let wanted = (0..=wanted).rev().find(|&threads| threads == 0 || room(threads)).unwrap_or(0);
+    // A thread that starts in address space that is nearly used up may end the process with its first variable.
+    let wanted =
+        (0..=wanted).rev().find(|&threads| threads == 0 || room(threads * (STACK + MARGIN) + SPARE)).unwrap_or(0);
     let (leave, left) = (Mutex::new(false), Condvar::new());
     let wait = || {
         // A thread's first allocation takes address space of its own.
@@ -29,10 +29,16 @@ pub fn startable(wanted: usize) -> usize {
     std::thread::scope(|scope| {
         let start = |_: &usize| Builder::new().stack_size(STACK).spawn_scoped(scope, wait).is_ok();
         let started = (0..wanted).take_while(start).count();
+        let usable = if started == 0 || room(started * MARGIN + SPARE) { started } else { started / 2 };
         *leave.lock().unwrap_or_else(PoisonError::into_inner) = true;
         left.notify_all();
-        started
+        usable
     })
+}
+
+/// Whether the process may take so much address space more. Nothing of it is used.
+fn room(bytes: usize) -> bool {
+    MmapOptions::new().no_reserve_swap().len(bytes).map_anon().is_ok()
 }
 
 #[cfg(test)]
