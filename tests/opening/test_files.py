@@ -90,7 +90,11 @@ def test_a_folder_that_is_no_model(tmp_path):
         (lambda f: edit_json(f / "config.json", architectures=5), ModelFormatError, "architectures"),
         (lambda f: (f / "config.json").write_text("{"), ModelFormatError, r"config\.json"),
         (lambda f: (f / "config.json").write_text("[]"), ModelFormatError, "no JSON object"),
-        (lambda f: (f / "tokenizer.json").unlink(), ModelNotFoundError, r"tokenizer\.json"),
+        (
+            lambda f: [(f / name).unlink() for name in ("tokenizer.json", "vocab.txt")],
+            ModelNotFoundError,
+            r"tokenizer\.json",
+        ),
         (lambda f: (f / "tokenizer.json").write_text("{}"), ModelFormatError, r"tokenizer\.json"),
         (lambda f: (f / "onnx/model.onnx").write_bytes(b"\x08\x07garbage"), ModelFormatError, "graph"),
         (
