@@ -138,15 +138,6 @@ def pickled_fp64(folder: Path) -> None:
     torch.save(encoder(folder).double().state_dict(), without_weights(folder) / "pytorch_model.bin")
 
 
-def pickled_columns(folder: Path) -> None:
-    """Matrices and tables that lie column by column."""
-    tensors = {
-        name: tensor.T.contiguous().T if tensor.ndim == 2 else tensor
-        for name, tensor in encoder(folder).state_dict().items()
-    }
-    torch.save(tensors, without_weights(folder) / "pytorch_model.bin")
-
-
 def pickled_before_1_6(folder: Path) -> None:
     tensors = encoder(folder).state_dict()
     torch.save(tensors, without_weights(folder) / "pytorch_model.bin", _use_new_zipfile_serialization=False)
@@ -182,7 +173,6 @@ FORMS: tuple[Form, ...] = (
     pickled_bf16,
     pickled_views,
     pickled_fp64,
-    pickled_columns,
     pickled_before_1_6,
     pickled_shards,
     with_pooler,

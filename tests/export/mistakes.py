@@ -52,8 +52,8 @@ def second_position(graph: onnx.GraphProto) -> None:
 def last_token(graph: onnx.GraphProto) -> None:
     """Put out instead of the first one."""
     for tensor in graph.initializer:
-        if tensor.name == "first_token":
-            tensor.CopyFrom(onnx.numpy_helper.from_array(np.array([-1]), "first_token"))
+        if tensor.name == "first":
+            tensor.CopyFrom(onnx.numpy_helper.from_array(np.array([-1]), "first"))
 
 
 MISTAKES: tuple[Mistake, ...] = (

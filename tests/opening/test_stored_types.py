@@ -10,7 +10,15 @@ import pytest
 
 from bge_fast import FlagModel
 from tests.support.checkpoints import checkpoint
-from tests.support.malformed import WEIGHTS, read_safetensors, safetensors
+from tests.support.malformed import (
+    WEIGHTS,
+    archive,
+    read_safetensors,
+    rebuilt,
+    safetensors,
+    state_dict,
+    write_pickled,
+)
 
 MEASURE = """
 import sys
@@ -76,3 +84,18 @@ def test_old_names_of_layer_norm(own_checkpoint, tiny_bert):
     (own_checkpoint / WEIGHTS).write_bytes(safetensors(old))
     texts = ["one text", "another and longer text"]
     assert np.array_equal(FlagModel(str(own_checkpoint)).encode(texts), FlagModel(str(tiny_bert)).encode(texts))
+
+
+@pytest.mark.parametrize("low_memory", [False, True])
+def test_tensors_that_lie_column_by_column(own_checkpoint, tiny_bert, low_memory):
+    """As torch keeps what was transposed: matrices, and the tables of words, positions and types."""
+    tensors = read_safetensors(own_checkpoint / WEIGHTS)
+    items, storages = {}, {}
+    for place, (name, one) in enumerate(tensors.items()):
+        strides = (1, len(one)) if one.ndim == 2 else None
+        items[name] = rebuilt(str(place), one.shape, strides=strides)
+        storages[str(place)] = one.T.tobytes()
+    write_pickled(own_checkpoint, archive(state_dict(items), storages))
+    texts = ["one text", "another and longer text", *(f"text number {number}" for number in range(200))]
+    ours = FlagModel(str(own_checkpoint), low_memory=low_memory).encode(texts)
+    assert np.abs(ours - FlagModel(str(tiny_bert)).encode(texts)).max() <= 1e-6

@@ -6,8 +6,8 @@ use std::path::{Component, Path, PathBuf};
 use prost::Message;
 
 use super::onnx::{Attribute, DataType, GraphProto, ModelProto, NodeProto, OperatorSetId, TensorProto, ValueInfo};
-use super::{Assembled, Initializer};
-use crate::prepared::{Float32, Prepared};
+use super::{Assembled, Conversion, Initializer};
+use crate::prepared::Float32;
 use crate::weights::{Dtype, Tensor, Weights};
 use crate::{Error, Result};
 
@@ -19,7 +19,7 @@ const IR_VERSION: i64 = 9;
 /// A graph in the making. A value is known by its name.
 pub(super) struct Builder<'a> {
     weights: &'a Weights,
-    prepared: Option<&'a Prepared>,
+    conversion: Conversion<'a>,
     folder: PathBuf,
     graph: GraphProto,
     tensors: Vec<Initializer>,
@@ -27,10 +27,10 @@ pub(super) struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    pub(super) fn new(weights: &'a Weights, prepared: Option<&'a Prepared>) -> Self {
+    pub(super) fn new(weights: &'a Weights, conversion: Conversion<'a>) -> Self {
         let graph = GraphProto { name: "encoder".into(), ..GraphProto::default() };
         let folder = common_folder(weights.files());
-        Self { weights, prepared, folder, graph, tensors: Vec::new(), known: HashSet::new() }
+        Self { weights, conversion, folder, graph, tensors: Vec::new(), known: HashSet::new() }
     }
 
     /// Rows of a table, taken by id. A table of 16-bit numbers stays as it is; only its rows are widened.
@@ -71,7 +71,8 @@ impl<'a> Builder<'a> {
     /// A matrix as float32. One that is prepared is shared by all sessions.
     pub(super) fn matrix(&mut self, name: &str, shape: [usize; 2]) -> Result<String> {
         let tensor = self.find(name, &shape)?;
-        if tensor.strides.is_some() || (self.prepared.is_some() && tensor.dtype != Dtype::F32) {
+        let beforehand = matches!(self.conversion, Conversion::Prepared(_));
+        if tensor.strides.is_some() || (beforehand && tensor.dtype != Dtype::F32) {
             return self.converted(name, &tensor);
         }
         let stored = self.stored(name, &tensor, &shape);
@@ -81,15 +82,18 @@ impl<'a> Builder<'a> {
     /// A tensor made float32, row by row, beforehand. ONNX Runtime only sees that the file that the graph points at is there: what it
     /// is handed counts.
     fn converted(&mut self, name: &str, tensor: &Tensor) -> Result<String> {
-        let Some(prepared) = self.prepared else {
-            let (shape, strides) = (&tensor.shape, tensor.strides.as_deref().unwrap_or_default());
-            return Err(Error::ModelFormat(format!(
-                "the tensor {name} of shape {shape:?} has strides {strides:?}, so its rows do not follow each other, which only the \
-                 CPU takes. Save it again after .contiguous()"
-            )));
+        let numbers = match self.conversion {
+            Conversion::Prepared(prepared) => Some(prepared.float32(name, tensor)?),
+            Conversion::Draft => None,
+            Conversion::InGraph => {
+                let (shape, strides) = (&tensor.shape, tensor.strides.as_deref().unwrap_or_default());
+                return Err(Error::ModelFormat(format!(
+                    "the tensor {name} of shape {shape:?} has strides {strides:?}, so its rows do not follow each other, which only \
+                     the CPU takes. Save it again after .contiguous()"
+                )));
+            }
         };
-        let numbers = prepared.float32(name, tensor)?;
-        self.initializer(name, tensor, &tensor.shape, Some(numbers));
+        self.initializer(name, tensor, &tensor.shape, numbers);
         Ok(name.to_owned())
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::bert::Bert;
-use super::{Assembled, Encoder, Form, assemble};
+use super::{Assembled, Conversion, Encoder, Form, assemble};
 use crate::Result;
 use crate::batch::Layout;
 use crate::outputs::Outputs;
@@ -32,7 +32,8 @@ impl Checkpoint {
         let mut weights = Weights::open(files)?;
         changed.map_or(Ok(()), |file| weights.replace(file))?;
         let checkpoint = Self { encoder, weights: Arc::new(weights) };
-        checkpoint.assemble(Form { outputs, layout: Layout::Masked })?;
+        let form = Form { outputs, layout: Layout::Masked };
+        assemble(&checkpoint.encoder, &checkpoint.weights, Conversion::Draft, form)?;
         Ok(checkpoint)
     }
 
@@ -41,7 +42,7 @@ impl Checkpoint {
     /// # Errors
     /// Those of [`assemble`].
     pub fn assemble(&self, form: Form) -> Result<Assembled> {
-        assemble(&self.encoder, &self.weights, None, form)
+        assemble(&self.encoder, &self.weights, Conversion::InGraph, form)
     }
 
     /// The graph for a session that is handed its float32 tensors.
@@ -49,7 +50,7 @@ impl Checkpoint {
     /// # Errors
     /// Those of [`assemble`].
     pub fn assemble_with(&self, prepared: &Prepared, form: Form) -> Result<Assembled> {
-        assemble(&self.encoder, &self.weights, Some(prepared), form)
+        assemble(&self.encoder, &self.weights, Conversion::Prepared(prepared), form)
     }
 
     /// The first tensor of a layer that the sizes do not have, where there is one: it is not run.

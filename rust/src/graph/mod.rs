@@ -46,13 +46,23 @@ pub struct Initializer {
     pub numbers: Float32,
 }
 
-/// Assembles one form of an encoder. With `prepared`, matrices stored in 16 bits are taken from there, widened, and the graph can be
-/// opened only by who hands them over; without, the graph itself widens them.
+/// Who makes float32 of tensors that are stored otherwise.
+#[derive(Clone, Copy)]
+pub enum Conversion<'a> {
+    /// The graph itself, with casts. Tensors that do not lie row by row it cannot take.
+    InGraph,
+    /// Nobody: it is only seen that the graph is possible.
+    Draft,
+    /// They are made beforehand and shared by all sessions; the graph can be opened only by who hands them over.
+    Prepared(&'a Prepared),
+}
+
+/// Assembles one form of an encoder.
 ///
 /// # Errors
 /// [`crate::Error::ModelFormat`] naming a tensor that is missing or has another shape than the configuration says.
-pub fn assemble(encoder: &Encoder, weights: &Weights, prepared: Option<&Prepared>, form: Form) -> Result<Assembled> {
-    let mut graph = Builder::new(weights, prepared);
+pub fn assemble(encoder: &Encoder, weights: &Weights, conversion: Conversion, form: Form) -> Result<Assembled> {
+    let mut graph = Builder::new(weights, conversion);
     let inputs = Bert::new(encoder, weights)?.assemble(&mut graph, form)?;
     Ok(graph.finish(&inputs))
 }
