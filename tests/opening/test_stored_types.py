@@ -65,10 +65,11 @@ def test_converted_weights_are_in_private_memory_once(tmp_path):
     assert half <= 1.1 * whole, (half, whole)
 
 
+@pytest.mark.parametrize("name", ["tiny-bert", "tiny-xlmr", "tiny-distilbert", "tiny-electra", "tiny-mpnet"])
 @pytest.mark.parametrize("kind", ["float64", "float16"])
 @pytest.mark.parametrize("low_memory", [False, True])
-def test_numbers_are_those_of_the_same_weights_in_float32(tiny_bert, tmp_path, kind, low_memory):
-    stored, float32 = stored_as(tiny_bert, tmp_path, kind), stored_as(tiny_bert, tmp_path, kind, "float32")
+def test_numbers_are_those_of_the_same_weights_in_float32(tmp_path, name, kind, low_memory):
+    stored, float32 = (stored_as(checkpoint(name), tmp_path, *kinds) for kinds in ((kind,), (kind, "float32")))
     texts = ["one text", "another one", *(f"text number {number}" for number in range(200))]
     ours, theirs = (FlagModel(str(one), low_memory=low_memory).encode(texts) for one in (stored, float32))
     assert np.abs(ours - theirs).max() <= 1e-6
@@ -86,16 +87,17 @@ def test_old_names_of_layer_norm(own_checkpoint, tiny_bert):
     assert np.array_equal(FlagModel(str(own_checkpoint)).encode(texts), FlagModel(str(tiny_bert)).encode(texts))
 
 
+@pytest.mark.parametrize("name", ["tiny-bert", "tiny-electra", "tiny-mpnet"])
 @pytest.mark.parametrize("low_memory", [False, True])
-def test_tensors_that_lie_column_by_column(own_checkpoint, tiny_bert, low_memory):
-    """As torch keeps what was transposed: matrices, and the tables of words, positions and types."""
-    tensors = read_safetensors(own_checkpoint / WEIGHTS)
+def test_tensors_that_lie_column_by_column(tmp_path, name, low_memory):
+    """As torch keeps what was transposed or taken out of a larger tensor: matrices, tables and biases."""
+    folder = shutil.copytree(checkpoint(name), tmp_path / "columns")
     items, storages = {}, {}
-    for place, (name, one) in enumerate(tensors.items()):
-        strides = (1, len(one)) if one.ndim == 2 else None
-        items[name] = rebuilt(str(place), one.shape, strides=strides)
-        storages[str(place)] = one.T.tobytes()
-    write_pickled(own_checkpoint, archive(state_dict(items), storages))
+    for place, (key, one) in enumerate(read_safetensors(folder / WEIGHTS).items()):
+        apart = np.repeat(one, 2) if one.ndim == 1 else one.T
+        items[key] = rebuilt(str(place), one.shape, count=apart.size, strides=(1, len(one)) if one.ndim == 2 else (2,))
+        storages[str(place)] = apart.tobytes()
+    write_pickled(folder, archive(state_dict(items), storages))
     texts = ["one text", "another and longer text", *(f"text number {number}" for number in range(200))]
-    ours = FlagModel(str(own_checkpoint), low_memory=low_memory).encode(texts)
-    assert np.abs(ours - FlagModel(str(tiny_bert)).encode(texts)).max() <= 1e-6
+    ours = FlagModel(str(folder), low_memory=low_memory).encode(texts)
+    assert np.abs(ours - FlagModel(str(checkpoint(name))).encode(texts)).max() <= 1e-6

@@ -129,7 +129,7 @@ impl<'a> Bert<'a> {
 
         let dense = layer.tensor(taken);
         let attended = product(graph, &dense, [size, size], &values, &format!("{output}.product"))?;
-        let bias = graph.vector(&format!("{dense}.bias"), size)?;
+        let bias = graph.small(&format!("{dense}.bias"), &[size])?;
         self.add_and_norm(graph, &layer.tensor(attention_norm), [&attended, &asking], &bias, &output)
     }
 
@@ -143,7 +143,7 @@ impl<'a> Bert<'a> {
 
         let dense = layer.tensor(narrow);
         let values = product(graph, &dense, [size, inner], &values, &format!("{output}.product"))?;
-        let bias = graph.vector(&format!("{dense}.bias"), size)?;
+        let bias = graph.small(&format!("{dense}.bias"), &[size])?;
         self.add_and_norm(graph, &layer.tensor(norm), [&values, attended], &bias, output)
     }
 

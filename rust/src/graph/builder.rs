@@ -7,7 +7,7 @@ use prost::Message;
 
 use super::onnx::{Attribute, DataType, GraphProto, ModelProto, NodeProto, OperatorSetId, TensorProto, ValueInfo};
 use super::{Assembled, Conversion, Initializer};
-use crate::prepared::Float32;
+use crate::prepared::{Float32, float32};
 use crate::weights::{Dtype, Tensor, Weights};
 use crate::{Error, Result};
 
@@ -48,27 +48,35 @@ impl<'a> Builder<'a> {
     /// The first row of a table.
     pub(super) fn first_row(&mut self, table: &str, shape: &[usize]) -> Result<String> {
         let mut tensor = self.find(table, shape)?;
-        if tensor.strides.is_some() {
-            let (table, first) = (self.converted(table, &tensor)?, self.scalar("first_of_table", 0));
-            return Ok(self.node("Gather", &[&table, &first], &format!("{table}[0]"), &[]));
-        }
-        tensor.length /= u64::try_from(shape[0]).unwrap_or(u64::MAX);
+        let rows = u64::try_from(shape[0]).unwrap_or(u64::MAX);
         tensor.shape = shape[1..].to_vec();
-        let row = self.stored(&format!("{table}[0]"), &tensor, &shape[1..]);
-        Ok(self.widened(tensor.dtype, row))
-    }
-
-    /// A tensor of few numbers as float32.
-    pub(super) fn vector(&mut self, name: &str, length: usize) -> Result<String> {
-        let tensor = self.find(name, &[length])?;
-        if tensor.strides.is_some() {
-            return self.converted(name, &tensor);
+        match &mut tensor.strides {
+            Some(strides) => drop(strides.remove(0)),
+            None => tensor.length /= rows,
         }
-        let stored = self.stored(name, &tensor, &[length]);
-        Ok(self.widened(tensor.dtype, stored))
+        Ok(self.few(&format!("{table}[0]"), &tensor))
     }
 
-    /// A matrix as float32. One that is prepared is shared by all sessions.
+    /// A tensor of few numbers as float32. Nodes may compute with it when the graph is opened.
+    pub(super) fn small(&mut self, name: &str, shape: &[usize]) -> Result<String> {
+        let tensor = self.find(name, shape)?;
+        Ok(self.few(name, &tensor))
+    }
+
+    fn few(&mut self, name: &str, tensor: &Tensor) -> String {
+        if tensor.strides.is_none() {
+            let stored = self.stored(name, tensor, &tensor.shape);
+            return self.widened(tensor.dtype, stored);
+        }
+        if self.known.insert(name.to_owned()) {
+            let values = float32::numbers(self.weights.bytes(tensor), tensor);
+            self.graph.initializer.push(TensorProto::floats(name, dims(&tensor.shape), values));
+        }
+        name.to_owned()
+    }
+
+    /// A matrix as float32. One that is prepared is shared by all sessions; its node must be one that ONNX Runtime does not compute
+    /// when it opens the graph, since it would read the file then and not what it is handed.
     pub(super) fn matrix(&mut self, name: &str, shape: [usize; 2]) -> Result<String> {
         let tensor = self.find(name, &shape)?;
         let beforehand = matches!(self.conversion, Conversion::Prepared(_));
@@ -126,9 +134,8 @@ impl<'a> Builder<'a> {
         }
         let file = self.weights.files().nth(tensor.file).unwrap_or(Path::new(""));
         let location = file.strip_prefix(&self.folder).unwrap_or(file).to_string_lossy();
-        let dims = shape.iter().map(|&size| i64::try_from(size).unwrap_or(i64::MAX)).collect();
         let data_type = if numbers.is_some() { DataType::Float } else { data_type(tensor.dtype) };
-        let proto = TensorProto::external(name, data_type, dims, &location, tensor.offset, tensor.length);
+        let proto = TensorProto::external(name, data_type, dims(shape), &location, tensor.offset, tensor.length);
         self.graph.initializer.push(proto);
         let handed = numbers.map(|numbers| Initializer { name: name.to_owned(), shape: shape.to_vec(), numbers });
         self.tensors.extend(handed);
@@ -210,6 +217,10 @@ impl<'a> Builder<'a> {
         };
         Assembled { proto: model.encode_to_vec(), folder: self.folder, tensors: self.tensors }
     }
+}
+
+fn dims(shape: &[usize]) -> Vec<i64> {
+    shape.iter().map(|&size| i64::try_from(size).unwrap_or(i64::MAX)).collect()
 }
 
 fn data_type(dtype: Dtype) -> DataType {

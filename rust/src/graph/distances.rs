@@ -11,7 +11,7 @@ const FARTHEST: i64 = 128;
 
 /// Scores `[1, heads, length, length]` by the table `[buckets, heads]`.
 pub(super) fn distance_scores(graph: &mut Builder, table: &str, heads: usize) -> Result<String> {
-    let table = graph.matrix(table, [usize::try_from(BUCKETS).unwrap_or_default(), heads])?;
+    let table = graph.small(table, &[usize::try_from(BUCKETS).unwrap_or_default(), heads])?;
     let by_head = graph.node("Transpose", &[&table], "distances.by_head", &[]);
     let buckets: Vec<i64> = (-FARTHEST..=FARTHEST).map(bucket).collect();
     let buckets = graph.constant("distances.buckets", &buckets);

@@ -27,7 +27,7 @@ pub(super) fn product(
 /// A whole linear layer, of rows `[batch, in]`.
 pub(super) fn linear(graph: &mut Builder, name: &str, shape: [usize; 2], values: &str, output: &str) -> Result<String> {
     let matrix = graph.matrix(&format!("{name}.weight"), shape)?;
-    let bias = graph.vector(&format!("{name}.bias"), shape[0])?;
+    let bias = graph.small(&format!("{name}.bias"), &[shape[0]])?;
     Ok(graph.node("Gemm", &[values, &matrix, &bias], output, &[Attribute::Int("transB", 1)]))
 }
 
@@ -47,8 +47,8 @@ pub(super) fn add_and_norm(
     bias: Option<&str>,
     output: &str,
 ) -> Result<String> {
-    let scale = graph.vector(&format!("{}.weight", norm.name), norm.size)?;
-    let shift = graph.vector(&format!("{}.bias", norm.name), norm.size)?;
+    let scale = graph.small(&format!("{}.weight", norm.name), &[norm.size])?;
+    let shift = graph.small(&format!("{}.bias", norm.name), &[norm.size])?;
     let inputs: Vec<&str> = [one, other, &scale, &shift].into_iter().chain(bias).collect();
     let epsilon = [Attribute::Float("epsilon", norm.epsilon)];
     Ok(graph.node_of(CONTRIB, "SkipLayerNormalization", &inputs, output, &epsilon))
@@ -63,7 +63,7 @@ pub(super) fn token_linear(
     output: &str,
 ) -> Result<String> {
     let values = product(graph, name, shape, values, &format!("{name}.product"))?;
-    let bias = graph.vector(&format!("{name}.bias"), shape[0])?;
+    let bias = graph.small(&format!("{name}.bias"), &[shape[0]])?;
     Ok(graph.node("Add", &[&values, &bias], output, &[]))
 }
 
@@ -93,7 +93,7 @@ pub(super) fn attention(
     let (mut inputs, mut biases) = (Vec::new(), Vec::new());
     for (name, from) in projections.iter().zip([asking, states, states]) {
         inputs.push(product(graph, name, [*size, *size], from, &format!("{name}.product"))?);
-        biases.push(graph.vector(&format!("{name}.bias"), *size)?);
+        biases.push(graph.small(&format!("{name}.bias"), &[*size])?);
     }
     let biases: Vec<&str> = biases.iter().map(String::as_str).collect();
     inputs.push(graph.node("Concat", &biases, &format!("{output}.bias"), &[Attribute::Int("axis", 0)]));
@@ -117,6 +117,6 @@ pub(super) fn activated_layer(
     output: &str,
 ) -> Result<String> {
     let wide = product(graph, name, shape, values, &format!("{output}.product"))?;
-    let bias = graph.vector(&format!("{name}.bias"), shape[0])?;
+    let bias = graph.small(&format!("{name}.bias"), &[shape[0]])?;
     Ok(activation.of_sum(graph, &wide, &bias, output))
 }

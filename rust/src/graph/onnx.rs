@@ -98,6 +98,8 @@ pub struct TensorProto {
     pub dims: Vec<i64>,
     #[prost(int32, tag = "2")]
     pub data_type: i32,
+    #[prost(float, repeated, tag = "4")]
+    pub float_data: Vec<f32>,
     #[prost(int64, repeated, tag = "7")]
     pub int64_data: Vec<i64>,
     #[prost(string, tag = "8")]
@@ -114,6 +116,11 @@ impl TensorProto {
         let dims = vec![i64::try_from(values.len()).unwrap_or(i64::MAX)];
         let int64_data = values.to_vec();
         Self { dims, int64_data, name: name.into(), data_type: DataType::Int64 as i32, ..Self::default() }
+    }
+
+    /// Numbers, kept in the graph itself.
+    pub fn floats(name: &str, dims: Vec<i64>, values: Vec<f32>) -> Self {
+        Self { dims, float_data: values, name: name.into(), data_type: DataType::Float as i32, ..Self::default() }
     }
 
     /// `length` bytes of the file `location`, a path below the folder that the session is told.

@@ -3,21 +3,28 @@
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 
-use crate::weights::Dtype;
+use crate::weights::{Dtype, Tensor};
 
 /// Numbers of a block: some that a cache holds.
 const BLOCK: usize = 1 << 16;
 
-/// The numbers of a tensor whose elements do not lie row by row, as float32 in rows.
-pub(super) fn in_rows(stored: &[u8], dtype: Dtype, shape: &[usize], strides: &[usize]) -> Vec<u8> {
-    let mut numbers = vec![0.0; stored.len() / dtype.bytes()];
-    convert(stored, dtype, &mut numbers);
-    let count: usize = shape.iter().product();
+/// The numbers of a tensor that was made of these bytes, row by row.
+pub(crate) fn numbers(stored: &[u8], tensor: &Tensor) -> Vec<f32> {
+    let mut numbers = vec![0.0; stored.len() / tensor.dtype.bytes()];
+    convert(stored, tensor.dtype, &mut numbers);
+    match &tensor.strides {
+        Some(strides) => in_rows(&numbers, &tensor.shape, strides),
+        None => numbers,
+    }
+}
+
+fn in_rows(numbers: &[f32], shape: &[usize], strides: &[usize]) -> Vec<f32> {
+    let count = shape.iter().product();
     let mut place = vec![0; shape.len()];
-    let mut bytes = Vec::with_capacity(count * size_of::<f32>());
+    let mut rows = Vec::with_capacity(count);
     for _ in 0..count {
         let element: usize = place.iter().zip(strides).map(|(&place, &stride)| place * stride).sum();
-        bytes.extend(numbers[element].to_le_bytes());
+        rows.push(numbers.get(element).copied().unwrap_or(f32::NAN));
         for (digit, &size) in place.iter_mut().zip(shape).rev() {
             *digit += 1;
             if *digit < size {
@@ -26,7 +33,7 @@ pub(super) fn in_rows(stored: &[u8], dtype: Dtype, shape: &[usize], strides: &[u
             *digit = 0;
         }
     }
-    bytes
+    rows
 }
 
 /// The little-endian bytes of `stored` as float32, block by block.

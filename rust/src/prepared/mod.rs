@@ -1,7 +1,7 @@
 //! A checkpoint's tensors as graphs want them: as they are stored, or converted to float32. Each is made once, and all sessions
 //! share it.
 
-mod float32;
+pub(crate) mod float32;
 mod store;
 
 use std::collections::HashMap;
@@ -66,12 +66,11 @@ impl Prepared {
         }
         let stored = self.weights.bytes(tensor);
         let length = tensor.shape.iter().product::<usize>() * size_of::<f32>();
-        let region = match &tensor.strides {
-            None => store.keep(length, float32::blocks(stored, tensor.dtype)),
-            Some(strides) => {
-                let rows = float32::in_rows(stored, tensor.dtype, &tensor.shape, strides);
-                store.keep(length, std::iter::once(rows))
-            }
+        let region = if tensor.strides.is_none() {
+            store.keep(length, float32::blocks(stored, tensor.dtype))
+        } else {
+            let rows = float32::numbers(stored, tensor);
+            store.keep(length, std::iter::once(rows.iter().flat_map(|number| number.to_le_bytes()).collect()))
         };
         let region = Arc::new(region?);
         converted.insert(name.to_owned(), Arc::clone(&region));
