@@ -10,6 +10,9 @@ import pytest
 
 from tests.support.checkpoints import checkpoint
 
+# A process or a server for each: together far more than five seconds.
+pytestmark = pytest.mark.slow
+
 
 def run(program: str, *arguments: str, **limits: int) -> subprocess.CompletedProcess[str]:
     """A program in a process of its own under limits, such as ``RLIMIT_AS``, that begin before it."""

@@ -20,6 +20,9 @@ from tests.support.checkpoints import edit_json
 from tests.support.hub_double import COMMIT, REPOSITORY, HubDouble, HubServer, cache, serving
 from tests.support.malformed import turn_into_pickled, turn_into_shards
 
+# A process or a server for each: together far more than five seconds.
+pytestmark = pytest.mark.slow
+
 OPEN = """
 import json, sys
 from bge_fast import FlagModel
