@@ -5,8 +5,6 @@ import fcntl
 import json
 import math
 import os
-import shutil
-import tempfile
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -115,6 +113,8 @@ class Merged:
     """The changed tensors of a base, in a temporary file for as long as this object lives."""
 
     def __init__(self, adapter: Adapter, weights: Sequence[Path]) -> None:
+        import tempfile
+
         tensors = dict(_merged(adapter, [str(path) for path in weights]))
         _sweep()
         folder = Path(tempfile.mkdtemp(prefix=_TEMPORARY))
@@ -127,6 +127,9 @@ class Merged:
 
 def _sweep() -> None:
     """Remove what processes left that were killed: files that nobody has locked."""
+    import shutil
+    import tempfile
+
     for left in Path(tempfile.gettempdir()).glob(f"{_TEMPORARY}*/{_MERGED}"):
         with contextlib.suppress(OSError), left.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -134,6 +137,8 @@ def _sweep() -> None:
 
 
 def _remove(folder: Path, file: BinaryIO, process: int) -> None:
+    import shutil
+
     with contextlib.suppress(OSError):
         file.close()
     # A forked child must not take its parent's file away.

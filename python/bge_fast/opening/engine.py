@@ -1,7 +1,7 @@
 """An opened model: files found, library loaded, graph on its device. What the public classes stand on."""
 
-import logging
 import os
+import sys
 import time
 from dataclasses import dataclass, replace
 
@@ -18,7 +18,6 @@ from bge_fast.runtime.devices import CPU, Device
 from bge_fast.runtime.library import check_cuda, default_device, load_runtime
 from bge_fast.runtime.threads import default_threads
 
-_log = logging.getLogger("bge_fast")
 Outputs = tuple[str, ...]
 """A set of a graph's outputs: ``cls`` or ``hidden_states``, ``sparse``, ``colbert``, ``logits``."""
 COMPUTATIONS = ("fp32", "fp16")
@@ -104,16 +103,21 @@ class Engine:
         self._state = FolderState.of(self.files.folder, [*self.files.paths.values(), *self.files.head_files.values()])
         modules, width = self.files.modules, self.files.dimension
         self.projection = projection_of(self.files.name, self.files.root, modules, width) if options.dense else None
-        _log.info(
-            "opened %s (%s, %s) from %s on %s, threads: %d, in %.0f ms",
-            self.files.name,
-            self.files.kind,
-            self.files.origin,
-            ", ".join(self.files.paths),
-            self.device,
-            self.threads,
-            1000 * (time.perf_counter() - started),
-        )
+        self._log_opening(1000 * (time.perf_counter() - started))
+
+    def _log_opening(self, milliseconds: float) -> None:
+        # Who has not imported logging has no handler that could show it, and its import takes milliseconds.
+        if logging := sys.modules.get("logging"):
+            logging.getLogger("bge_fast").info(
+                "opened %s (%s, %s) from %s on %s, threads: %d, in %.0f ms",
+                self.files.name,
+                self.files.kind,
+                self.files.origin,
+                ", ".join(self.files.paths),
+                self.device,
+                self.threads,
+                milliseconds,
+            )
 
     @property
     def forked(self) -> bool:
