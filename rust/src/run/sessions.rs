@@ -78,9 +78,7 @@ impl Sessions {
     /// [`Error::ForkedProcess`].
     pub fn for_batches(&self, batches: usize) -> Result<Place<'_>> {
         // Before any lock: in a forked child nobody may be left to open it.
-        if std::process::id() != self.process {
-            return Err(Error::ForkedProcess);
-        }
+        self.check_process()?;
         let group = match &self.bulk {
             Some(bulk) if batches >= WORTH_OPENING || (batches > 1 && bulk.open.any()) => bulk,
             _ => &self.queries,
@@ -119,13 +117,15 @@ impl Sessions {
     /// # Errors
     /// [`Error::ForkedProcess`]; [`Error::ModelFormat`] that names the file.
     pub fn check(&self) -> Result<()> {
-        if std::process::id() != self.process {
-            return Err(Error::ForkedProcess);
-        }
+        self.check_process()?;
         match &self.source {
             GraphSource::File(graph) => graph.check_unchanged(),
             GraphSource::Checkpoint(checkpoint) => checkpoint.weights().check_unchanged(),
         }
+    }
+
+    fn check_process(&self) -> Result<()> {
+        if std::process::id() == self.process { Ok(()) } else { Err(Error::ForkedProcess) }
     }
 
     /// Whether the files are still those that were opened first.
