@@ -32,6 +32,7 @@ RUST_ROOMS = (
     "panics",
     "tokenizer",
     "weights",
+    "kernels",
     "prepared",
     "batch",
     "outputs",

@@ -9,6 +9,7 @@
 pub mod batch;
 pub mod error;
 pub mod graph;
+pub mod kernels;
 mod memory;
 pub mod models;
 pub mod ort;

@@ -1,0 +1,7 @@
+//! Arithmetic of our own on plain memory: products with prepared weights, attention, normalization, activations. It knows no graph
+//! and no ONNX Runtime.
+
+pub mod cpu;
+mod threads;
+
+pub use self::threads::{Alone, Threads};
