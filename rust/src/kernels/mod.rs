@@ -2,6 +2,13 @@
 //! and no ONNX Runtime.
 
 pub mod cpu;
+pub mod linear;
+pub mod panels;
+mod products;
+mod rows;
 mod threads;
 
 pub use self::threads::{Alone, Threads};
+
+#[cfg(test)]
+mod tests;
