@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use super::cpu::Cpu;
 use super::panels::{COLUMNS, Panels};
-use super::products::{self, Rows};
+use super::products::{self, Rows, Widened};
 use super::rows::Narrowed;
 use super::threads::Threads;
 
@@ -13,7 +13,7 @@ const ROWS: usize = 512;
 
 thread_local! {
     static NARROWED: RefCell<Narrowed> = RefCell::default();
-    static WIDENED: RefCell<Vec<f32>> = RefCell::default();
+    static WIDENED: RefCell<Widened> = RefCell::default();
 }
 
 /// A linear layer.

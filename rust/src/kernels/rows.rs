@@ -15,6 +15,8 @@ pub(super) struct Narrowed {
     pub pairs: Vec<u16>,
     /// `[rows, stride]` in 8 bits.
     pub steps: Vec<u8>,
+    /// The same in 16 bits, for AVX2.
+    pub wide_steps: Vec<i16>,
     /// `[rows, blocks]`, for each block of 8-bit numbers what one step stands for.
     pub scales: Vec<f32>,
     /// Numbers from one row to the next.
@@ -46,6 +48,10 @@ impl Narrowed {
                     for ((block, steps), scale) in blocks {
                         *scale = quantize(cpu, block, &mut steps[..block.len()], flip);
                     }
+                }
+                if cpu.int8 == Int8::Avx2 {
+                    self.wide_steps.clear();
+                    self.wide_steps.extend(self.steps.iter().map(|&step| i16::from(step.cast_signed())));
                 }
             }
         }
@@ -103,7 +109,12 @@ fn quantize_any(block: &[f32], steps: &mut [u8], flip: u8) -> f32 {
 #[cfg(target_arch = "x86_64")]
 #[expect(unsafe_code, reason = "instructions that the caller found this processor to have")]
 mod x86 {
-    use std::arch::x86_64::{_mm256_storeu_si256, _mm512_cvtneps_pbh, _mm512_loadu_ps};
+    use std::arch::x86_64::{
+        _mm_mask_storeu_epi8, _mm_set1_epi8, _mm_xor_si128, _mm256_storeu_si256, _mm512_and_si512, _mm512_castps_si512,
+        _mm512_cvtepi32_epi8, _mm512_cvtneps_pbh, _mm512_cvtps_epi32, _mm512_loadu_ps, _mm512_maskz_loadu_ps,
+        _mm512_max_epi32, _mm512_mul_ps, _mm512_reduce_max_epi32, _mm512_set1_epi32, _mm512_set1_ps,
+        _mm512_setzero_si512,
+    };
 
     use half::bf16;
 
@@ -129,11 +140,8 @@ mod x86 {
     }
 
     pub(super) fn quantize_avx512(block: &[f32], steps: &mut [u8], flip: u8) -> f32 {
-        #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
-        fn quantize(block: &[f32], steps: &mut [u8], flip: u8) -> f32 {
-            quantize_any(block, steps, flip)
-        }
-        unsafe { quantize(block, steps, flip) }
+        assert!(block.len() <= steps.len());
+        unsafe { quantize_by_16(block, steps.as_mut_ptr(), flip) }
     }
 
     pub(super) fn quantize_avx2(block: &[f32], steps: &mut [u8], flip: u8) -> f32 {
@@ -142,5 +150,27 @@ mod x86 {
             quantize_any(block, steps, flip)
         }
         unsafe { quantize(block, steps, flip) }
+    }
+
+    /// [`quantize_any`] with room for as many steps as the block has numbers.
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
+    unsafe fn quantize_by_16(block: &[f32], steps: *mut u8, flip: u8) -> f32 {
+        let parts = || {
+            (0..block.len()).step_by(16).map(|place| {
+                let mask = u16::MAX >> 16_usize.saturating_sub(block.len() - place);
+                (place, mask, unsafe { _mm512_maskz_loadu_ps(mask, block.as_ptr().add(place)) })
+            })
+        };
+        let no_sign = _mm512_set1_epi32(0x7fff_ffff);
+        let bits = |numbers| _mm512_and_si512(_mm512_castps_si512(numbers), no_sign);
+        let largest = parts().fold(_mm512_setzero_si512(), |most, (_, _, part)| _mm512_max_epi32(most, bits(part)));
+        let largest = f32::from_bits(_mm512_reduce_max_epi32(largest).cast_unsigned());
+        let to_steps = _mm512_set1_ps(if largest > 0.0 { 127.0 / largest } else { 0.0 });
+        let flip = _mm_set1_epi8(flip.cast_signed());
+        for (place, mask, part) in parts() {
+            let rounded = _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(_mm512_mul_ps(part, to_steps)));
+            unsafe { _mm_mask_storeu_epi8(steps.add(place).cast(), mask, _mm_xor_si128(rounded, flip)) };
+        }
+        largest / 127.0
     }
 }

@@ -5,10 +5,10 @@
 )]
 
 use std::arch::x86_64::{
-    __m128i, __m256, __m256i, _mm_loadu_si128, _mm256_add_epi32, _mm256_castsi256_ps, _mm256_cvtepi8_epi16,
-    _mm256_cvtepi32_ps, _mm256_cvtepu16_epi32, _mm256_cvtph_ps, _mm256_dpbusd_avx_epi32, _mm256_fmadd_ps,
-    _mm256_hadd_epi32, _mm256_loadu_ps, _mm256_loadu_si256, _mm256_madd_epi16, _mm256_mul_ps, _mm256_permute4x64_epi64,
-    _mm256_set1_epi32, _mm256_set1_epi64x, _mm256_set1_ps, _mm256_setzero_si256, _mm256_slli_epi32, _mm256_storeu_ps,
+    __m128i, __m256, __m256i, _mm_loadu_si128, _mm256_add_epi32, _mm256_castsi256_ps, _mm256_cvtepi32_ps,
+    _mm256_cvtepu16_epi32, _mm256_cvtph_ps, _mm256_dpbusd_avx_epi32, _mm256_fmadd_ps, _mm256_hadd_epi32,
+    _mm256_loadu_ps, _mm256_loadu_si256, _mm256_madd_epi16, _mm256_mul_ps, _mm256_permute4x64_epi64, _mm256_set1_epi32,
+    _mm256_set1_epi64x, _mm256_set1_ps, _mm256_setzero_si256, _mm256_slli_epi32, _mm256_storeu_ps,
 };
 
 use super::super::panels::{COLUMNS, Format};
@@ -78,6 +78,13 @@ pub(super) unsafe fn widen(format: Format, bytes: &[u8], wide: &mut [f32]) {
     unsafe { float32::widen::<__m256>(format, bytes, wide) }
 }
 
+/// The numbers of a panel in 16 bits.
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) fn widen_int8(panel: &[u8], wide: &mut Vec<i16>) {
+    wide.clear();
+    wide.extend(panel.iter().map(|&weight| i16::from(weight.cast_signed())));
+}
+
 /// Products in 8 bits of up to six rows, in 16 bits: exact, and none saturates.
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) unsafe fn int8(rows: usize, part: Int8Tile) {
@@ -102,14 +109,13 @@ unsafe fn int8_tile<const R: usize>(part: Int8Tile) {
                 // Each column has two sums, of even and odd pairs along K.
                 let mut sums = [[_mm256_setzero_si256(); GROUP / 4]; R];
                 for quad in part.quads(block) {
-                    for fours in 0..GROUP / 4 {
-                        let weights = part.panel.add((quad * COLUMNS + group + fours * 4) * 4).cast::<__m128i>();
-                        let weights = _mm256_cvtepi8_epi16(_mm_loadu_si128(weights));
-                        for (row, sums) in sums.iter_mut().enumerate() {
-                            let steps = part.steps.add(row * part.stride + quad * 4).cast::<[i8; 4]>();
-                            let [a, b, c, d] = steps.read_unaligned().map(|step| i64::from(step) & 0xffff);
-                            let steps = _mm256_set1_epi64x(a | b << 16 | c << 32 | d << 48);
-                            sums[fours] = _mm256_add_epi32(sums[fours], _mm256_madd_epi16(weights, steps));
+                    let weights = part.wide_panel.add((quad * COLUMNS + group) * 4).cast::<__m256i>();
+                    for (row, sums) in sums.iter_mut().enumerate() {
+                        let steps = part.wide_steps.add(row * part.stride + quad * 4).cast::<i64>();
+                        let steps = _mm256_set1_epi64x(steps.read_unaligned());
+                        for (four, sum) in sums.iter_mut().enumerate() {
+                            let products = _mm256_madd_epi16(_mm256_loadu_si256(weights.add(four)), steps);
+                            *sum = _mm256_add_epi32(*sum, products);
                         }
                     }
                 }

@@ -12,12 +12,16 @@ use super::{amx, avx2, avx512};
 pub(super) struct Int8Tile {
     /// `[rows, stride]`.
     pub steps: *const u8,
+    /// The same in 16 bits, for AVX2.
+    pub wide_steps: *const i16,
     /// `[rows, blocks]`.
     pub row_scales: *const f32,
     pub stride: usize,
     pub blocks: usize,
     /// `[stride / 4, 64, 4]`.
     pub panel: *const u8,
+    /// The same in 16 bits, for AVX2.
+    pub wide_panel: *const i16,
     /// `[blocks, 64]`.
     pub scales: *const f32,
     /// `[blocks, 64]`.
@@ -40,6 +44,7 @@ impl Int8Tile {
         unsafe {
             Self {
                 steps: self.steps.add(row * self.stride),
+                wide_steps: self.wide_steps.wrapping_add(row * self.stride),
                 row_scales: self.row_scales.add(row * self.blocks),
                 tile: self.tile.add(row),
                 ..self

@@ -21,6 +21,13 @@ const TILE_ROWS: usize = 32;
 /// Rows that the vector kernels take at once.
 const VECTOR_ROWS: usize = 6;
 
+/// Room for a panel's numbers in a wider type.
+#[derive(Default)]
+pub(super) struct Widened {
+    float32: Vec<f32>,
+    int8: Vec<i16>,
+}
+
 /// Sums of some rows and the columns of a panel.
 pub(super) type Tile = [[f32; COLUMNS]; TILE_ROWS];
 
@@ -38,21 +45,21 @@ pub(super) fn multiply(
     panels: Panels,
     number: usize,
     rows: Rows,
-    widened: &mut Vec<f32>,
+    widened: &mut Widened,
     done: &mut dyn FnMut(usize, &mut [[f32; COLUMNS]]),
 ) {
     let mut tile: Tile = [[0.0; COLUMNS]; TILE_ROWS];
     match panels.format {
         Format::F32 | Format::F16 | Format::Bf16 => {
             let bytes = panels.numbers(number);
-            let panel = float32::Panel::new(cpu.vectors, panels.format, bytes, rows.count, widened);
+            let panel = float32::Panel::new(cpu.vectors, panels.format, bytes, rows.count, &mut widened.float32);
             for (first, count) in tiles(rows.count, VECTOR_ROWS) {
                 panel.multiply(&rows.values[first * panels.k..][..count * panels.k], panels.k, &mut tile);
                 done(first, &mut tile[..count]);
             }
         }
         Format::Bf16Pairs => multiply_bf16(cpu, panels.numbers(number), rows, &mut tile, done),
-        Format::Int8 => multiply_int8(cpu, panels, number, rows, &mut tile, done),
+        Format::Int8 => multiply_int8(cpu, panels, number, rows, widened, &mut tile, done),
     }
 }
 
@@ -88,12 +95,17 @@ fn multiply_int8(
     panels: Panels,
     number: usize,
     rows: Rows,
+    widened: &mut Widened,
     tile: &mut Tile,
     done: &mut dyn FnMut(usize, &mut [[f32; COLUMNS]]),
 ) {
-    let Narrowed { steps, scales, stride, .. } = rows.narrowed;
+    let Narrowed { steps, wide_steps, scales, stride, .. } = rows.narrowed;
     let (panel, notes, blocks) = (panels.numbers(number), panels.scales(number), panels.k.div_ceil(BLOCK));
     assert!(panel.len() == stride * COLUMNS && notes.len() == blocks * COLUMNS * 8);
+    #[cfg(target_arch = "x86_64")]
+    if cpu.int8 == Int8::Avx2 {
+        unsafe { avx2::widen_int8(panel, &mut widened.int8) };
+    }
     let mut each = |most: usize| {
         for (first, count) in tiles(rows.count, most) {
             tile[..count].fill([0.0; COLUMNS]);
@@ -101,10 +113,12 @@ fn multiply_int8(
             assert!(steps.len() >= count * stride);
             let part = Int8Tile {
                 steps: steps.as_ptr(),
+                wide_steps: wide_steps.as_ptr().wrapping_add(first * stride),
                 row_scales: scales.as_ptr(),
                 stride: *stride,
                 blocks,
                 panel: panel.as_ptr(),
+                wide_panel: widened.int8.as_ptr(),
                 scales: notes.as_ptr().cast(),
                 sums: notes[notes.len() / 2..].as_ptr().cast(),
                 tile: tile.as_mut_ptr(),
