@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 
+use super::activation::{Activation, add_bias_and_activate};
 use super::cpu::Cpu;
 use super::panels::{COLUMNS, Panels};
 use super::products::{self, Rows, Widened};
@@ -23,6 +24,8 @@ pub struct Linear<'a> {
     pub panels: Panels<'a>,
     /// Added to each row, where there is one.
     pub bias: Option<&'a [f32]>,
+    /// Of each number that comes out.
+    pub activation: Option<Activation>,
 }
 
 impl Linear<'_> {
@@ -50,9 +53,7 @@ impl Linear<'_> {
             products::multiply(cpu, self.panels, number, rows, widened, &mut |first_row, tile| {
                 for (row, sums) in tile.iter_mut().enumerate() {
                     let sums = &mut sums[..columns];
-                    if let Some(bias) = bias {
-                        sums.iter_mut().zip(bias).for_each(|(sum, bias)| *sum += bias);
-                    }
+                    add_bias_and_activate(cpu, sums, bias, self.activation);
                     output.write(first_row + row, first_column, sums);
                 }
             });

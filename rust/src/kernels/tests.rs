@@ -81,7 +81,7 @@ fn run(
 ) -> Vec<f32> {
     let bytes = bytes(lines);
     let bias = numbers(n, 3);
-    let linear = Linear { panels: Panels { format, n, k, bytes: &bytes }, bias: Some(&bias) };
+    let linear = Linear { panels: Panels { format, n, k, bytes: &bytes }, bias: Some(&bias), activation: None };
     let mut output = vec![f32::NAN; values.len() / k * n];
     linear.run(cpu, values, &mut output, threads);
     output
