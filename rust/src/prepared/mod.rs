@@ -122,7 +122,7 @@ impl Prepared {
         let stored = self.weights.bytes(tensor);
         let size = tensor.shape.iter().product::<usize>() * size_of::<f32>();
         let write = |_, wide: &mut [u8]| float32::write(stored, tensor, wide);
-        let region = store.keep(&Pieces { count: 1, size, threads: 1, write: &write });
+        let region = store.keep(&Pieces { count: 1, size, in_file: true, threads: 1, write: &write });
         let region = Arc::new(region?);
         converted.insert(name.to_owned(), Arc::clone(&region));
         Ok(Float32::Converted(region))
@@ -153,7 +153,8 @@ impl Prepared {
         }
         let write = |number, panel: &mut [u8]| stack.pack(format, number, panel);
         let (count, size) = (stack.n.div_ceil(COLUMNS), format.panel_bytes(stack.k));
-        let region = store.keep(&Pieces { count, size, threads: self.threads, write: &write })?;
+        let in_file = stack.is_narrow();
+        let region = store.keep(&Pieces { count, size, in_file, threads: self.threads, write: &write })?;
         let matrix = Arc::new(Matrix { format, n: stack.n, k: stack.k, region });
         packed.insert(key, Arc::clone(&matrix));
         Ok(matrix)

@@ -24,6 +24,11 @@ impl<'a> Stack<'a> {
         Self { weights, tensors, n, k }
     }
 
+    /// Whether it is stored in 16 bits: a model that is meant to need little memory.
+    pub fn is_narrow(&self) -> bool {
+        self.tensors.iter().any(|tensor| tensor.dtype.bytes() == 2)
+    }
+
     /// How it is packed for products in `arithmetic`: in 16 bits where that loses nothing.
     pub fn format(&self, arithmetic: Arithmetic) -> Format {
         match arithmetic {

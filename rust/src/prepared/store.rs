@@ -1,10 +1,11 @@
-//! Where prepared tensors lie: in a temporary file without a name, so that the system can let go of pages that nobody reads,
-//! or in memory where no such file can be had.
+//! Where prepared tensors lie: in memory, or in a temporary file without a name, so that the system can let go of pages that
+//! nobody reads.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::thread::Builder;
 
 use memmap2::{Mmap, MmapOptions, UncheckedAdvice};
@@ -33,6 +34,8 @@ pub struct Region {
 pub(super) struct Pieces<'a> {
     pub count: usize,
     pub size: usize,
+    /// Rather in a file than in memory.
+    pub in_file: bool,
     pub threads: usize,
     pub write: &'a (dyn Fn(usize, &mut [u8]) + Sync),
 }
@@ -55,7 +58,7 @@ impl Region {
 impl Store {
     /// Keeps these bytes.
     pub(super) fn keep(&mut self, pieces: &Pieces) -> Result<Region> {
-        if !self.full {
+        if pieces.in_file && !self.full {
             match self.in_file(pieces) {
                 Ok(map) => return Ok(Region { map, in_file: true }),
                 Err(_) => self.full = true,
@@ -90,7 +93,7 @@ impl Pieces<'_> {
     /// Written and not mapped for writing: a full disk is an error then, and not a SIGBUS.
     fn write_to(&self, file: &File, start: u64) -> io::Result<()> {
         let next = AtomicUsize::new(0);
-        let write = || {
+        self.on_threads(&|| {
             let mut piece = Vec::new();
             loop {
                 let number = next.fetch_add(1, Ordering::Relaxed);
@@ -102,24 +105,31 @@ impl Pieces<'_> {
                 (self.write)(number, &mut piece);
                 file.write_all_at(&piece, start + (number * self.size) as u64)?;
             }
-        };
-        std::thread::scope(|scope| {
-            // A process that may start no more threads only needs more time.
-            let start = |_| Builder::new().name("bge-fast-pack".into()).spawn_scoped(scope, write).ok();
-            let others: Vec<_> = (1..self.threads.min(self.count)).map_while(start).collect();
-            let own = write();
-            let done =
-                |thread: std::thread::ScopedJoinHandle<io::Result<()>>| thread.join().unwrap_or_else(|_| panicked());
-            others.into_iter().map(done).fold(own, io::Result::and)
         })
     }
 
     fn in_memory(&self) -> io::Result<Mmap> {
         let mut memory = MmapOptions::new().len(self.length()).map_anon()?;
-        for (number, piece) in memory.chunks_exact_mut(self.size).enumerate() {
-            (self.write)(number, piece);
-        }
+        let pieces = Mutex::new(memory.chunks_exact_mut(self.size).enumerate());
+        let next = || pieces.lock().unwrap_or_else(PoisonError::into_inner).next();
+        self.on_threads(&|| {
+            while let Some((number, piece)) = next() {
+                (self.write)(number, piece);
+            }
+            Ok(())
+        })?;
         memory.make_read_only()
+    }
+
+    /// Does `work` by all threads at once.
+    fn on_threads(&self, work: &(dyn Fn() -> io::Result<()> + Sync)) -> io::Result<()> {
+        std::thread::scope(|scope| {
+            // A process that may start no more threads only needs more time.
+            let start = |_| Builder::new().name("bge-fast-pack".into()).spawn_scoped(scope, work).ok();
+            let others: Vec<_> = (1..self.threads.min(self.count)).map_while(start).collect();
+            let own = work();
+            others.into_iter().map(|thread| thread.join().unwrap_or_else(|_| panicked())).fold(own, io::Result::and)
+        })
     }
 }
 

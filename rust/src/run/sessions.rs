@@ -161,8 +161,7 @@ impl Sessions {
         if !self.in_place() {
             return Ok(None);
         }
-        let graph = self.graph(form)?;
-        let open = || Session::open(self.library, &graph, placement);
+        let open = || Session::open(self.library, &self.graph(form)?, placement);
         let session = match (&self.handed, placement) {
             // What is repacked is not read again; with `low_memory` everything is.
             (Some(handed), Placement::Cpu { low_memory: false, .. }) => handed.prepared().let_go_behind(open),
