@@ -1,5 +1,6 @@
 //! One head of one text: scores of a block of queries with all keys, their softmax, and the values by it.
 
+use std::array::from_fn;
 use std::ops::Range;
 
 use super::shared::Shared;
@@ -10,6 +11,8 @@ use crate::kernels::vectors::{Simd, Vector};
 
 /// Queries whose scores are in memory at a time.
 const BLOCK: usize = 4 * ROWS;
+/// Rows and columns that are transposed at a time.
+const SQUARE: usize = 4;
 /// Numbers in a line of the processor's cache.
 const LINE: usize = 16;
 
@@ -53,15 +56,14 @@ impl<'a, S: Simd> Head<'a, S> {
 
     #[inline(always)]
     fn pack_keys(&mut self, rows: Rows, keys: Range<usize>, column: usize) {
-        for (panel, first) in
-            self.packed_keys.chunks_exact_mut(self.size * Self::PANEL).zip(keys.clone().step_by(Self::PANEL))
-        {
-            for place in 0..Self::PANEL {
-                let key = (first + place).min(keys.end - 1);
-                let numbers = &rows.numbers[key * rows.stride + column..][..self.size];
-                for (to, number) in panel.chunks_exact_mut(Self::PANEL).zip(numbers) {
-                    to[place] = *number;
-                }
+        let panels = self.packed_keys.chunks_exact_mut(self.size * Self::PANEL);
+        for (panel, first) in panels.zip(keys.clone().step_by(Self::PANEL)) {
+            let count = Self::PANEL.min((keys.end - first).next_multiple_of(Self::LANES));
+            for place in (0..count).step_by(SQUARE) {
+                // Beyond the last key stands the last one, whose scores are overwritten.
+                let key = |next: usize| (first + place + next).min(keys.end - 1) * rows.stride + column;
+                let keys: [&[f32]; SQUARE] = from_fn(|next| &rows.numbers[key(next)..][..self.size]);
+                transpose(keys, &mut panel[place..], Self::PANEL);
             }
         }
     }
@@ -83,14 +85,14 @@ impl<'a, S: Simd> Head<'a, S> {
             let block = first..part.queries.end.min(first + BLOCK);
             self.take_queries(attention.queries, block.clone(), column);
             self.score(block.len());
-            let mut totals = [0.0; BLOCK];
-            for (place, total) in totals[..block.len()].iter_mut().enumerate() {
-                if let Some(distances) = attention.distances {
+            if let Some(distances) = attention.distances {
+                for place in 0..block.len() {
                     self.add_distances(distances, part.head, place, first + place - text);
                 }
-                *total = self.exponentials(place);
             }
-            self.sum_values(&totals[..block.len()], first, column, attention.heads * self.size, out);
+            let totals = self.exponentials(block.len());
+            let stride = attention.heads * self.size;
+            self.sum_values(&totals[..block.len()], first * stride + column, stride, out);
         }
     }
 
@@ -108,17 +110,12 @@ impl<'a, S: Simd> Head<'a, S> {
     /// Scores of the first `count` queries, times log2(e); beyond the last key -∞, up to a whole vector.
     #[inline(always)]
     fn score(&mut self, count: usize) {
-        for panel in 0..self.packed_keys.len() / (self.size * Self::PANEL) {
-            let full = count / ROWS * ROWS;
-            for first in (0..full).step_by(ROWS) {
-                if Self::WIDE {
-                    self.score_tile::<ROWS, 4>(first, panel)
-                } else {
-                    self.score_tile::<ROWS, 2>(first, panel)
-                }
-            }
-            for query in full..count {
-                if Self::WIDE { self.score_tile::<1, 4>(query, panel) } else { self.score_tile::<1, 2>(query, panel) }
+        for first in (0..self.keys).step_by(Self::PANEL) {
+            match (self.keys - first).div_ceil(Self::LANES) {
+                1 => self.score_panel::<1>(first, count),
+                2 => self.score_panel::<2>(first, count),
+                _ if Self::WIDE => self.score_panel::<4>(first, count),
+                _ => self.score_panel::<2>(first, count),
             }
         }
         for row in self.scores.chunks_exact_mut(self.row).take(count) {
@@ -126,13 +123,25 @@ impl<'a, S: Simd> Head<'a, S> {
         }
     }
 
+    /// Scores with `W` vectors of keys from `key` on, where a panel begins.
     #[inline(always)]
-    fn score_tile<const R: usize, const W: usize>(&mut self, first: usize, panel: usize) {
+    fn score_panel<const W: usize>(&mut self, key: usize, count: usize) {
+        let full = count / ROWS * ROWS;
+        for first in (0..full).step_by(ROWS) {
+            self.score_tile::<ROWS, W>(first, key);
+        }
+        for query in full..count {
+            self.score_tile::<1, W>(query, key);
+        }
+    }
+
+    #[inline(always)]
+    fn score_tile<const R: usize, const W: usize>(&mut self, first: usize, key: usize) {
         let queries = rows::<R>(&self.queries[first * self.size..], self.size, self.size);
-        let keys = &self.packed_keys[panel * self.size * Self::PANEL..];
+        let keys = &self.packed_keys[key * self.size..];
         let sums = product::<S, R, W>(self.simd, queries, keys, Self::PANEL);
         for (place, sums) in sums.into_iter().enumerate() {
-            let row = &mut self.scores[(first + place) * self.row + panel * Self::PANEL..][..Self::PANEL];
+            let row = &mut self.scores[(first + place) * self.row + key..][..W * Self::LANES];
             for (vector, sum) in sums.into_iter().enumerate() {
                 sum.store(&mut row[vector * Self::LANES..]);
             }
@@ -148,52 +157,70 @@ impl<'a, S: Simd> Head<'a, S> {
         }
     }
 
-    /// 2^(score - largest score) in the place of the scores of a query; gives their sum.
+    /// 2^(score - largest score) in the place of the scores of the first `count` queries; gives the sum of each.
     #[inline(always)]
-    fn exponentials(&mut self, place: usize) -> f32 {
-        let scores = &mut self.scores[place * self.row..][..self.keys.next_multiple_of(Self::LANES)];
-        let mut largest = self.simd.splat(f32::NEG_INFINITY);
-        for vector in scores.chunks_exact(Self::LANES) {
-            largest = self.simd.load(vector).at_least(largest);
+    fn exponentials(&mut self, count: usize) -> [f32; BLOCK] {
+        let (simd, length) = (self.simd, self.keys.next_multiple_of(Self::LANES));
+        let mut numbers = [0.0; BLOCK];
+        // All of these first: the processor goes on with the next query while the lanes of one are compared.
+        for (row, most) in self.scores.chunks_exact(self.row).zip(&mut numbers[..count]) {
+            let mut largest = simd.splat(f32::NEG_INFINITY);
+            for scores in row[..length].chunks_exact(Self::LANES) {
+                largest = simd.load(scores).at_least(largest);
+            }
+            *most = largest.largest();
         }
-        let largest = self.simd.splat(largest.largest());
-        let mut sum = self.simd.splat(0.0);
-        for vector in scores.chunks_exact_mut(Self::LANES) {
-            let power = exp2(self.simd, self.simd.load(vector) - largest);
-            power.store(vector);
-            sum = sum + power;
+        for (row, number) in self.scores.chunks_exact_mut(self.row).zip(&mut numbers[..count]) {
+            let (largest, mut sum) = (simd.splat(*number), simd.splat(0.0));
+            for scores in row[..length].chunks_exact_mut(Self::LANES) {
+                let power = exp2(simd, simd.load(scores) - largest);
+                power.store(scores);
+                sum = sum + power;
+            }
+            *number = sum.sum();
         }
-        sum.sum()
+        numbers
     }
 
     /// Values weighed by the exponentials of queries from `first` on, divided by `totals`.
     #[inline(always)]
-    fn sum_values(&self, totals: &[f32], first: usize, column: usize, stride: usize, out: &Shared) {
-        let full = totals.len() / ROWS * ROWS;
-        let to = |place: usize| (first + place) * stride + column;
-        for place in (0..full).step_by(ROWS) {
-            self.sum_rows::<ROWS>(&totals[place..], place, to(place), stride, out);
-        }
-        for place in full..totals.len() {
-            self.sum_rows::<1>(&totals[place..], place, to(place), stride, out);
+    fn sum_values(&self, totals: &[f32], to: usize, stride: usize, out: &Shared) {
+        let mut column = 0;
+        while column < self.size {
+            let vectors = (self.width - column) / Self::LANES;
+            let at = (column, to, stride);
+            if Self::WIDE && vectors >= 4 {
+                self.sum_columns::<ROWS, 4>(totals, at, out);
+                column += 4 * Self::LANES;
+            } else if vectors >= 2 {
+                match Self::WIDE {
+                    true => self.sum_columns::<{ 2 * ROWS }, 2>(totals, at, out),
+                    false => self.sum_columns::<ROWS, 2>(totals, at, out),
+                }
+                column += 2 * Self::LANES;
+            } else {
+                self.sum_columns::<ROWS, 1>(totals, at, out);
+                column += Self::LANES;
+            }
         }
     }
 
     #[inline(always)]
-    fn sum_rows<const R: usize>(&self, totals: &[f32], place: usize, to: usize, stride: usize, out: &Shared) {
-        let mut column = 0;
-        while column < self.size {
-            let vectors = (self.width - column) / Self::LANES;
-            if Self::WIDE && vectors >= 4 {
-                self.sum_tile::<R, 4>(totals, place, column, (to, stride), out);
-                column += 4 * Self::LANES;
-            } else if vectors >= 2 {
-                self.sum_tile::<R, 2>(totals, place, column, (to, stride), out);
-                column += 2 * Self::LANES;
-            } else {
-                self.sum_tile::<R, 1>(totals, place, column, (to, stride), out);
-                column += Self::LANES;
-            }
+    fn sum_columns<const R: usize, const W: usize>(
+        &self,
+        totals: &[f32],
+        (column, to, stride): (usize, usize, usize),
+        out: &Shared,
+    ) {
+        let (full, most) = (totals.len() / R * R, totals.len() / ROWS * ROWS);
+        for place in (0..full).step_by(R) {
+            self.sum_tile::<R, W>(&totals[place..], place, column, (to + place * stride, stride), out);
+        }
+        for place in (full..most).step_by(ROWS) {
+            self.sum_tile::<ROWS, W>(&totals[place..], place, column, (to + place * stride, stride), out);
+        }
+        for place in most..totals.len() {
+            self.sum_tile::<1, W>(&totals[place..], place, column, (to + place * stride, stride), out);
         }
     }
 
@@ -235,4 +262,21 @@ fn aligned<const N: usize>(scratch: &mut Vec<f32>, sizes: [usize; N]) -> [&mut [
         rest = behind;
         &mut slice[..size]
     })
+}
+
+/// Writes the numbers of `rows` as columns, the rows of `out` being `stride` apart.
+#[inline(always)]
+fn transpose(rows: [&[f32]; SQUARE], out: &mut [f32], stride: usize) {
+    let full = rows[0].len() / SQUARE * SQUARE;
+    for at in (0..full).step_by(SQUARE) {
+        let square: [[f32; SQUARE]; SQUARE] = from_fn(|row| from_fn(|column| rows[row][at..at + SQUARE][column]));
+        for column in 0..SQUARE {
+            let numbers: [f32; SQUARE] = from_fn(|row| square[row][column]);
+            out[(at + column) * stride..][..SQUARE].copy_from_slice(&numbers);
+        }
+    }
+    for at in full..rows[0].len() {
+        let numbers: [f32; SQUARE] = from_fn(|row| rows[row][at]);
+        out[at * stride..][..SQUARE].copy_from_slice(&numbers);
+    }
 }
