@@ -1,20 +1,16 @@
 //! One head of one text: scores of a block of queries with all keys, their softmax, and the values by it.
 
-use std::array::from_fn;
 use std::ops::Range;
 
+use super::pack::{Columns, LINE, aligned, pack_keys, pack_values};
 use super::shared::Shared;
 use super::tile::{ROWS, product, rows};
-use super::{Attention, Distances, Part, Rows};
+use super::{Attention, Distances, Part};
 use crate::kernels::exponential::{LOG2_E, exp2};
 use crate::kernels::vectors::{Simd, Vector};
 
 /// Queries whose scores are in memory at a time.
 const BLOCK: usize = 4 * ROWS;
-/// Rows and columns that are transposed at a time.
-const SQUARE: usize = 4;
-/// Numbers in a line of the processor's cache.
-const LINE: usize = 16;
 
 /// Its keys and values, packed, and space for a block of queries.
 pub(super) struct Head<'a, S> {
@@ -22,9 +18,9 @@ pub(super) struct Head<'a, S> {
     size: usize,
     keys: usize,
     /// Panels of so many keys that a tile takes them all: `[panels, size, panel]`.
-    packed_keys: &'a mut [f32],
+    packed_keys: &'a [f32],
     /// `[keys, width]`, `size` rounded up to whole vectors.
-    packed_values: &'a mut [f32],
+    packed_values: &'a [f32],
     width: usize,
     /// `[BLOCK, size]`, scaled.
     queries: &'a mut [f32],
@@ -48,32 +44,10 @@ impl<'a, S: Simd> Head<'a, S> {
         let row = padded.next_multiple_of(LINE) + LINE;
         let sizes = [padded * size, keys.len() * width, BLOCK * size, BLOCK * row];
         let [packed_keys, packed_values, queries, scores] = aligned(scratch, sizes);
-        let mut head = Self { simd, size, keys: keys.len(), packed_keys, packed_values, width, queries, scores, row };
-        head.pack_keys(attention.keys, keys.clone(), part.head * size);
-        head.pack_values(attention.values, keys, part.head * size);
-        head
-    }
-
-    #[inline(always)]
-    fn pack_keys(&mut self, rows: Rows, keys: Range<usize>, column: usize) {
-        let panels = self.packed_keys.chunks_exact_mut(self.size * Self::PANEL);
-        for (panel, first) in panels.zip(keys.clone().step_by(Self::PANEL)) {
-            let count = Self::PANEL.min((keys.end - first).next_multiple_of(Self::LANES));
-            for place in (0..count).step_by(SQUARE) {
-                // Beyond the last key stands the last one, whose scores are overwritten.
-                let key = |next: usize| (first + place + next).min(keys.end - 1) * rows.stride + column;
-                let keys: [&[f32]; SQUARE] = from_fn(|next| &rows.numbers[key(next)..][..self.size]);
-                transpose(keys, &mut panel[place..], Self::PANEL);
-            }
-        }
-    }
-
-    #[inline(always)]
-    fn pack_values(&mut self, rows: Rows, keys: Range<usize>, column: usize) {
-        for (to, key) in self.packed_values.chunks_exact_mut(self.width).zip(keys) {
-            to[..self.size].copy_from_slice(&rows.numbers[key * rows.stride + column..][..self.size]);
-            to[self.size..].fill(0.0);
-        }
+        let of = |rows| Columns { rows, column: part.head * size, size };
+        pack_keys(of(attention.keys), keys.clone(), (Self::PANEL, Self::LANES), packed_keys);
+        pack_values(of(attention.values), keys.clone(), width, packed_values);
+        Self { simd, size, keys: keys.len(), packed_keys, packed_values, width, queries, scores, row }
     }
 
     /// Writes what the queries of `part` are answered.
@@ -83,7 +57,7 @@ impl<'a, S: Simd> Head<'a, S> {
         let text = attention.asking[part.text];
         for first in part.queries.clone().step_by(BLOCK) {
             let block = first..part.queries.end.min(first + BLOCK);
-            self.take_queries(attention.queries, block.clone(), column);
+            self.take_queries(Columns { rows: attention.queries, column, size: self.size }, block.clone());
             self.score(block.len());
             if let Some(distances) = attention.distances {
                 for place in 0..block.len() {
@@ -97,11 +71,11 @@ impl<'a, S: Simd> Head<'a, S> {
     }
 
     #[inline(always)]
-    fn take_queries(&mut self, rows: Rows, block: Range<usize>, column: usize) {
+    fn take_queries(&mut self, columns: Columns, block: Range<usize>) {
         #[expect(clippy::cast_precision_loss, reason = "heads are small")]
         let scale = LOG2_E / (self.size as f32).sqrt();
         for (to, query) in self.queries.chunks_exact_mut(self.size).zip(block) {
-            for (to, number) in to.iter_mut().zip(&rows.numbers[query * rows.stride + column..]) {
+            for (to, number) in to.iter_mut().zip(columns.row(query)) {
                 *to = number * scale;
             }
         }
@@ -193,9 +167,10 @@ impl<'a, S: Simd> Head<'a, S> {
                 self.sum_columns::<ROWS, 4>(totals, at, out);
                 column += 4 * Self::LANES;
             } else if vectors >= 2 {
-                match Self::WIDE {
-                    true => self.sum_columns::<{ 2 * ROWS }, 2>(totals, at, out),
-                    false => self.sum_columns::<ROWS, 2>(totals, at, out),
+                if Self::WIDE {
+                    self.sum_columns::<{ 2 * ROWS }, 2>(totals, at, out);
+                } else {
+                    self.sum_columns::<ROWS, 2>(totals, at, out);
                 }
                 column += 2 * Self::LANES;
             } else {
@@ -212,7 +187,8 @@ impl<'a, S: Simd> Head<'a, S> {
         (column, to, stride): (usize, usize, usize),
         out: &Shared,
     ) {
-        let (full, most) = (totals.len() / R * R, totals.len() / ROWS * ROWS);
+        let full = totals.len() / R * R;
+        let most = full + (totals.len() - full) / ROWS * ROWS;
         for place in (0..full).step_by(R) {
             self.sum_tile::<R, W>(&totals[place..], place, column, (to + place * stride, stride), out);
         }
@@ -245,38 +221,5 @@ impl<'a, S: Simd> Head<'a, S> {
                 (sum / total).store_part(numbers);
             }
         }
-    }
-}
-
-/// Slices of `sizes` in `scratch`, which grows where it must, each from the beginning of a line of the cache on.
-#[inline(always)]
-fn aligned<const N: usize>(scratch: &mut Vec<f32>, sizes: [usize; N]) -> [&mut [f32]; N] {
-    let needed = sizes.iter().map(|size| size.next_multiple_of(LINE)).sum::<usize>() + LINE;
-    if scratch.len() < needed {
-        scratch.resize(needed, 0.0);
-    }
-    let offset = scratch.as_ptr().align_offset(LINE * size_of::<f32>()).min(LINE);
-    let mut rest = &mut scratch[offset..];
-    sizes.map(|size| {
-        let (slice, behind) = std::mem::take(&mut rest).split_at_mut(size.next_multiple_of(LINE));
-        rest = behind;
-        &mut slice[..size]
-    })
-}
-
-/// Writes the numbers of `rows` as columns, the rows of `out` being `stride` apart.
-#[inline(always)]
-fn transpose(rows: [&[f32]; SQUARE], out: &mut [f32], stride: usize) {
-    let full = rows[0].len() / SQUARE * SQUARE;
-    for at in (0..full).step_by(SQUARE) {
-        let square: [[f32; SQUARE]; SQUARE] = from_fn(|row| from_fn(|column| rows[row][at..at + SQUARE][column]));
-        for column in 0..SQUARE {
-            let numbers: [f32; SQUARE] = from_fn(|row| square[row][column]);
-            out[(at + column) * stride..][..SQUARE].copy_from_slice(&numbers);
-        }
-    }
-    for at in full..rows[0].len() {
-        let numbers: [f32; SQUARE] = from_fn(|row| rows[row][at]);
-        out[at * stride..][..SQUARE].copy_from_slice(&numbers);
     }
 }
