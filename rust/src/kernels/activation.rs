@@ -95,7 +95,7 @@ const LOG2_BEYOND: [f32; 9] = [
     -1.612_938_4e-4,
     -1.917_035_6e-4,
     7.126_865e-3,
-    -5.253_361_2e-2,
+    -5.253_361e-2,
     -4.591_983e-1,
     -1.151_106,
     -1.0,
@@ -117,7 +117,7 @@ impl Function for GeluTanh {
     #[inline(always)]
     fn of<S: Simd>(self, simd: S, x: S::Vector) -> S::Vector {
         // (1 + tanh(u)) / 2 is sigmoid(2u).
-        let minus_two_u = x * polynomial(simd, x * x, [-0.071_354_82, -1.595_769_1]);
+        let minus_two_u = x * polynomial(simd, x * x, [-0.071_354_82, -1.595_769]);
         x / (exp(simd, minus_two_u) + simd.splat(1.0))
     }
 }

@@ -1,5 +1,9 @@
 //! Arithmetic of our own on plain memory: products with prepared weights, attention, normalization, activations. It knows no graph
 //! and no ONNX Runtime.
+#![expect(
+    clippy::inline_always,
+    reason = "what is not inlined is compiled for the instructions that every processor has"
+)]
 
 mod activation;
 mod attention;

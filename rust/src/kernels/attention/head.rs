@@ -2,16 +2,15 @@
 
 use std::ops::Range;
 
+use super::pack::{Columns, LINE, aligned, pack_keys, pack_values};
 use super::shared::Shared;
 use super::tile::{ROWS, product, rows};
-use super::{Attention, Distances, Part, Rows};
+use super::{Attention, Distances, Part};
 use crate::kernels::exponential::{LOG2_E, exp2};
 use crate::kernels::vectors::{Simd, Vector};
 
 /// Queries whose scores are in memory at a time.
 const BLOCK: usize = 4 * ROWS;
-/// Numbers in a line of the processor's cache.
-const LINE: usize = 16;
 
 /// Its keys and values, packed, and space for a block of queries.
 pub(super) struct Head<'a, S> {
@@ -19,9 +18,9 @@ pub(super) struct Head<'a, S> {
     size: usize,
     keys: usize,
     /// Panels of so many keys that a tile takes them all: `[panels, size, panel]`.
-    packed_keys: &'a mut [f32],
+    packed_keys: &'a [f32],
     /// `[keys, width]`, `size` rounded up to whole vectors.
-    packed_values: &'a mut [f32],
+    packed_values: &'a [f32],
     width: usize,
     /// `[BLOCK, size]`, scaled.
     queries: &'a mut [f32],
@@ -45,33 +44,10 @@ impl<'a, S: Simd> Head<'a, S> {
         let row = padded.next_multiple_of(LINE) + LINE;
         let sizes = [padded * size, keys.len() * width, BLOCK * size, BLOCK * row];
         let [packed_keys, packed_values, queries, scores] = aligned(scratch, sizes);
-        let mut head = Self { simd, size, keys: keys.len(), packed_keys, packed_values, width, queries, scores, row };
-        head.pack_keys(attention.keys, keys.clone(), part.head * size);
-        head.pack_values(attention.values, keys, part.head * size);
-        head
-    }
-
-    #[inline(always)]
-    fn pack_keys(&mut self, rows: Rows, keys: Range<usize>, column: usize) {
-        for (panel, first) in
-            self.packed_keys.chunks_exact_mut(self.size * Self::PANEL).zip(keys.clone().step_by(Self::PANEL))
-        {
-            for place in 0..Self::PANEL {
-                let key = (first + place).min(keys.end - 1);
-                let numbers = &rows.numbers[key * rows.stride + column..][..self.size];
-                for (to, number) in panel.chunks_exact_mut(Self::PANEL).zip(numbers) {
-                    to[place] = *number;
-                }
-            }
-        }
-    }
-
-    #[inline(always)]
-    fn pack_values(&mut self, rows: Rows, keys: Range<usize>, column: usize) {
-        for (to, key) in self.packed_values.chunks_exact_mut(self.width).zip(keys) {
-            to[..self.size].copy_from_slice(&rows.numbers[key * rows.stride + column..][..self.size]);
-            to[self.size..].fill(0.0);
-        }
+        let of = |rows| Columns { rows, column: part.head * size, size };
+        pack_keys(of(attention.keys), keys.clone(), (Self::PANEL, Self::LANES), packed_keys);
+        pack_values(of(attention.values), keys.clone(), width, packed_values);
+        Self { simd, size, keys: keys.len(), packed_keys, packed_values, width, queries, scores, row }
     }
 
     /// Writes what the queries of `part` are answered.
@@ -81,25 +57,25 @@ impl<'a, S: Simd> Head<'a, S> {
         let text = attention.asking[part.text];
         for first in part.queries.clone().step_by(BLOCK) {
             let block = first..part.queries.end.min(first + BLOCK);
-            self.take_queries(attention.queries, block.clone(), column);
+            self.take_queries(Columns { rows: attention.queries, column, size: self.size }, block.clone());
             self.score(block.len());
-            let mut totals = [0.0; BLOCK];
-            for (place, total) in totals[..block.len()].iter_mut().enumerate() {
-                if let Some(distances) = attention.distances {
+            if let Some(distances) = attention.distances {
+                for place in 0..block.len() {
                     self.add_distances(distances, part.head, place, first + place - text);
                 }
-                *total = self.exponentials(place);
             }
-            self.sum_values(&totals[..block.len()], first, column, attention.heads * self.size, out);
+            let totals = self.exponentials(block.len());
+            let stride = attention.heads * self.size;
+            self.sum_values(&totals[..block.len()], first * stride + column, stride, out);
         }
     }
 
     #[inline(always)]
-    fn take_queries(&mut self, rows: Rows, block: Range<usize>, column: usize) {
+    fn take_queries(&mut self, columns: Columns, block: Range<usize>) {
         #[expect(clippy::cast_precision_loss, reason = "heads are small")]
         let scale = LOG2_E / (self.size as f32).sqrt();
         for (to, query) in self.queries.chunks_exact_mut(self.size).zip(block) {
-            for (to, number) in to.iter_mut().zip(&rows.numbers[query * rows.stride + column..]) {
+            for (to, number) in to.iter_mut().zip(columns.row(query)) {
                 *to = number * scale;
             }
         }
@@ -108,17 +84,12 @@ impl<'a, S: Simd> Head<'a, S> {
     /// Scores of the first `count` queries, times log2(e); beyond the last key -∞, up to a whole vector.
     #[inline(always)]
     fn score(&mut self, count: usize) {
-        for panel in 0..self.packed_keys.len() / (self.size * Self::PANEL) {
-            let full = count / ROWS * ROWS;
-            for first in (0..full).step_by(ROWS) {
-                if Self::WIDE {
-                    self.score_tile::<ROWS, 4>(first, panel)
-                } else {
-                    self.score_tile::<ROWS, 2>(first, panel)
-                }
-            }
-            for query in full..count {
-                if Self::WIDE { self.score_tile::<1, 4>(query, panel) } else { self.score_tile::<1, 2>(query, panel) }
+        for first in (0..self.keys).step_by(Self::PANEL) {
+            match (self.keys - first).div_ceil(Self::LANES) {
+                1 => self.score_panel::<1>(first, count),
+                2 => self.score_panel::<2>(first, count),
+                _ if Self::WIDE => self.score_panel::<4>(first, count),
+                _ => self.score_panel::<2>(first, count),
             }
         }
         for row in self.scores.chunks_exact_mut(self.row).take(count) {
@@ -126,13 +97,25 @@ impl<'a, S: Simd> Head<'a, S> {
         }
     }
 
+    /// Scores with `W` vectors of keys from `key` on, where a panel begins.
     #[inline(always)]
-    fn score_tile<const R: usize, const W: usize>(&mut self, first: usize, panel: usize) {
+    fn score_panel<const W: usize>(&mut self, key: usize, count: usize) {
+        let full = count / ROWS * ROWS;
+        for first in (0..full).step_by(ROWS) {
+            self.score_tile::<ROWS, W>(first, key);
+        }
+        for query in full..count {
+            self.score_tile::<1, W>(query, key);
+        }
+    }
+
+    #[inline(always)]
+    fn score_tile<const R: usize, const W: usize>(&mut self, first: usize, key: usize) {
         let queries = rows::<R>(&self.queries[first * self.size..], self.size, self.size);
-        let keys = &self.packed_keys[panel * self.size * Self::PANEL..];
+        let keys = &self.packed_keys[key * self.size..];
         let sums = product::<S, R, W>(self.simd, queries, keys, Self::PANEL);
         for (place, sums) in sums.into_iter().enumerate() {
-            let row = &mut self.scores[(first + place) * self.row + panel * Self::PANEL..][..Self::PANEL];
+            let row = &mut self.scores[(first + place) * self.row + key..][..W * Self::LANES];
             for (vector, sum) in sums.into_iter().enumerate() {
                 sum.store(&mut row[vector * Self::LANES..]);
             }
@@ -148,52 +131,72 @@ impl<'a, S: Simd> Head<'a, S> {
         }
     }
 
-    /// 2^(score - largest score) in the place of the scores of a query; gives their sum.
+    /// 2^(score - largest score) in the place of the scores of the first `count` queries; gives the sum of each.
     #[inline(always)]
-    fn exponentials(&mut self, place: usize) -> f32 {
-        let scores = &mut self.scores[place * self.row..][..self.keys.next_multiple_of(Self::LANES)];
-        let mut largest = self.simd.splat(f32::NEG_INFINITY);
-        for vector in scores.chunks_exact(Self::LANES) {
-            largest = self.simd.load(vector).at_least(largest);
+    fn exponentials(&mut self, count: usize) -> [f32; BLOCK] {
+        let (simd, length) = (self.simd, self.keys.next_multiple_of(Self::LANES));
+        let mut numbers = [0.0; BLOCK];
+        // All of these first: the processor goes on with the next query while the lanes of one are compared.
+        for (row, most) in self.scores.chunks_exact(self.row).zip(&mut numbers[..count]) {
+            let mut largest = simd.splat(f32::NEG_INFINITY);
+            for scores in row[..length].chunks_exact(Self::LANES) {
+                largest = simd.load(scores).at_least(largest);
+            }
+            *most = largest.largest();
         }
-        let largest = self.simd.splat(largest.largest());
-        let mut sum = self.simd.splat(0.0);
-        for vector in scores.chunks_exact_mut(Self::LANES) {
-            let power = exp2(self.simd, self.simd.load(vector) - largest);
-            power.store(vector);
-            sum = sum + power;
+        for (row, number) in self.scores.chunks_exact_mut(self.row).zip(&mut numbers[..count]) {
+            let (largest, mut sum) = (simd.splat(*number), simd.splat(0.0));
+            for scores in row[..length].chunks_exact_mut(Self::LANES) {
+                let power = exp2(simd, simd.load(scores) - largest);
+                power.store(scores);
+                sum = sum + power;
+            }
+            *number = sum.sum();
         }
-        sum.sum()
+        numbers
     }
 
     /// Values weighed by the exponentials of queries from `first` on, divided by `totals`.
     #[inline(always)]
-    fn sum_values(&self, totals: &[f32], first: usize, column: usize, stride: usize, out: &Shared) {
-        let full = totals.len() / ROWS * ROWS;
-        let to = |place: usize| (first + place) * stride + column;
-        for place in (0..full).step_by(ROWS) {
-            self.sum_rows::<ROWS>(&totals[place..], place, to(place), stride, out);
-        }
-        for place in full..totals.len() {
-            self.sum_rows::<1>(&totals[place..], place, to(place), stride, out);
+    fn sum_values(&self, totals: &[f32], to: usize, stride: usize, out: &Shared) {
+        let mut column = 0;
+        while column < self.size {
+            let vectors = (self.width - column) / Self::LANES;
+            let at = (column, to, stride);
+            if Self::WIDE && vectors >= 4 {
+                self.sum_columns::<ROWS, 4>(totals, at, out);
+                column += 4 * Self::LANES;
+            } else if vectors >= 2 {
+                if Self::WIDE {
+                    self.sum_columns::<{ 2 * ROWS }, 2>(totals, at, out);
+                } else {
+                    self.sum_columns::<ROWS, 2>(totals, at, out);
+                }
+                column += 2 * Self::LANES;
+            } else {
+                self.sum_columns::<ROWS, 1>(totals, at, out);
+                column += Self::LANES;
+            }
         }
     }
 
     #[inline(always)]
-    fn sum_rows<const R: usize>(&self, totals: &[f32], place: usize, to: usize, stride: usize, out: &Shared) {
-        let mut column = 0;
-        while column < self.size {
-            let vectors = (self.width - column) / Self::LANES;
-            if Self::WIDE && vectors >= 4 {
-                self.sum_tile::<R, 4>(totals, place, column, (to, stride), out);
-                column += 4 * Self::LANES;
-            } else if vectors >= 2 {
-                self.sum_tile::<R, 2>(totals, place, column, (to, stride), out);
-                column += 2 * Self::LANES;
-            } else {
-                self.sum_tile::<R, 1>(totals, place, column, (to, stride), out);
-                column += Self::LANES;
-            }
+    fn sum_columns<const R: usize, const W: usize>(
+        &self,
+        totals: &[f32],
+        (column, to, stride): (usize, usize, usize),
+        out: &Shared,
+    ) {
+        let full = totals.len() / R * R;
+        let most = full + (totals.len() - full) / ROWS * ROWS;
+        for place in (0..full).step_by(R) {
+            self.sum_tile::<R, W>(&totals[place..], place, column, (to + place * stride, stride), out);
+        }
+        for place in (full..most).step_by(ROWS) {
+            self.sum_tile::<ROWS, W>(&totals[place..], place, column, (to + place * stride, stride), out);
+        }
+        for place in most..totals.len() {
+            self.sum_tile::<1, W>(&totals[place..], place, column, (to + place * stride, stride), out);
         }
     }
 
@@ -219,20 +222,4 @@ impl<'a, S: Simd> Head<'a, S> {
             }
         }
     }
-}
-
-/// Slices of `sizes` in `scratch`, which grows where it must, each from the beginning of a line of the cache on.
-#[inline(always)]
-fn aligned<const N: usize>(scratch: &mut Vec<f32>, sizes: [usize; N]) -> [&mut [f32]; N] {
-    let needed = sizes.iter().map(|size| size.next_multiple_of(LINE)).sum::<usize>() + LINE;
-    if scratch.len() < needed {
-        scratch.resize(needed, 0.0);
-    }
-    let offset = scratch.as_ptr().align_offset(LINE * size_of::<f32>()).min(LINE);
-    let mut rest = &mut scratch[offset..];
-    sizes.map(|size| {
-        let (slice, behind) = std::mem::take(&mut rest).split_at_mut(size.next_multiple_of(LINE));
-        rest = behind;
-        &mut slice[..size]
-    })
 }

@@ -1,6 +1,7 @@
 //! Attention over texts that lie one behind the other, without padding.
 
 mod head;
+mod pack;
 mod shared;
 #[cfg(test)]
 mod tests;
@@ -16,7 +17,7 @@ use super::threads::Threads;
 use super::vectors::{Kernel, Simd, run};
 
 /// Queries of a part at most, so that the heads of a long text are work for many threads.
-const QUERIES: usize = 384;
+const QUERIES: usize = 1024;
 /// Multiplications that are worth a call of another thread.
 const SHARE: usize = 1 << 18;
 

@@ -19,8 +19,8 @@ impl Texts {
         for length in lengths {
             starts.push(starts[starts.len() - 1] + length);
         }
-        let mut rows = numbers(starts[starts.len() - 1] * 3 * heads * size, 7);
-        rows.iter_mut().for_each(|number| *number *= 3.0);
+        let rows = numbers(starts[starts.len() - 1] * 3 * heads * size, 7);
+        let rows = rows.iter().map(|number| number * 3.0).collect();
         Self { heads, size, starts, rows, table: numbers(heads * (2 * REACH - 1), 9) }
     }
 
@@ -61,8 +61,8 @@ impl Texts {
         let score = |key: usize| {
             let product: f64 = (0..self.size).map(|at| number(0, query, at) * number(1, key, at)).sum();
             let size = f64::from(u32::try_from(self.size).expect("small"));
-            let column = head * (2 * REACH - 1) + key + REACH - 1 - query;
-            product / size.sqrt() + if distances { f64::from(self.table[column]) } else { 0.0 }
+            let added = |table: &[f32]| f64::from(table[head * (2 * REACH - 1) + key + REACH - 1 - query]);
+            product / size.sqrt() + if distances { added(&self.table) } else { 0.0 }
         };
         let powers: Vec<f64> = text.clone().map(|key| score(key).exp()).collect();
         let total: f64 = powers.iter().sum();
@@ -118,16 +118,26 @@ fn a_text_has_the_same_bits_in_any_company_and_with_any_threads() {
 fn first_tokens_that_ask_alone_are_answered_the_same() {
     let texts = Texts::new(3, 32, &[12, 1, 70]);
     for cpu in every_width() {
-        let all = texts.attention(true);
-        let width = texts.hidden();
-        let firsts: Vec<f32> =
-            texts.starts[..3].iter().flat_map(|row| &texts.rows[row * 3 * width..][..width]).copied().collect();
+        let (all, width) = (texts.attention(true), texts.hidden());
+        let first = |rows: &[f32], stride: usize| -> Vec<f32> {
+            texts.starts[..3].iter().flat_map(|row| &rows[row * stride..][..width]).copied().collect()
+        };
+        let firsts = first(&texts.rows, 3 * width);
         let queries = Rows { numbers: &firsts, stride: width };
         let asked = answers(cpu, &Alone, &Attention { queries, asking: &[0, 1, 2, 3], ..all });
-        let every = answers(cpu, &Alone, &all);
-        let expected: Vec<f32> =
-            texts.starts[..3].iter().flat_map(|row| &every[row * width..][..width]).copied().collect();
-        assert_same_bits(&asked, &expected, "first tokens");
+        assert_same_bits(&asked, &first(&answers(cpu, &Alone, &all), width), "first tokens");
+    }
+}
+
+#[test]
+fn a_text_of_several_parts_is_one_text() {
+    let length = QUERIES + 30;
+    let texts = Texts::new(1, 8, &[length]);
+    let expected: Vec<f64> =
+        (length - 40..length).flat_map(|query| texts.expected_of(query, 0, 0..length, false)).collect();
+    for cpu in every_width() {
+        let out = answers(cpu, &Several(2), &texts.attention(false));
+        assert_close(&out[(length - 40) * 8..], &expected, 2e-5, "the last queries");
     }
 }
 

@@ -4,7 +4,12 @@
     reason = "instructions that not every processor has: `Avx2` and `F32x8` exist only where it has them"
 )]
 
-use std::arch::x86_64::*;
+use std::arch::x86_64::{
+    __m256, _mm256_add_ps, _mm256_blendv_ps, _mm256_castps_si256, _mm256_castsi256_ps, _mm256_div_ps, _mm256_fmadd_ps,
+    _mm256_loadu_ps, _mm256_max_ps, _mm256_min_ps, _mm256_mul_ps, _mm256_set1_ps, _mm256_slli_epi32, _mm256_storeu_ps,
+    _mm256_sub_ps,
+};
+use std::array::from_fn;
 use std::ops::{Add, Div, Mul, Sub};
 
 use super::{Kernel, Simd, Vector};
@@ -100,8 +105,9 @@ impl Vector for F32x8 {
 
     #[inline(always)]
     fn sum(self) -> f32 {
-        let [a, b, c, d, e, f, g, h] = self.lanes();
-        ((a + e) + (b + f)) + ((c + g) + (d + h))
+        let lanes = self.lanes();
+        let halves: [f32; LANES / 2] = from_fn(|lane| lanes[lane] + lanes[lane + LANES / 2]);
+        (halves[0] + halves[2]) + (halves[1] + halves[3])
     }
 
     #[inline(always)]

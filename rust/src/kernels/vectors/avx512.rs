@@ -4,7 +4,12 @@
     reason = "instructions that not every processor has: `Avx512` and `F32x16` exist only where it has them"
 )]
 
-use std::arch::x86_64::*;
+use std::arch::x86_64::{
+    __m512, __mmask16, _mm512_add_ps, _mm512_castps_si512, _mm512_castsi512_ps, _mm512_div_ps, _mm512_fmadd_ps,
+    _mm512_loadu_ps, _mm512_mask_blend_ps, _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps, _mm512_max_ps, _mm512_min_ps,
+    _mm512_movepi32_mask, _mm512_mul_ps, _mm512_reduce_add_ps, _mm512_reduce_max_ps, _mm512_set1_ps, _mm512_slli_epi32,
+    _mm512_storeu_ps, _mm512_sub_ps,
+};
 use std::ops::{Add, Div, Mul, Sub};
 
 use super::{Kernel, Simd, Vector};

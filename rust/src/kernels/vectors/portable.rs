@@ -57,9 +57,9 @@ impl Vector for F32x4 {
 
     #[inline(always)]
     fn mul_add(self, factor: Self, term: Self) -> Self {
-        Self(from_fn(|lane| match FUSED {
-            true => self.0[lane].mul_add(factor.0[lane], term.0[lane]),
-            false => self.0[lane] * factor.0[lane] + term.0[lane],
+        Self(from_fn(|lane| {
+            let (number, factor, term) = (self.0[lane], factor.0[lane], term.0[lane]);
+            if FUSED { number.mul_add(factor, term) } else { number * factor + term }
         }))
     }
 
