@@ -5,7 +5,7 @@ use crate::kernels::vectors::{Simd, Vector};
 /// Rows of a tile.
 pub(super) const ROWS: usize = 6;
 
-/// Σ over k of `left[row][k]` · `right[k]`, of which `W` vectors are taken, each row of `right` `stride` numbers behind the one
+/// `sums` and Σ over k of `left[row][k]` · `right[k]`, of which `W` vectors are taken, each row of `right` `stride` numbers behind the one
 /// before. Every sum is added up in the order of k, whatever else is in the tile.
 #[inline(always)]
 pub(super) fn product<S: Simd, const R: usize, const W: usize>(
@@ -13,10 +13,10 @@ pub(super) fn product<S: Simd, const R: usize, const W: usize>(
     left: [&[f32]; R],
     right: &[f32],
     stride: usize,
+    mut sums: [[S::Vector; W]; R],
 ) -> [[S::Vector; W]; R] {
     let lanes = S::Vector::LANES;
     let depth = left[0].len();
-    let mut sums = [[simd.splat(0.0); W]; R];
     assert!(left.iter().all(|row| row.len() == depth), "rows of one length");
     for k in 0..depth {
         let right = &right[k * stride..][..W * lanes];

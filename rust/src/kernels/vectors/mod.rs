@@ -1,13 +1,17 @@
 //! Loops over float32 that are written once, for vectors of any width.
 
 #[cfg(target_arch = "x86_64")]
-mod avx2;
+pub(super) mod avx2;
 #[cfg(target_arch = "x86_64")]
-mod avx512;
+pub(super) mod avx512;
 mod portable;
 
 use std::ops::{Add, Div, Mul, Sub};
+#[cfg(target_arch = "x86_64")]
+use std::sync::OnceLock;
 
+#[cfg(target_arch = "x86_64")]
+use super::cpu::Cpu;
 use super::cpu::Vectors;
 
 /// Instructions that this processor has: a value of this type is the proof.
@@ -64,13 +68,18 @@ pub(super) trait Kernel {
 /// `kernel` with `vectors`, or with the widest below that the processor has.
 pub(super) fn run<K: Kernel>(vectors: Vectors, kernel: K) -> K::Output {
     #[cfg(target_arch = "x86_64")]
-    {
-        if vectors >= Vectors::Avx512 && avx512::detected() {
-            return avx512::run(kernel);
-        }
-        if vectors >= Vectors::Avx2 && avx2::detected() {
-            return avx2::run(kernel);
-        }
+    #[expect(unsafe_code, reason = "instructions that not every processor has, called where it has them")]
+    match vectors.min(widest()) {
+        // SAFETY: the processor has what they are compiled for.
+        Vectors::Avx512 => return unsafe { avx512::run(kernel) },
+        Vectors::Avx2 => return unsafe { avx2::run(kernel) },
+        Vectors::Portable => {}
     }
     portable::run(kernel)
+}
+
+#[cfg(target_arch = "x86_64")]
+fn widest() -> Vectors {
+    static WIDEST: OnceLock<Vectors> = OnceLock::new();
+    *WIDEST.get_or_init(|| Cpu::detect().vectors)
 }
