@@ -7,12 +7,9 @@ pub(super) mod avx512;
 mod portable;
 
 use std::ops::{Add, Div, Mul, Sub};
-#[cfg(target_arch = "x86_64")]
 use std::sync::OnceLock;
 
-#[cfg(target_arch = "x86_64")]
-use super::cpu::Cpu;
-use super::cpu::Vectors;
+use super::cpu::{Cpu, Vectors};
 
 /// Instructions that this processor has: a value of this type is the proof.
 pub(super) trait Simd: Copy {
@@ -66,19 +63,23 @@ pub(super) trait Kernel {
 }
 
 /// `kernel` with `vectors`, or with the widest below that the processor has.
+#[inline(always)]
+#[cfg_attr(target_arch = "x86_64", expect(unsafe_code, reason = "instructions are used where the processor has them"))]
 pub(super) fn run<K: Kernel>(vectors: Vectors, kernel: K) -> K::Output {
-    #[cfg(target_arch = "x86_64")]
-    #[expect(unsafe_code, reason = "instructions that not every processor has, called where it has them")]
     match vectors.min(widest()) {
-        // SAFETY: the processor has what they are compiled for.
-        Vectors::Avx512 => return unsafe { avx512::run(kernel) },
-        Vectors::Avx2 => return unsafe { avx2::run(kernel) },
-        Vectors::Portable => {}
+        // SAFETY: the processor has what it is compiled for.
+        #[cfg(target_arch = "x86_64")]
+        Vectors::Avx512 => unsafe { avx512::run(kernel) },
+        // SAFETY: the processor has what it is compiled for.
+        #[cfg(target_arch = "x86_64")]
+        Vectors::Avx2 => unsafe { avx2::run(kernel) },
+        #[cfg(not(target_arch = "x86_64"))]
+        Vectors::Avx512 | Vectors::Avx2 => unreachable!("no other processor has them"),
+        Vectors::Portable => portable::run(kernel),
     }
-    portable::run(kernel)
 }
 
-#[cfg(target_arch = "x86_64")]
+#[inline]
 fn widest() -> Vectors {
     static WIDEST: OnceLock<Vectors> = OnceLock::new();
     *WIDEST.get_or_init(|| Cpu::detect().vectors)
