@@ -118,7 +118,7 @@ impl<'a, S: Simd> Head<'a, S> {
     fn score_tile<const R: usize, const W: usize>(&mut self, first: usize, key: usize) {
         let queries = rows::<R>(&self.queries[first * self.size..], self.size, self.size);
         let keys = &self.packed_keys[key * self.size..];
-        let sums = product(self.simd, queries, keys, Self::PANEL, [[self.simd.splat(0.0); W]; R]);
+        let sums = product(self.simd, queries, (keys, Self::PANEL, 0), [[self.simd.splat(0.0); W]; R]);
         for (place, sums) in sums.into_iter().enumerate() {
             let row = &mut self.scores[(first + place) * self.row + key..][..W * Self::LANES];
             for (vector, sum) in sums.into_iter().enumerate() {
@@ -206,7 +206,7 @@ impl<'a, S: Simd> Head<'a, S> {
     #[inline(always)]
     fn sum_tile<const R: usize, const W: usize>(&mut self, place: usize, keys: &Range<usize>, column: usize) {
         let powers = rows::<R>(&self.scores[place * self.row + keys.start..], self.row, keys.len());
-        let values = &self.packed_values[keys.start * self.width + column..];
+        let values = &self.packed_values[keys.start * self.width..];
         let mut sums = [[self.simd.splat(0.0); W]; R];
         for (row, sums) in sums.iter_mut().enumerate() {
             let from = &self.sums[(place + row) * self.width + column..][..W * Self::LANES];
@@ -214,7 +214,7 @@ impl<'a, S: Simd> Head<'a, S> {
                 *sum = self.simd.load(&from[vector * Self::LANES..]);
             }
         }
-        let sums = product(self.simd, powers, values, self.width, sums);
+        let sums = product(self.simd, powers, (values, self.width, column), sums);
         for (row, sums) in sums.into_iter().enumerate() {
             let to = &mut self.sums[(place + row) * self.width + column..][..W * Self::LANES];
             for (vector, sum) in sums.into_iter().enumerate() {
