@@ -16,28 +16,27 @@ use super::{Kernel, Simd, Vector};
 
 const LANES: usize = 8;
 
-/// Exists only in functions that are compiled for AVX2.
+/// Exists only where the processor has AVX2.
 #[derive(Clone, Copy)]
-pub(super) struct Avx2(());
+pub(in crate::kernels) struct Avx2(());
 
 /// Comes of [`Avx2`] alone.
 #[derive(Clone, Copy)]
-pub(super) struct F32x8(__m256);
+pub(in crate::kernels) struct F32x8(__m256);
 
-/// Whether the processor has what [`run`] is compiled for.
-pub(super) fn detected() -> bool {
-    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c")
+impl Avx2 {
+    /// For functions that are compiled for AVX2: others can call it nowhere but in `unsafe`.
+    #[target_feature(enable = "avx2,fma,f16c")]
+    #[inline]
+    pub(in crate::kernels) fn new() -> Self {
+        Self(())
+    }
 }
 
-/// `kernel` with AVX2.
+/// `kernel` with AVX2, which the processor must have.
+#[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn run<K: Kernel>(kernel: K) -> K::Output {
-    #[target_feature(enable = "avx2,fma,f16c")]
-    fn compiled<K: Kernel>(kernel: K) -> K::Output {
-        kernel.run(Avx2(()))
-    }
-    assert!(detected(), "this processor has no AVX2");
-    // SAFETY: the processor has them all.
-    unsafe { compiled(kernel) }
+    kernel.run(Avx2::new())
 }
 
 // SAFETY, of all below: who has one of the types runs on a processor with AVX2, and slices are checked before they are touched.

@@ -16,33 +16,27 @@ use super::{Kernel, Simd, Vector};
 
 const LANES: usize = 16;
 
-/// Exists only in functions that are compiled for AVX-512.
+/// Exists only where the processor has AVX-512.
 #[derive(Clone, Copy)]
-pub(super) struct Avx512(());
+pub(in crate::kernels) struct Avx512(());
 
 /// Comes of [`Avx512`] alone.
 #[derive(Clone, Copy)]
-pub(super) struct F32x16(__m512);
+pub(in crate::kernels) struct F32x16(__m512);
 
-/// Whether the processor has what [`run`] is compiled for.
-pub(super) fn detected() -> bool {
-    is_x86_feature_detected!("avx512f")
-        && is_x86_feature_detected!("avx512bw")
-        && is_x86_feature_detected!("avx512vl")
-        && is_x86_feature_detected!("avx512dq")
-        && is_x86_feature_detected!("fma")
-        && is_x86_feature_detected!("f16c")
+impl Avx512 {
+    /// For functions that are compiled for AVX-512: others can call it nowhere but in `unsafe`.
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,fma,f16c")]
+    #[inline]
+    pub(in crate::kernels) fn new() -> Self {
+        Self(())
+    }
 }
 
-/// `kernel` with AVX-512.
+/// `kernel` with AVX-512, which the processor must have.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,fma,f16c")]
 pub(super) fn run<K: Kernel>(kernel: K) -> K::Output {
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,fma,f16c")]
-    fn compiled<K: Kernel>(kernel: K) -> K::Output {
-        kernel.run(Avx512(()))
-    }
-    assert!(detected(), "this processor has no AVX-512");
-    // SAFETY: the processor has them all.
-    unsafe { compiled(kernel) }
+    kernel.run(Avx512::new())
 }
 
 // SAFETY, of all below: who has one of the types runs on a processor with AVX-512, and slices are checked before they are touched.
