@@ -78,7 +78,7 @@ fn to_bf16(cpu: Cpu, row: &[f32], narrow: &mut [u16]) {
 }
 
 /// Writes a block in steps of the scale that it gives. A block with a number that is not finite gives such a scale.
-fn quantize(cpu: Cpu, block: &[f32], steps: &mut [u8], flip: u8) -> f32 {
+pub(super) fn quantize(cpu: Cpu, block: &[f32], steps: &mut [u8], flip: u8) -> f32 {
     match cpu.vectors {
         #[cfg(target_arch = "x86_64")]
         Vectors::Avx512 => x86::quantize_avx512(block, steps, flip),

@@ -40,7 +40,7 @@ fn packed(format: Format, matrix: &[f32], k: usize) -> Vec<Line> {
         .chunks(COLUMNS * k)
         .flat_map(|rows| {
             let mut panel = vec![0; size];
-            format.pack(rows, k, &mut panel);
+            format.pack(Cpu::detect(), rows, k, &mut panel);
             panel
         })
         .collect();

@@ -4,7 +4,7 @@ use half::f16;
 
 use super::Arithmetic;
 use super::float32;
-use crate::kernels::{COLUMNS, Format};
+use crate::kernels::{COLUMNS, Cpu, Format};
 use crate::weights::{Dtype, Tensor, Weights};
 
 /// Matrices of the same width, one below the other.
@@ -58,19 +58,20 @@ impl<'a> Stack<'a> {
     /// Writes the panel of this number into zeros.
     pub fn pack(&self, format: Format, number: usize, panel: &mut [u8]) {
         let first = number * COLUMNS;
-        let rows: Vec<f32> = (first..self.n.min(first + COLUMNS)).flat_map(|row| self.row(row)).collect();
-        format.pack(&rows, self.k, panel);
+        let mut rows = vec![0.0; (self.n - first).min(COLUMNS) * self.k];
+        for (row, numbers) in rows.chunks_exact_mut(self.k).enumerate() {
+            self.read(first + row, numbers);
+        }
+        format.pack(Cpu::chosen(), &rows, self.k, panel);
     }
 
-    fn row(&self, row: usize) -> Vec<f32> {
-        let mut row = row;
+    fn read(&self, mut row: usize, numbers: &mut [f32]) {
         for tensor in &self.tensors {
             if row < tensor.shape[0] {
-                return float32::row(self.weights.bytes(tensor), tensor, row);
+                return float32::read_row(self.weights.bytes(tensor), tensor, row, numbers);
             }
             row -= tensor.shape[0];
         }
-        Vec::new()
     }
 }
 
