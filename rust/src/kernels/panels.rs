@@ -62,14 +62,12 @@ impl Format {
     pub fn pack(self, cpu: Cpu, rows: &[f32], k: usize, panel: &mut [u8]) {
         let padded = self.padded(k);
         let one = |bits: &[u16; 1]| bits[0].to_le_bytes();
+        let two = |bits: &[u16; 2]| (u32::from(bits[0]) | u32::from(bits[1]) << 16).to_le_bytes();
         match self {
             Self::F32 => interleave::<f32, 1, 4>(rows, k, panel, |number| number[0].to_le_bytes()),
             Self::F16 => interleave::<u16, 1, 2>(&narrowed(rows, k, padded, to_f16), padded, panel, one),
             Self::Bf16 => interleave::<u16, 1, 2>(&narrowed(rows, k, padded, to_bf16), padded, panel, one),
-            Self::Bf16Pairs => interleave::<u16, 2, 4>(&narrowed(rows, k, padded, to_bf16), padded, panel, |pair| {
-                let [[a, b], [c, d]] = pair.map(u16::to_le_bytes);
-                [a, b, c, d]
-            }),
+            Self::Bf16Pairs => interleave::<u16, 2, 4>(&narrowed(rows, k, padded, to_bf16), padded, panel, two),
             Self::Int8 => pack_int8(cpu, rows, k, panel),
         }
     }
