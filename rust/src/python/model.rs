@@ -196,6 +196,12 @@ impl Model {
         detached(py, || self.0.sessions().providers())
     }
 
+    /// Whether its graphs are made of operators of our own.
+    #[getter]
+    fn own_operators(&self) -> bool {
+        self.0.sessions().own_operators()
+    }
+
     /// Its tokenizer.
     #[getter]
     fn tokenizer(&self) -> Tokenizer {
