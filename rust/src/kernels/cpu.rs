@@ -80,6 +80,7 @@ impl Cpu {
     }
 
     /// Settles what kernels use in this process, where it is not settled already; gives what they use.
+    #[must_use]
     pub fn choose(self) -> Self {
         *CHOSEN.get_or_init(|| self)
     }
@@ -143,7 +144,7 @@ impl fmt::Display for Bf16 {
     }
 }
 
-fn best<T: Ord>(here: Vec<T>, limit: T) -> Option<T> {
+fn best<T: Ord + Copy>(here: Vec<T>, limit: T) -> Option<T> {
     here.into_iter().filter(|one| *one <= limit).max()
 }
 
