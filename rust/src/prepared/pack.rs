@@ -34,24 +34,19 @@ impl<'a> Stack<'a> {
         match arithmetic {
             Arithmetic::Bf16 => Format::Bf16Pairs,
             Arithmetic::Int8 => Format::Int8,
-            Arithmetic::Float32 if self.all(Dtype::F16, fits_f16) => Format::F16,
-            Arithmetic::Float32 if self.all(Dtype::Bf16, fits_bf16) => Format::Bf16,
+            Arithmetic::Float32 if self.all(Dtype::F16, fit_f16) => Format::F16,
+            Arithmetic::Float32 if self.all(Dtype::Bf16, fit_bf16) => Format::Bf16,
             Arithmetic::Float32 => Format::F32,
         }
     }
 
     /// Whether all numbers are of a type, or lose nothing by becoming of it.
-    fn all(&self, dtype: Dtype, fits: fn(f32) -> bool) -> bool {
+    fn all(&self, dtype: Dtype, fit: fn(&[[u8; 4]]) -> bool) -> bool {
         self.tensors.iter().all(|tensor| match tensor.dtype {
             stored if stored == dtype => true,
             Dtype::F16 | Dtype::Bf16 | Dtype::F64 => false,
-            Dtype::F32 => {
-                let (numbers, _) = self.weights.bytes(tensor).as_chunks();
-                // In blocks, so that the answer comes early where it is no.
-                numbers
-                    .chunks(4096)
-                    .all(|block| block.iter().fold(true, |all, &bytes| all & fits(f32::from_le_bytes(bytes))))
-            }
+            // In blocks, so that the answer comes early where it is no.
+            Dtype::F32 => self.weights.bytes(tensor).as_chunks().0.chunks(4096).all(fit),
         })
     }
 
@@ -75,22 +70,23 @@ impl<'a> Stack<'a> {
     }
 }
 
-/// Whether a number is one of float16: 10 bits behind the point, and an exponent that it has.
-#[inline]
-fn fits_f16(number: f32) -> bool {
-    let bits = number.to_bits();
-    let (short, exponent) = (bits.trailing_zeros() >= 13, bits >> 23 & 0xff);
-    (short && (113..=142).contains(&exponent)) || bits << 1 == 0 || is_small_f16(number, exponent)
+/// Whether numbers are those of float16: 10 bits behind the point, and an exponent that it has.
+fn fit_f16(numbers: &[[u8; 4]]) -> bool {
+    // As integers, without a branch, which compilers make vectors of. Numbers below the smallest power of two have fewer bits.
+    let unusual = |bits: u32| {
+        let (long, exponent) = (bits & 0x1fff, (bits >> 23 & 0xff).wrapping_sub(113));
+        long | (u32::from(exponent >= 30) & u32::from(bits << 1 != 0))
+    };
+    numbers.iter().fold(0, |any, &bytes| any | unusual(u32::from_le_bytes(bytes))) == 0
+        || numbers.iter().all(|&bytes| {
+            let number = f32::from_le_bytes(bytes);
+            number.is_finite() && f16::from_f32(number).to_f32().to_bits() == number.to_bits()
+        })
 }
 
-/// Numbers below the smallest power of two of float16 have fewer bits.
-fn is_small_f16(number: f32, exponent: u32) -> bool {
-    (103..113).contains(&exponent) && f16::from_f32(number).to_f32().to_bits() == number.to_bits()
-}
-
-#[inline]
-fn fits_bf16(number: f32) -> bool {
-    number.to_bits().trailing_zeros() >= 16 && !number.is_nan()
+/// Whether numbers are those of bfloat16: the upper half of a float32.
+fn fit_bf16(numbers: &[[u8; 4]]) -> bool {
+    numbers.iter().fold(0, |any, &[low, second, ..]| any | low | second) == 0
 }
 
 #[cfg(test)]
@@ -102,14 +98,14 @@ mod tests {
     #[test]
     fn sixteen_bits_hold_exactly_their_own_numbers() {
         for bits in 0..=u16::MAX {
-            let number = f16::from_bits(bits);
-            assert_eq!(fits_f16(number.to_f32()), number.is_finite(), "{bits}");
-            let number = bf16::from_bits(bits);
-            assert_eq!(fits_bf16(number.to_f32()), !number.is_nan(), "{bits}");
+            let number = f16::from_bits(bits).to_f32();
+            assert_eq!(fit_f16(&[number.to_le_bytes()]), number.is_finite(), "{bits}");
+            assert!(fit_bf16(&[bf16::from_bits(bits).to_f32().to_le_bytes()]), "{bits}");
         }
         for number in [0.1, 65_536.0, 1e-9, 1.0 + f32::EPSILON, 2f32.powi(-24) * 1.5] {
-            assert!(!fits_f16(number) && f16::from_f32(number).to_f32().to_bits() != number.to_bits(), "{number}");
+            assert!(f16::from_f32(number).to_f32().to_bits() != number.to_bits(), "{number}");
+            assert!(!fit_f16(&[1_f32.to_le_bytes(), number.to_le_bytes()]), "{number}");
         }
-        assert!(!fits_bf16(0.1));
+        assert!(!fit_bf16(&[0.1_f32.to_le_bytes()]));
     }
 }
