@@ -182,11 +182,10 @@ def _open(options: EngineOptions, threads: int) -> tuple[Device, ModelFiles, _co
 
 
 def _open_on(options: EngineOptions, device: Device, threads: int) -> tuple[ModelFiles, _core.Model, dict[str, int]]:
+    computations = options.computations(device)
     if device.cuda is not None:
         check_cuda(device.cuda)
-    files = find_model(
-        options.name, options.computations(device), options.cache_dir, kind=options.kind, onnx_file=options.onnx_file
-    )
+    files = find_model(options.name, computations, options.cache_dir, kind=options.kind, onnx_file=options.onnx_file)
     if files.adapter is not None:
         files = replace(files, merged=Merged(files.adapter, list(files.paths.values())))
     checkpoint = checkpoint_of(files)
