@@ -155,7 +155,7 @@ golden: .venv-parity/.installed ## record FlagEmbedding's numbers again, for the
 
 bench-peers: .venv-parity/.installed .venv-peers/.installed ## install the packages that `make bench` compares with
 
-bench: .venv/.release models ## the benchmarks, beside other packages where they are installed; about 30 minutes
+bench: .venv/.release models ## the benchmarks, beside other packages where they are installed; about 45 minutes
 	.venv/bin/python tests/benchmarks/bench.py $(BENCH)
 
 # The wheel is made from the sdist, so that both are known to be complete; zig links it against the older glibc.
