@@ -1,6 +1,6 @@
 //! Matrices → panels: the format that the wanted arithmetic and the numbers allow, written by several threads.
 
-use half::{bf16, f16};
+use half::f16;
 
 use super::Arithmetic;
 use super::float32;
@@ -78,7 +78,7 @@ impl<'a> Stack<'a> {
 #[inline]
 fn fits_f16(number: f32) -> bool {
     let bits = number.to_bits();
-    let (short, exponent) = (bits & 0x1fff == 0, bits >> 23 & 0xff);
+    let (short, exponent) = (bits.trailing_zeros() >= 13, bits >> 23 & 0xff);
     (short && (113..=142).contains(&exponent)) || bits << 1 == 0 || is_small_f16(number, exponent)
 }
 
@@ -89,11 +89,13 @@ fn is_small_f16(number: f32, exponent: u32) -> bool {
 
 #[inline]
 fn fits_bf16(number: f32) -> bool {
-    number.to_bits() & 0xffff == 0 && !bf16::from_f32(number).is_nan()
+    number.to_bits().trailing_zeros() >= 16 && !number.is_nan()
 }
 
 #[cfg(test)]
 mod tests {
+    use half::bf16;
+
     use super::*;
 
     #[test]

@@ -19,6 +19,10 @@ pub(super) trait Simd: Copy {
     fn splat(self, number: f32) -> Self::Vector;
     /// The first [`Vector::LANES`] of `numbers`, which are as many or more.
     fn load(self, numbers: &[f32]) -> Self::Vector;
+    /// The first [`Vector::LANES`] of numbers in float16, which are as many or more.
+    fn load_f16(self, bits: &[u16]) -> Self::Vector;
+    /// The first [`Vector::LANES`] of numbers in bfloat16, which are as many or more.
+    fn load_bf16(self, bits: &[u16]) -> Self::Vector;
     /// `numbers`, which may be fewer than [`Vector::LANES`]; 0 in the other lanes.
     fn load_part(self, numbers: &[f32]) -> Self::Vector;
 }
