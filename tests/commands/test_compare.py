@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
@@ -122,3 +123,21 @@ def test_agreement_is_that_of_all_scores_at_once(block: int, monkeypatch: pytest
     assert 0.3 < found.overlap < 1
     assert found.score_change == pytest.approx(np.abs(exact @ exact.T - other @ other.T).max(), rel=1e-5)
     assert math.isclose(agreement.of_vectors(exact, exact.copy()).overlap, 1)
+
+
+def test_int8_of_a_checkpoint_is_near_fp32_and_not_the_same(lines: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    facts = compared(capsys, str(checkpoint("tiny-bert")), str(lines), "--precision", "int8", "--threads", "1")
+    assert 0.99 < facts["cosine"]["least"] <= facts["cosine"]["mean"] < 1
+    assert 0 < facts["largest_score_change"] < 0.1
+    assert facts["top_10_overlap"] > 0.5
+
+
+def test_an_exported_graph_has_no_other_precision(
+    lines: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "graph-alone"
+    shutil.copytree(checkpoint("tiny-bert"), folder, ignore=shutil.ignore_patterns("*.safetensors"))
+    (folder / "onnx").mkdir()
+    (folder / "onnx" / "model.onnx").touch()
+    assert main(["compare", str(folder), str(lines), "--precision", "int8"]) == 1
+    assert "int8 is computed from a checkpoint" in capsys.readouterr().err
