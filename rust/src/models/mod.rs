@@ -4,6 +4,7 @@ mod embedder;
 mod m3;
 mod model;
 mod reranker;
+mod windows;
 
 pub use self::embedder::{Embeddings, EncodeOptions, Limits};
 pub use self::m3::{M3Options, M3Vectors};

@@ -2,15 +2,13 @@
 
 use std::sync::Arc;
 
+use super::windows::{Window, Windows};
 use crate::batch::{Batch, Capacity, InputRules, Inputs, Layout, plan};
 use crate::graph::Form;
 use crate::outputs::{Array, Outcome, Outputs, Part, RowError};
 use crate::run::{GraphSource, Place, Sessions, Watcher, Work};
 use crate::tokenizer::{Tokenizer, Tokens};
 use crate::{Error, Result};
-
-/// Items tokenized and sorted together: bounds the memory for ids, whatever the number of items.
-const WINDOW: usize = 4096;
 
 /// Tells how many items are done; stops the call by returning false.
 pub type Watch<'a> = dyn FnMut(usize) -> bool + 'a;
@@ -30,8 +28,10 @@ pub(crate) trait Verb<I>: Sync {
     /// What messages call the items.
     const ITEMS: &'static str;
 
-    /// Ids of a window's items; `first` is the place of its first one among all.
-    fn tokenize(&self, model: &Model, window: &[I], first: usize) -> Result<Vec<Tokens>>;
+    /// The text of an item, or both of a pair: what makes two items the same.
+    fn texts(item: &I) -> (&str, &str);
+    /// Ids of items; `name` names one of them by its place among these.
+    fn tokenize(&self, model: &Model, items: &[&I], name: &dyn Fn(usize) -> String) -> Result<Vec<Tokens>>;
     /// Most items of one run.
     fn batch_size(&self) -> usize;
     /// What the graph puts out.
@@ -42,18 +42,20 @@ pub(crate) trait Verb<I>: Sync {
 
 /// Where the rows of a call go.
 pub(crate) trait Rows<R> {
-    /// The next items have these ids.
-    ///
-    /// # Errors
-    /// [`Error::OutOfMemory`].
-    fn expect(&mut self, _tokens: &[Tokens]) -> Result<()> {
-        Ok(())
-    }
+    /// The next item has these ids.
+    fn expect(&mut self, _place: usize, _tokens: &Tokens) {}
+    /// The next item is the same as the one at `first`.
+    fn expect_again(&mut self, _first: usize) {}
     /// Takes the row of the item at `place`.
     ///
     /// # Errors
     /// [`Error::OutOfMemory`].
     fn put(&mut self, place: usize, row: R) -> Result<()>;
+    /// Gives the item at `place` the row of the one at `first`.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
+    fn copy(&mut self, first: usize, place: usize) -> Result<()>;
 }
 
 impl Model {
@@ -94,38 +96,53 @@ impl Model {
         self.dimension
     }
 
-    /// Does what `verb` says with all `items`, window by window.
-    pub(crate) fn each<I, V: Verb<I>>(
+    /// Does what `verb` says with all `items`, window by window, and with those that are the same once.
+    pub(crate) fn each<I: Sync, V: Verb<I>>(
         &self,
         items: &[I],
         verb: &V,
         rows: &mut dyn Rows<V::Row>,
         watch: &mut Watch,
     ) -> Result<()> {
-        for (number, window) in items.chunks(WINDOW).enumerate() {
+        let mut done = 0;
+        for window in Windows::new(items, V::texts) {
             self.sessions.check()?;
-            let first = number * WINDOW;
-            let item = |row: usize| format!("{}[{}]", V::ITEMS, first + row);
-            let tokens = verb.tokenize(self, window, first)?;
-            if let Some(row) = tokens.iter().position(|text| text.ids.is_empty()) {
-                return Err(Error::Value(format!(
-                    "{} has no tokens: the tokenizer gives it none, not even special ones",
-                    item(row)
-                )));
-            }
-            self.check_ids(&tokens, item)?;
-            rows.expect(&tokens)?;
-            let mut put = |row, result| rows.put(first + row, result);
-            let mut watch = |done| watch(first + done);
+            let name = |row: usize| format!("{}[{}]", V::ITEMS, window.new[row]);
+            let tokens = self.tokens(items, verb, &window, &name)?;
+            window.expect(&tokens, rows);
+            let mut put = |row: usize, result| rows.put(window.new[row], result);
+            let mut watch = |of_window| watch(done + of_window);
             self.run(&tokens, verb, &mut put, Watcher::new(&mut watch)).map_err(|error| match error {
                 RowError::Other(error) => error,
-                RowError::NotFinite { row } => not_finite(&item(row)),
+                RowError::NotFinite { row } => not_finite(&name(row)),
             })?;
+            window.again.iter().try_for_each(|&(place, first)| rows.copy(first, place))?;
+            done += window.new.len() + window.again.len();
         }
         Ok(())
     }
 
-    /// Runs the graph over a window's items in batches and hands each row to `put`.
+    /// Ids of what is new in a window.
+    fn tokens<I, V: Verb<I>>(
+        &self,
+        items: &[I],
+        verb: &V,
+        window: &Window,
+        name: &dyn Fn(usize) -> String,
+    ) -> Result<Vec<Tokens>> {
+        let new: Vec<&I> = window.new.iter().map(|&place| &items[place]).collect();
+        let tokens = verb.tokenize(self, &new, name)?;
+        if let Some(row) = tokens.iter().position(|text| text.ids.is_empty()) {
+            return Err(Error::Value(format!(
+                "{} has no tokens: the tokenizer gives it none, not even special ones",
+                name(row)
+            )));
+        }
+        self.check_ids(&tokens, name)?;
+        Ok(tokens)
+    }
+
+    /// Runs the graph over items in batches and hands each row to `put`.
     fn run<I, V: Verb<I>>(
         &self,
         tokens: &[Tokens],
@@ -155,7 +172,7 @@ impl Model {
     }
 
     /// Sees that every id has a row in the word table, where the size of that is known.
-    fn check_ids(&self, tokens: &[Tokens], item: impl Fn(usize) -> String) -> Result<()> {
+    fn check_ids(&self, tokens: &[Tokens], name: &dyn Fn(usize) -> String) -> Result<()> {
         let GraphSource::Checkpoint(checkpoint) = self.sessions.source() else { return Ok(()) };
         let rows = checkpoint.encoder().vocab_size;
         let beyond =
@@ -164,7 +181,7 @@ impl Model {
         found.map_or(Ok(()), |(row, id)| {
             Err(Error::ModelFormat(format!(
                 "{} has the token id {id} ({:?}), but the word table has {rows} rows: tokenizer.json belongs to another model",
-                item(row),
+                name(row),
                 self.tokenizer.token(id).unwrap_or_default()
             )))
         })

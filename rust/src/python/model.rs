@@ -183,8 +183,9 @@ impl Model {
             (borrow_text(query, || "the query".into())?, borrow_text(passage, || "the passage".into())?);
         let tokenizer = self.0.tokenizer();
         let pair = detached(py, || {
-            let query = tokenizer.content(&query)?;
-            Ok(tokenizer.pair(tokenizer.cut(&query, query_max_length), &tokenizer.content(&passage)?, max_length))
+            let query = tokenizer.content_up_to(&query, query_max_length)?;
+            let passage = tokenizer.content_up_to(&passage, max_length)?;
+            Ok(tokenizer.pair(tokenizer.cut(&query, query_max_length), &passage, max_length))
         })?;
         let types = (0..pair.ids.len()).map(|place| u8::from(place >= pair.first)).collect();
         Ok((pair.ids, types))
