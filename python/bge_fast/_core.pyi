@@ -83,6 +83,7 @@ class Model:
         cuda: int | None,
         threads: int,
         low_memory: bool,
+        arithmetic: str,
         model_type: str,
         pad_id: int,
         dimension: int,

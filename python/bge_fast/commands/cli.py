@@ -175,7 +175,9 @@ def _add_device(verb: argparse.ArgumentParser) -> None:
 
 def _add_precision(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
-        "--precision", choices=("fp32", "fp16"), help="default: fp16 on CUDA where there is one, else fp32"
+        "--precision",
+        choices=("fp32", "fp16", "bf16", "int8"),
+        help="default: fp32, on CUDA fp16 where there is a graph of it; bf16 and int8 are for checkpoints on the CPU",
     )
 
 

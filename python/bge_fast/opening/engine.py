@@ -20,7 +20,7 @@ from bge_fast.runtime.threads import default_threads
 
 Outputs = tuple[str, ...]
 """A set of a graph's outputs: ``cls`` or ``hidden_states``, ``sparse``, ``colbert``, ``logits``."""
-COMPUTATIONS = ("fp32", "fp16")
+COMPUTATIONS = ("fp32", "fp16", "bf16", "int8")
 _HEAD_OF = {"sparse": "sparse_linear", "colbert": "colbert_linear"}
 # What a checkpoint of a kind must have the tensors for.
 _OUTPUTS_OF_KIND: dict[str, Outputs] = {
@@ -58,8 +58,10 @@ class EngineOptions:
         """Precisions of the computation that will do on ``device``, best first.
 
         Raises:
-            ValueError: fp16 on the CPU.
+            ValueError: one that the device does not have.
         """
+        if self.computation in ("bf16", "int8") and device != CPU:
+            raise ValueError(f'precision="{self.computation}" is for the CPU; on CUDA devices use "fp16" or "fp32"')
         if self.computation == "fp16" and device == CPU:
             raise ValueError('precision="fp16" is for CUDA devices; on the CPU leave precision out (fp32)')
         if self.computation is not None:
@@ -189,6 +191,7 @@ def _open_on(options: EngineOptions, device: Device, threads: int) -> tuple[Mode
         cuda=device.cuda,
         threads=threads,
         low_memory=options.low_memory,
+        arithmetic="fp32" if checkpoint is None else files.computation,
         model_type=ARCHITECTURES[files.architecture].graph,
         pad_id=files.pad_id,
         dimension=files.dimension,

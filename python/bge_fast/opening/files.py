@@ -181,7 +181,14 @@ def _nothing_to_open(
     if onnx_file is not None:
         there = f"it has {_some(graphs)}" if graphs else "it has no graph at all"
         return ModelNotFoundError(f"{name} has no graph {quoted(onnx_file)}; {there}")
-    if not manifest and "fp32" in computations:
+    own = {"bf16", "int8"} & set(computations)
+    if own and (manifest or graphs):
+        checkpoint = manifest.get("source", {}).get("checkpoint") or "the checkpoint that it was exported from"
+        return ModelNotFoundError(
+            f"{name} is an exported graph, which runs as it is; {computations[0]} is computed from a checkpoint. "
+            f"Open {checkpoint} instead"
+        )
+    if not manifest and (own or "fp32" in computations):
         if (folder / "adapter_config.json").is_file():
             return UnsupportedModelError(f"{name} is an adapter (adapter_config.json): merge it into its model first")
         others = f". It has other graphs: {_some(graphs)}. Choose one with onnx_file={graphs[0]!r}" if graphs else ""

@@ -1,6 +1,6 @@
-//! Ids of a batch, padded to one length.
+//! Ids of a batch: padded to one length, or one text behind the other.
 
-use super::Batch;
+use super::{Batch, Layout};
 use crate::tokenizer::Tokens;
 
 /// How an architecture numbers positions.
@@ -23,13 +23,16 @@ pub struct InputRules {
     pub typed_pairs: bool,
 }
 
-/// The inputs of a graph for one batch, each `[rows, length]`, padded on the right.
+/// The inputs of a graph for one batch.
 #[derive(Debug)]
 pub struct Inputs {
     /// Texts in the batch.
     pub rows: usize,
-    /// Tokens of each, padding included.
-    pub length: usize,
+    /// Dimensions of what tokens go in and come out: `[texts, length]` where they are padded on the right, `[1, tokens]` where
+    /// one text follows the other.
+    pub shape: [usize; 2],
+    /// Where each text begins among all tokens; last where the last one ends.
+    pub starts: Vec<i64>,
     /// Token ids.
     pub input_ids: Vec<i64>,
     /// 1 for a token of the text, 0 for padding.
@@ -43,26 +46,50 @@ pub struct Inputs {
 }
 
 impl Inputs {
-    /// Pads the texts of a batch to the longest.
+    /// Lays out the texts of a batch.
     #[must_use]
     pub fn new(batch: &Batch, texts: &[Tokens], rules: InputRules) -> Self {
-        let (rows, length) = (batch.rows.len(), batch.length);
-        let mut input_ids = vec![i64::from(rules.pad_id); rows * length];
-        let mut attention_mask = vec![0; rows * length];
-        let mut token_type_ids = vec![0; rows * length];
-        let mut lengths = Vec::with_capacity(rows);
+        let lengths: Vec<usize> = batch.rows.iter().map(|&row| texts[row].ids.len()).collect();
+        let packed = batch.layout == Layout::Packed;
+        let room = |length: usize| if packed { length } else { batch.length };
+        let mut ends = Vec::with_capacity(lengths.len() + 1);
+        ends.push(0);
+        ends.extend(lengths.iter().scan(0, |end, &length| {
+            *end += room(length);
+            Some(*end)
+        }));
+        let tokens = ends[lengths.len()];
+        let mut inputs = Self {
+            rows: lengths.len(),
+            shape: if packed { [1, tokens] } else { [lengths.len(), batch.length] },
+            starts: ends.iter().map(|&end| i64::try_from(end).unwrap_or(i64::MAX)).collect(),
+            input_ids: vec![i64::from(rules.pad_id); tokens],
+            attention_mask: vec![0; tokens],
+            token_type_ids: vec![0; tokens],
+            position_ids: Vec::with_capacity(tokens),
+            lengths,
+        };
         for (place, &row) in batch.rows.iter().enumerate() {
-            let Tokens { ids, first, .. } = &texts[row];
-            let start = place * length;
-            for (slot, &id) in input_ids[start..].iter_mut().zip(ids) {
-                *slot = i64::from(id);
-            }
-            attention_mask[start..start + ids.len()].fill(1);
-            token_type_ids[start + first..start + ids.len()].fill(i64::from(rules.typed_pairs));
-            lengths.push(ids.len());
+            inputs.put(ends[place], ends[place + 1], &texts[row], rules);
         }
-        let position_ids = input_ids.chunks(length.max(1)).flat_map(|row| positions(row, rules)).collect();
-        Self { rows, length, input_ids, attention_mask, token_type_ids, position_ids, lengths }
+        inputs
+    }
+
+    fn put(&mut self, start: usize, end: usize, text: &Tokens, rules: InputRules) {
+        let Tokens { ids, first, .. } = text;
+        let text = start..start + ids.len();
+        for (slot, &id) in self.input_ids[text.clone()].iter_mut().zip(ids) {
+            *slot = i64::from(id);
+        }
+        self.token_type_ids[start + first..text.end].fill(i64::from(rules.typed_pairs));
+        self.attention_mask[text].fill(1);
+        self.position_ids.extend(positions(&self.input_ids[start..end], rules));
+    }
+
+    /// The place of a text's first token among all tokens.
+    #[must_use]
+    pub fn first(&self, text: usize) -> usize {
+        usize::try_from(self.starts[text]).unwrap_or_default()
     }
 }
 
@@ -100,6 +127,17 @@ mod tests {
         assert_eq!(inputs.attention_mask, [1, 1, 1, 1, 1, 0]);
         assert_eq!(inputs.lengths, [3, 2]);
         assert_eq!(inputs.token_type_ids, [0; 6]);
+    }
+
+    #[test]
+    fn packs_one_text_behind_the_other() {
+        let texts = [tokens(&[0, 5, 2]), tokens(&[0, 2])];
+        let batch = Batch { rows: vec![1, 0], length: 3, layout: Layout::Packed };
+        let inputs = Inputs::new(&batch, &texts, XLM_ROBERTA);
+        assert_eq!((inputs.shape, &inputs.starts[..]), ([1, 5], &[0, 2, 5][..]));
+        assert_eq!(inputs.input_ids, [0, 2, 0, 5, 2]);
+        assert_eq!(inputs.position_ids, [2, 3, 2, 3, 4]);
+        assert_eq!(inputs.lengths, [2, 3]);
     }
 
     #[test]

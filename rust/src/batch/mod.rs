@@ -4,4 +4,4 @@ mod inputs;
 mod plan;
 
 pub use self::inputs::{InputRules, Inputs, Positions};
-pub use self::plan::{Batch, CUDA_TOKEN_BUDGET, Capacity, Layout, TOKEN_BUDGET, plan};
+pub use self::plan::{Batch, CUDA_TOKEN_BUDGET, Capacity, Layout, Mixed, TOKEN_BUDGET, plan};

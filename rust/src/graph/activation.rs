@@ -1,23 +1,9 @@
-//! The functions between two linear layers.
+//! The functions between two linear layers, as nodes.
 
 use super::builder::{Builder, CONTRIB};
 use super::onnx::Attribute;
+pub use crate::kernels::Activation;
 use crate::{Error, Result};
-
-/// A function of each number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Activation {
-    /// The exact GELU, with erf.
-    Gelu,
-    /// GELU's approximation with tanh.
-    GeluTanh,
-    /// max(x, 0).
-    Relu,
-    /// x · sigmoid(x).
-    Silu,
-    /// tanh(x).
-    Tanh,
-}
 
 impl Activation {
     /// That of a feed-forward part: `"gelu"`, `"gelu_tanh"`, `"relu"` or `"silu"`.

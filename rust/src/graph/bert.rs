@@ -1,16 +1,22 @@
 //! BERT (Devlin et al., 2018) and its relatives. Each layer is ten nodes.
 
+use std::sync::Arc;
+
 use super::architecture::{Architecture, Encoder, TokenTypes};
 use super::builder::{Builder, cast_to};
 use super::distances::distance_scores;
-use super::layers::{Attention, Norm, Scores, activated_layer, add_and_norm, attention, product, token_linear};
+use super::layers::{Attention, Bias, Norm, Scores, activated_layer, add_and_norm, attention, product, token_linear};
 use super::names::LayerNames;
 use super::onnx::{Attribute, DataType};
-use super::{Form, heads};
+use super::{Form, heads, ours};
 use crate::batch::Layout;
 use crate::outputs::Part;
+use crate::prepared::{DistanceTable, Prepared};
 use crate::weights::Weights;
 use crate::{Error, Result};
+
+/// An input of a graph with its dimensions.
+type Input = (&'static str, &'static [&'static str]);
 
 /// An encoder, and what the names of its tensors start with.
 pub(super) struct Bert<'a> {
@@ -43,7 +49,7 @@ impl<'a> Bert<'a> {
     }
 
     /// Adds the whole graph; gives the names of its inputs.
-    pub fn assemble(&self, graph: &mut Builder, form: Form) -> Result<Vec<&'static str>> {
+    pub fn assemble(&self, graph: &mut Builder, form: Form) -> Result<Vec<Input>> {
         // Only who scores pairs tells where the second text begins; every other token has type 0.
         let types = self.encoder.architecture.token_types;
         let told_apart = types == TokenTypes::OfPairs && form.outputs.contains(Part::Logits);
@@ -51,8 +57,11 @@ impl<'a> Bert<'a> {
         let masked = form.layout == Layout::Masked;
         let mask = masked
             .then(|| graph.node("Cast", &["attention_mask"], "attention_mask_int32", &[cast_to(DataType::Int32)]));
-        let added = self.distance_scores(graph)?;
-        let scores = Scores { mask: mask.as_deref(), added: added.as_deref() };
+        let (added, distances) = match graph.ours {
+            Some(prepared) => (None, self.distances(prepared)?),
+            None => (self.distance_scores(graph)?, None),
+        };
+        let scores = Scores { mask: mask.as_deref(), added: added.as_deref(), distances: distances.as_ref() };
         for number in 0..self.encoder.num_hidden_layers {
             let last = number + 1 == self.encoder.num_hidden_layers;
             let first_row_only = last && form.outputs.first_row_only();
@@ -65,9 +74,15 @@ impl<'a> Bert<'a> {
             };
         }
         heads::add(graph, self, form.outputs, &states)?;
-        let inputs =
-            [("input_ids", true), ("position_ids", true), ("attention_mask", masked), ("token_type_ids", told_apart)];
-        Ok(inputs.into_iter().filter_map(|(name, taken)| taken.then_some(name)).collect())
+        let tokens: &[&str] = &["batch", "length"];
+        let inputs = [
+            ("input_ids", tokens, true),
+            ("position_ids", tokens, true),
+            ("attention_mask", tokens, masked),
+            ("token_type_ids", tokens, told_apart),
+            (ours::STARTS, &["texts"], graph.ours.is_some()),
+        ];
+        Ok(inputs.into_iter().filter_map(|(name, dims, taken)| taken.then_some((name, dims))).collect())
     }
 
     /// Word + token type + position, normalized, and made as wide as hidden states.
@@ -98,8 +113,13 @@ impl<'a> Bert<'a> {
             let words = graph.node("Add", &[&words, &kinds], "embeddings.typed", &[]);
             return add_and_norm(graph, norm, [&words, &positions], None, output);
         }
-        let first_type = graph.first_row(&kinds, &shape)?;
-        add_and_norm(graph, norm, [&words, &positions], Some(&first_type), output)
+        let first_type = Bias::FirstRow { table: &kinds, rows: type_vocab_size };
+        add_and_norm(graph, norm, [&words, &positions], Some(first_type), output)
+    }
+
+    fn distances(&self, prepared: &Prepared) -> Result<Option<Arc<DistanceTable>>> {
+        let table = self.encoder.architecture.distances;
+        table.map(|table| ours::distances(prepared, &self.tensor(table), self.encoder)).transpose()
     }
 
     fn distance_scores(&self, graph: &mut Builder) -> Result<Option<String>> {
@@ -119,7 +139,7 @@ impl<'a> Bert<'a> {
         let LayerNames { query, key, value, taken, attention_norm, .. } = self.encoder.architecture.layer;
         let size = self.encoder.hidden_size;
         // Keys and values need every token; whoever asks only for the first one's state needs nothing else of the rest.
-        let asking = if first_row_only { first(graph, states, 1) } else { states.to_owned() };
+        let asking = if first_row_only { first_tokens(graph, states) } else { states.to_owned() };
         let added = scores.added.map(|added| if first_row_only { first(graph, added, 2) } else { added.to_owned() });
         let scores = Scores { added: added.as_deref(), ..scores };
         let [query, key, value] = [query, key, value].map(|name| layer.tensor(name));
@@ -129,8 +149,7 @@ impl<'a> Bert<'a> {
 
         let dense = layer.tensor(taken);
         let attended = product(graph, &dense, [size, size], &values, &format!("{output}.product"))?;
-        let bias = graph.small(&format!("{dense}.bias"), &[size])?;
-        self.add_and_norm(graph, &layer.tensor(attention_norm), [&attended, &asking], &bias, &output)
+        self.add_and_norm(graph, &layer.tensor(attention_norm), [&attended, &asking], &dense, &output)
     }
 
     /// The second part: two linear layers, added to what went in and normalized.
@@ -143,8 +162,7 @@ impl<'a> Bert<'a> {
 
         let dense = layer.tensor(narrow);
         let values = product(graph, &dense, [size, inner], &values, &format!("{output}.product"))?;
-        let bias = graph.small(&format!("{dense}.bias"), &[size])?;
-        self.add_and_norm(graph, &layer.tensor(norm), [&values, attended], &bias, output)
+        self.add_and_norm(graph, &layer.tensor(norm), [&values, attended], &dense, output)
     }
 
     fn feed_forward_in_halves(&self, graph: &mut Builder, layer: &Layer, attended: &str) -> Result<String> {
@@ -163,11 +181,11 @@ impl<'a> Bert<'a> {
         graph: &mut Builder,
         name: &str,
         values: [&str; 2],
-        bias: &str,
+        dense: &str,
         output: &str,
     ) -> Result<String> {
         let Encoder { hidden_size: size, layer_norm_eps: epsilon, .. } = *self.encoder;
-        add_and_norm(graph, Norm { name, size, epsilon }, values, Some(bias), output)
+        add_and_norm(graph, Norm { name, size, epsilon }, values, Some(Bias::Of(dense)), output)
     }
 
     fn layer(&self, number: usize) -> Layer {
@@ -185,6 +203,16 @@ impl Layer {
     fn tensor(&self, name: &str) -> String {
         format!("{}.{name}", self.tensors)
     }
+}
+
+/// The first token of each text.
+pub(super) fn first_tokens(graph: &mut Builder, states: &str) -> String {
+    if graph.ours.is_none() {
+        return first(graph, states, 1);
+    }
+    let (from, to) = (graph.constant("first", &[0]), graph.constant("last", &[-1]));
+    let places = graph.node_once("Slice", &[ours::STARTS, &from, &to], "first_tokens");
+    graph.node("Gather", &[states, &places], &format!("{states}.first"), &[Attribute::Int("axis", 1)])
 }
 
 /// The first of `values` along an axis, which stays.

@@ -2,15 +2,20 @@
 
 use std::collections::HashSet;
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
 use prost::Message;
 
 use super::onnx::{Attribute, DataType, GraphProto, ModelProto, NodeProto, OperatorSetId, TensorProto, ValueInfo};
 use super::{Assembled, Conversion, Initializer};
-use crate::prepared::{Float32, float32};
+use crate::prepared::{Float32, Layer, Prepared, float32};
 use crate::weights::{Dtype, Tensor, Weights};
 use crate::{Error, Result};
 
+/// Operators of our own.
+pub(crate) const OURS: &str = "bge_fast";
+/// The attribute that tells the place of an operator's numbers in [`Assembled::layers`].
+pub(crate) const LAYER: &str = "layer";
 /// ONNX Runtime's own operators.
 pub(super) const CONTRIB: &str = "com.microsoft";
 const OPSET: i64 = 20;
@@ -20,17 +25,29 @@ const IR_VERSION: i64 = 9;
 pub(super) struct Builder<'a> {
     weights: &'a Weights,
     conversion: Conversion<'a>,
+    /// Where layers are computed by operators of our own: what their numbers come from.
+    pub(super) ours: Option<&'a Prepared>,
     folder: PathBuf,
     graph: GraphProto,
     tensors: Vec<Initializer>,
+    layers: Vec<Layer>,
     known: HashSet<String>,
 }
 
 impl<'a> Builder<'a> {
-    pub(super) fn new(weights: &'a Weights, conversion: Conversion<'a>) -> Self {
+    pub(super) fn new(weights: &'a Weights, conversion: Conversion<'a>, ours: Option<&'a Prepared>) -> Self {
         let graph = GraphProto { name: "encoder".into(), ..GraphProto::default() };
         let folder = common_folder(weights.files());
-        Self { weights, conversion, folder, graph, tensors: Vec::new(), known: HashSet::new() }
+        Self {
+            weights,
+            conversion,
+            ours,
+            folder,
+            graph,
+            tensors: Vec::new(),
+            layers: Vec::new(),
+            known: HashSet::new(),
+        }
     }
 
     /// Rows of a table, taken by id. A table of 16-bit numbers stays as it is; only its rows are widened.
@@ -170,6 +187,14 @@ impl<'a> Builder<'a> {
         self.node_of("", operator, inputs, output, attributes)
     }
 
+    /// The same, where it is not there yet.
+    pub(super) fn node_once(&mut self, operator: &str, inputs: &[&str], output: &str) -> String {
+        if self.known.insert(output.to_owned()) {
+            self.node(operator, inputs, output, &[]);
+        }
+        output.to_owned()
+    }
+
     /// A node of an operator of `domain`; gives its output.
     pub(super) fn node_of(
         &mut self,
@@ -181,6 +206,13 @@ impl<'a> Builder<'a> {
     ) -> String {
         self.push(domain, operator, inputs, &[output], attributes);
         output.to_owned()
+    }
+
+    /// A node of an operator of our own, which computes `layer`; gives its output.
+    pub(super) fn layer(&mut self, operator: &str, layer: Layer, inputs: &[&str], output: &str) -> String {
+        let place = i64::try_from(self.layers.len()).unwrap_or(i64::MAX);
+        self.layers.push(layer);
+        self.node_of(OURS, operator, inputs, output, &[Attribute::Int(LAYER, place)])
     }
 
     /// Two equal parts of `values` along an axis.
@@ -204,18 +236,24 @@ impl<'a> Builder<'a> {
         self.graph.output.push(ValueInfo::tensor(name, DataType::Float, dims));
     }
 
-    /// The graph, of these inputs `[batch, length]`.
-    pub(super) fn finish(mut self, inputs: &[&str]) -> Assembled {
-        let input = |name: &&str| ValueInfo::tensor(name, DataType::Int64, &["batch", "length"]);
+    /// The graph, of these inputs.
+    pub(super) fn finish(mut self, inputs: &[(&str, &[&str])]) -> Assembled {
+        let input = |(name, dims): &(&str, &[&str])| ValueInfo::tensor(name, DataType::Int64, dims);
         self.graph.input = inputs.iter().map(input).collect();
-        let opset = |domain: &str, version| OperatorSetId { domain: domain.into(), version };
+        let opset = |(domain, version): (&str, i64)| OperatorSetId { domain: domain.into(), version };
+        let ours = (!self.layers.is_empty()).then_some((OURS, 1));
         let model = ModelProto {
             ir_version: IR_VERSION,
             producer_name: "bge-fast".into(),
-            opset_import: vec![opset("", OPSET), opset(CONTRIB, 1)],
+            opset_import: [("", OPSET), (CONTRIB, 1)].into_iter().chain(ours).map(opset).collect(),
             graph: Some(self.graph),
         };
-        Assembled { proto: model.encode_to_vec(), folder: self.folder, tensors: self.tensors }
+        Assembled {
+            proto: model.encode_to_vec(),
+            folder: self.folder,
+            tensors: self.tensors,
+            layers: Arc::new(self.layers),
+        }
     }
 }
 

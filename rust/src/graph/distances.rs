@@ -28,6 +28,22 @@ pub(super) fn distance_scores(graph: &mut Builder, table: &str, heads: usize) ->
     Ok(graph.node("Unsqueeze", &[&scores, &first], "distances.added", &[]))
 }
 
+/// The same for each distance up to `reach` tokens, `[heads, 2 · reach - 1]`, from the numbers of the table.
+pub(super) fn bucket_scores(
+    table: impl FnOnce(&[usize]) -> Result<Vec<f32>>,
+    heads: usize,
+    reach: usize,
+) -> Result<Vec<f32>> {
+    let table = table(&[usize::try_from(BUCKETS).unwrap_or_default(), heads])?;
+    let farthest = i64::try_from(reach).unwrap_or(i64::MAX) - 1;
+    let buckets = (-farthest..=farthest).map(|distance| bucket(distance.clamp(-FARTHEST, FARTHEST)));
+    let buckets: Vec<usize> = buckets.map(|bucket| usize::try_from(bucket).unwrap_or_default()).collect();
+    Ok((0..heads)
+        .flat_map(|head| buckets.iter().map(move |bucket| (head, *bucket)))
+        .map(|(head, bucket)| table[bucket * heads + head])
+        .collect())
+}
+
 /// Place of the other token minus place of the asking one, `[length, length]`.
 fn distances(graph: &mut Builder) -> String {
     let bounds = [Attribute::Int("start", 1), Attribute::Int("end", 2)];

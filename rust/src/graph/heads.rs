@@ -1,7 +1,7 @@
 //! What follows the last layer: the first row, M3's two linear heads, a reranker's classifier.
 
 use super::architecture::Classifier;
-use super::bert::Bert;
+use super::bert::{Bert, first_tokens};
 use super::builder::Builder;
 use super::layers::{linear, token_linear};
 use super::onnx::Attribute;
@@ -31,6 +31,11 @@ pub(super) fn add(graph: &mut Builder, bert: &Bert, outputs: Outputs, states: &s
 }
 
 fn first_row(graph: &mut Builder, states: &str, alone: bool) -> String {
+    if graph.ours.is_some() {
+        let first = if alone { states.to_owned() } else { first_tokens(graph, states) };
+        let axis = graph.constant("axis_0", &[0]);
+        return graph.node("Squeeze", &[&first, &axis], "dense_vecs", &[]);
+    }
     if alone {
         let axis = graph.constant("axis_1", &[1]);
         return graph.node("Squeeze", &[states, &axis], "dense_vecs", &[]);

@@ -1,13 +1,18 @@
-//! The layers that encoders are made of, as nodes on `[batch, length, hidden]`.
+//! The layers that encoders are made of, as nodes on `[batch, length, hidden]` of ONNX Runtime's operators; where the graph has
+//! operators of our own, as those of `ours.rs`.
 //!
 //! Biases ride along in the attention, normalization and activation operators. Rank-2 activations with `Gemm` took four Reshapes more a
 //! layer and were no faster (bge-small, 8 – 512 tokens); MatMul–Softmax–MatMul was 2 – 6 % slower than `MultiHeadAttention` from
 //! 128 tokens on and equal below.
 
+use std::sync::Arc;
+
 use super::activation::Activation;
 use super::builder::{Builder, CONTRIB};
 use super::onnx::Attribute;
+use super::ours;
 use crate::Result;
+use crate::prepared::DistanceTable;
 
 /// Added to the scores of padding: no softmax gives it any weight.
 const MASKED: f32 = -3.4e38;
@@ -20,12 +25,19 @@ pub(super) fn product(
     values: &str,
     output: &str,
 ) -> Result<String> {
+    if let Some(prepared) = graph.ours {
+        let layer = ours::Linear { name, shape, biased: false, activation: None, exact: false };
+        return ours::linear(graph, prepared, &layer, values, output);
+    }
     let matrix = graph.matrix(&format!("{name}.weight"), shape)?;
     Ok(graph.node_of(CONTRIB, "FusedMatMul", &[values, &matrix], output, &[Attribute::Int("transB", 1)]))
 }
 
-/// A whole linear layer, of rows `[batch, in]`.
+/// A whole linear layer, of rows `[batch, in]`: a head.
 pub(super) fn linear(graph: &mut Builder, name: &str, shape: [usize; 2], values: &str, output: &str) -> Result<String> {
+    if graph.ours.is_some() {
+        return token_linear(graph, name, shape, values, output);
+    }
     let matrix = graph.matrix(&format!("{name}.weight"), shape)?;
     let bias = graph.small(&format!("{name}.bias"), &[shape[0]])?;
     Ok(graph.node("Gemm", &[values, &matrix, &bias], output, &[Attribute::Int("transB", 1)]))
@@ -39,22 +51,39 @@ pub(super) struct Norm<'a> {
     pub epsilon: f32,
 }
 
+/// What is added to every row of a sum.
+#[derive(Clone, Copy)]
+pub(super) enum Bias<'a> {
+    /// The bias of the linear layer of this name.
+    Of(&'a str),
+    /// The first row of a table of so many.
+    FirstRow { table: &'a str, rows: usize },
+}
+
 /// The normalized sum of two values, and of a bias where there is one.
 pub(super) fn add_and_norm(
     graph: &mut Builder,
     norm: Norm,
-    [one, other]: [&str; 2],
-    bias: Option<&str>,
+    values: [&str; 2],
+    bias: Option<Bias>,
     output: &str,
 ) -> Result<String> {
+    if let Some(prepared) = graph.ours {
+        return ours::add_and_norm(graph, prepared, norm, values, bias, output);
+    }
     let scale = graph.small(&format!("{}.weight", norm.name), &[norm.size])?;
     let shift = graph.small(&format!("{}.bias", norm.name), &[norm.size])?;
-    let inputs: Vec<&str> = [one, other, &scale, &shift].into_iter().chain(bias).collect();
+    let bias = match bias {
+        None => None,
+        Some(Bias::Of(layer)) => Some(graph.small(&format!("{layer}.bias"), &[norm.size])?),
+        Some(Bias::FirstRow { table, rows }) => Some(graph.first_row(table, &[rows, norm.size])?),
+    };
+    let inputs: Vec<&str> = values.into_iter().chain([&*scale, &*shift]).chain(bias.as_deref()).collect();
     let epsilon = [Attribute::Float("epsilon", norm.epsilon)];
     Ok(graph.node_of(CONTRIB, "SkipLayerNormalization", &inputs, output, &epsilon))
 }
 
-/// A whole linear layer, of tokens `[batch, length, in]`.
+/// A whole linear layer, of tokens `[batch, length, in]`, outside of the encoder's layers.
 pub(super) fn token_linear(
     graph: &mut Builder,
     name: &str,
@@ -62,6 +91,10 @@ pub(super) fn token_linear(
     values: &str,
     output: &str,
 ) -> Result<String> {
+    if let Some(prepared) = graph.ours {
+        let layer = ours::Linear { name, shape, biased: true, activation: None, exact: true };
+        return ours::linear(graph, prepared, &layer, values, output);
+    }
     let values = product(graph, name, shape, values, &format!("{name}.product"))?;
     let bias = graph.small(&format!("{name}.bias"), &[shape[0]])?;
     Ok(graph.node("Add", &[&values, &bias], output, &[]))
@@ -79,6 +112,8 @@ pub(super) struct Attention<'a> {
 pub(super) struct Scores<'a> {
     pub mask: Option<&'a str>,
     pub added: Option<&'a str>,
+    /// The numbers by distance, for operators of our own.
+    pub distances: Option<&'a Arc<DistanceTable>>,
 }
 
 /// What each token of `asking` takes from all tokens of `states`.
@@ -90,6 +125,10 @@ pub(super) fn attention(
     scores: Scores,
     output: &str,
 ) -> Result<String> {
+    if let Some(prepared) = graph.ours {
+        let part = Attention { projections: *projections, heads: *heads, size: *size };
+        return ours::attention(graph, prepared, &part, [asking, states], scores.distances, output);
+    }
     let (mut inputs, mut biases) = (Vec::new(), Vec::new());
     for (name, from) in projections.iter().zip([asking, states, states]) {
         inputs.push(product(graph, name, [*size, *size], from, &format!("{name}.product"))?);
@@ -99,8 +138,8 @@ pub(super) fn attention(
     inputs.push(graph.node("Concat", &biases, &format!("{output}.bias"), &[Attribute::Int("axis", 0)]));
     let mut inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
     match scores {
-        Scores { mask, added: Some(added) } => inputs.extend([mask.unwrap_or_default(), added]),
-        Scores { mask, added: None } => inputs.extend(mask),
+        Scores { mask, added: Some(added), .. } => inputs.extend([mask.unwrap_or_default(), added]),
+        Scores { mask, added: None, .. } => inputs.extend(mask),
     }
     let heads = i64::try_from(*heads).unwrap_or(i64::MAX);
     let attributes = [Attribute::Int("num_heads", heads), Attribute::Float("mask_filter_value", MASKED)];
@@ -116,6 +155,10 @@ pub(super) fn activated_layer(
     values: &str,
     output: &str,
 ) -> Result<String> {
+    if let Some(prepared) = graph.ours {
+        let layer = ours::Linear { name, shape, biased: true, activation: Some(activation), exact: false };
+        return ours::linear(graph, prepared, &layer, values, output);
+    }
     let wide = product(graph, name, shape, values, &format!("{output}.product"))?;
     let bias = graph.small(&format!("{name}.bias"), &[shape[0]])?;
     Ok(activation.of_sum(graph, &wide, &bias, output))

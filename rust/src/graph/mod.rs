@@ -12,19 +12,24 @@ mod heads;
 mod layers;
 mod names;
 mod onnx;
+mod ours;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 pub use self::activation::Activation;
 pub use self::architecture::{Architecture, Encoder, TokenTypes};
 use self::bert::Bert;
 use self::builder::Builder;
+pub(crate) use self::builder::{LAYER, OURS};
 pub use self::checkpoint::Checkpoint;
 pub use self::external::external_files;
 pub use self::form::Form;
-use crate::Result;
-use crate::prepared::{Float32, Prepared};
+pub(crate) use self::ours::STARTS;
+use crate::batch::Layout;
+use crate::prepared::{Float32, Layer, Prepared};
 use crate::weights::Weights;
+use crate::{Error, Result};
 
 /// A graph with the tensors it points at.
 pub struct Assembled {
@@ -34,6 +39,8 @@ pub struct Assembled {
     pub folder: PathBuf,
     /// Every float32 tensor that the graph takes.
     pub tensors: Vec<Initializer>,
+    /// What operators of our own compute; each tells its place here.
+    pub layers: Arc<Vec<Layer>>,
 }
 
 /// A tensor that the session may be handed, in place of what the graph points at.
@@ -62,7 +69,12 @@ pub enum Conversion<'a> {
 /// # Errors
 /// [`crate::Error::ModelFormat`] naming a tensor that is missing or has another shape than the configuration says.
 pub fn assemble(encoder: &Encoder, weights: &Weights, conversion: Conversion, form: Form) -> Result<Assembled> {
-    let mut graph = Builder::new(weights, conversion);
+    let ours = match (form.layout, conversion) {
+        (Layout::Packed, Conversion::Prepared(prepared)) => Some(prepared),
+        (Layout::Packed, _) => return Err(Error::Internal("packed texts are for operators of our own".into())),
+        _ => None,
+    };
+    let mut graph = Builder::new(weights, conversion, ours);
     let inputs = Bert::new(encoder, weights)?.assemble(&mut graph, form)?;
     Ok(graph.finish(&inputs))
 }

@@ -77,6 +77,8 @@ impl Cpu {
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
+    use std::arch::x86_64::{__cpuid, __cpuid_count};
+
     use super::{Bf16, Cpu, Int8, Vectors};
 
     pub(super) fn detect() -> Cpu {
@@ -92,13 +94,39 @@ mod x86 {
             (_, true) => Vectors::Avx2,
             _ => Vectors::Portable,
         };
+        let amx = avx512 && has_amx() && tiles_permitted();
         let int8 = match () {
+            () if amx => Int8::Amx,
             () if avx512 && is_x86_feature_detected!("avx512vnni") => Int8::Avx512Vnni,
             () if avx2 && is_x86_feature_detected!("avxvnni") => Int8::AvxVnni,
             () if avx2 => Int8::Avx2,
             () => Int8::Portable,
         };
-        let bf16 = (avx512 && is_x86_feature_detected!("avx512bf16")).then_some(Bf16::Avx512);
+        let bf16 = match () {
+            () if !avx512 || !is_x86_feature_detected!("avx512bf16") => None,
+            () if amx => Some(Bf16::Amx),
+            () => Some(Bf16::Avx512),
+        };
         Cpu { vectors, int8, bf16 }
+    }
+
+    /// Tiles, and their products in bfloat16 and in 8 bits.
+    fn has_amx() -> bool {
+        const BF16_TILE_INT8: u32 = 1 << 22 | 1 << 24 | 1 << 25;
+        __cpuid(0).eax >= 7 && __cpuid_count(7, 0).edx & BF16_TILE_INT8 == BF16_TILE_INT8
+    }
+
+    /// Asks the system to let this process use tiles, which take more room where threads are switched.
+    #[cfg(target_os = "linux")]
+    #[expect(unsafe_code, reason = "a call that only says yes or no")]
+    fn tiles_permitted() -> bool {
+        const REQUEST_PERMISSION: i32 = 0x1023;
+        const TILE_DATA: i32 = 18;
+        unsafe { libc::syscall(libc::SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0 }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn tiles_permitted() -> bool {
+        false
     }
 }

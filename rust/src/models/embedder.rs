@@ -63,13 +63,13 @@ impl Model {
 
     /// The finished row of each text of a batch.
     pub(super) fn pool(&self, inputs: &Inputs, array: Array, options: &EncodeOptions) -> Outcome<Vec<Vec<f32>>> {
-        let states = HiddenStates::new(array, inputs.rows, inputs.length)?;
+        let states = HiddenStates::new(array, inputs)?;
         if states.hidden != self.dimension() {
             let (found, told) = (states.hidden, self.dimension());
             let message = format!("the graph's vectors have {found} numbers, config.json says hidden_size {told}");
             return Err(Error::ModelFormat(message).into());
         }
-        states.pool(options.pooling, options.finish, &inputs.lengths)
+        states.pool(options.pooling, options.finish)
     }
 }
 

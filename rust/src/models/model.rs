@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::windows::{Window, Windows};
-use crate::batch::{Batch, Capacity, InputRules, Inputs, Layout, plan};
+use crate::batch::{Batch, Capacity, InputRules, Inputs, Layout, Mixed, plan};
 use crate::graph::Form;
 use crate::outputs::{Array, Outcome, Outputs, Part, RowError};
 use crate::run::{GraphSource, Place, Sessions, Watcher, Work};
@@ -151,12 +151,12 @@ impl Model {
         watcher: Watcher,
     ) -> Outcome<()> {
         let lengths: Vec<usize> = tokens.iter().map(|text| text.ids.len()).collect();
-        let capacity = self.sessions.device().capacity(verb.batch_size());
+        let capacity = self.sessions.capacity(verb.batch_size());
         let mut batches = plan(&lengths, capacity);
         let place = self.sessions.for_batches(batches.len())?;
         let masked = Form { outputs: verb.outputs(), layout: Layout::Masked };
         if batches.iter().any(|batch| batch.layout == Layout::Masked) && place.session(masked)?.is_none() {
-            batches = plan(&lengths, Capacity { masks: false, ..capacity });
+            batches = plan(&lengths, Capacity { mixed: Mixed::Apart, ..capacity });
         }
         let run = |batch: &Batch| {
             let inputs = Inputs::new(batch, tokens, self.rules);

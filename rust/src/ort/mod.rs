@@ -3,6 +3,7 @@
 mod environment;
 mod handed;
 mod library;
+mod operators;
 mod options;
 mod session;
 mod signature;

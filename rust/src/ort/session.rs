@@ -15,7 +15,7 @@ use super::environment::without_variables;
 use super::options::{self, Placement};
 use super::signature::{self, Input};
 use super::threads::startable;
-use super::{HandedOver, Library};
+use super::{HandedOver, Library, operators};
 use crate::batch::Inputs;
 use crate::graph::Assembled;
 use crate::outputs::{Array, Outputs, Part};
@@ -84,6 +84,10 @@ impl Session {
             Graph::File(path) => (builder.commit_from_file(path), None),
             Graph::Assembled(assembled, handed) => {
                 let mut builder = handed.hand_over(builder, assembled, placement)?;
+                if !assembled.layers.is_empty() {
+                    let with = |domain| Ok::<_, ::ort::Error>(builder.with_operators(domain)?);
+                    builder = operators::domain(&assembled.layers).and_then(with).map_err(failed)?;
+                }
                 (builder.commit_from_memory(&assembled.proto), Some(Arc::clone(handed)))
             }
         };
@@ -121,15 +125,16 @@ impl Session {
     /// # Errors
     /// [`Error::Internal`] where ONNX Runtime takes no tensor of that shape.
     pub fn feed<'a>(&self, inputs: &'a Inputs) -> Result<Feed<'a>> {
-        let shape = [inputs.rows, inputs.length];
+        let tokens = |values: &'a [i64]| TensorRef::from_array_view((inputs.shape, values));
         let tensor = |(_, input): &(CString, Input)| {
-            let values: &'a [i64] = match input {
-                Input::Ids => &inputs.input_ids,
-                Input::Mask => &inputs.attention_mask,
-                Input::Types => &inputs.token_type_ids,
-                Input::Positions => &inputs.position_ids,
+            let tensor = match input {
+                Input::Ids => tokens(&inputs.input_ids),
+                Input::Mask => tokens(&inputs.attention_mask),
+                Input::Types => tokens(&inputs.token_type_ids),
+                Input::Positions => tokens(&inputs.position_ids),
+                Input::Starts => TensorRef::from_array_view(([inputs.starts.len()], &*inputs.starts)),
             };
-            TensorRef::from_array_view((shape, values)).map_err(failed)
+            tensor.map_err(failed)
         };
         self.inputs.iter().map(tensor).collect::<Result<_>>().map(Feed)
     }

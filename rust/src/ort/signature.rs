@@ -4,6 +4,7 @@ use std::ffi::CString;
 
 use ::ort::value::{Outlet, TensorElementType, ValueType};
 
+use crate::graph::STARTS;
 use crate::outputs::Part;
 use crate::{Error, Result};
 
@@ -14,6 +15,8 @@ pub(super) enum Input {
     Mask,
     Types,
     Positions,
+    /// Where each text begins, in a graph of ours.
+    Starts,
 }
 
 /// The inputs of a graph: all of them int64, `[batch, length]`, neither of which is fixed.
@@ -28,6 +31,7 @@ fn known_input(outlet: &Outlet) -> Result<(CString, Input)> {
         "attention_mask" => Input::Mask,
         "token_type_ids" => Input::Types,
         "position_ids" => Input::Positions,
+        STARTS => return Ok((c_name(name)?, Input::Starts)),
         _ => {
             return Err(Error::ModelFormat(format!(
                 "the graph asks for an input {name:?}; known are input_ids, attention_mask, token_type_ids and position_ids"

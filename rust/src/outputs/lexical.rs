@@ -22,7 +22,7 @@ pub(crate) fn lexical_weights(inputs: &Inputs, array: Array, skip: &[u32]) -> Ou
         return Err(Error::ModelFormat(format!("sparse_vecs has {width} numbers a token, not one")).into());
     }
     let of_text = |(row, &length): (usize, &usize)| {
-        let start = row * inputs.length;
+        let start = inputs.first(row);
         let ids = &inputs.input_ids[start..start + length];
         let weights = &array.values[start..start + length];
         // Before relu and the comparison, which would hide what is not a number.

@@ -140,7 +140,7 @@ pub(crate) fn token_vectors(inputs: &Inputs, array: Array, finish: Finish) -> Ou
     let width = token_width("colbert_vecs", inputs, array)?;
     let dimension = finish.length(width);
     let of_text = |(row, &length): (usize, &usize)| {
-        let start = row * inputs.length;
+        let start = inputs.first(row);
         let stored = &array.values[(start + 1) * width..(start + length.max(1)) * width];
         let mut values = room_for(stored.len() / width * dimension, "multi-vectors")?;
         for vector in stored.chunks(width) {
@@ -161,10 +161,10 @@ pub(crate) fn token_vectors(inputs: &Inputs, array: Array, finish: Finish) -> Ou
 pub(crate) fn token_width(name: &str, inputs: &Inputs, array: Array) -> Result<usize> {
     let sizes: Vec<usize> = array.shape.iter().filter_map(|&size| usize::try_from(size).ok()).collect();
     match *sizes.as_slice() {
-        [rows, length, width] if rows == inputs.rows && length == inputs.length && width > 0 => Ok(width),
+        [rows, length, width] if [rows, length] == inputs.shape && width > 0 => Ok(width),
         _ => Err(Error::ModelFormat(format!(
             "{name} has the shape {:?}; expected [{}, {}, width]",
-            array.shape, inputs.rows, inputs.length
+            array.shape, inputs.shape[0], inputs.shape[1]
         ))),
     }
 }

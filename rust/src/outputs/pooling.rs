@@ -1,6 +1,7 @@
 //! Hidden states → one row a text.
 
 use super::{Array, Outcome, Part, RowError};
+use crate::batch::Inputs;
 use crate::{Error, Result};
 
 /// How a text's row is taken from its tokens' hidden states.
@@ -58,50 +59,49 @@ impl Finish {
     }
 }
 
-/// A graph's output: shape `[rows, length, hidden]`, or `[rows, hidden]` where the graph took the rows itself.
+/// A graph's output: a state for each token, or one for each text where the graph took the rows itself.
 #[derive(Debug, Clone, Copy)]
 pub struct HiddenStates<'a> {
-    /// Texts in the batch.
-    pub rows: usize,
-    /// Length of one vector.
+    /// Numbers of one state.
     pub hidden: usize,
-    /// Tokens of a text, padding included; `None` for rows already taken.
-    pub length: Option<usize>,
-    /// All numbers, row after row.
-    pub values: &'a [f32],
+    inputs: &'a Inputs,
+    of_tokens: bool,
+    values: &'a [f32],
 }
 
 impl<'a> HiddenStates<'a> {
-    /// Checks shape against the number of texts and tokens that went in.
+    /// Checks the shape against the texts and tokens that went in.
     ///
     /// # Errors
     /// [`Error::ModelFormat`] for an output that is neither `[rows, length, hidden]` nor `[rows, hidden]`.
-    pub fn new(Array { shape, values }: Array<'a>, rows: usize, length: usize) -> Result<Self> {
+    pub fn new(Array { shape, values }: Array<'a>, inputs: &'a Inputs) -> Result<Self> {
         let sizes: Vec<usize> = shape.iter().filter_map(|&size| usize::try_from(size).ok()).collect();
+        let of_tokens = sizes.len() == 3;
         match *sizes.as_slice() {
-            [r, l, hidden] if r == rows && l == length => Ok(Self { rows, hidden, length: Some(length), values }),
-            [r, hidden] if r == rows => Ok(Self { rows, hidden, length: None, values }),
+            [rows, length, hidden] if [rows, length] == inputs.shape => Ok(Self { hidden, inputs, of_tokens, values }),
+            [rows, hidden] if rows == inputs.rows => Ok(Self { hidden, inputs, of_tokens, values }),
             _ => Err(Error::ModelFormat(format!(
-                "the graph's output has shape {shape:?}; expected [{rows}, {length}, hidden] or [{rows}, hidden]"
+                "the graph's output has shape {shape:?}; expected [{}, {}, hidden] or [{}, hidden]",
+                inputs.shape[0], inputs.shape[1], inputs.rows
             ))),
         }
     }
 
-    /// The row of each text after pooling, cut and normalization; `lengths` are the texts' token counts without padding.
+    /// The row of each text after pooling, cut and normalization.
     ///
     /// # Errors
     /// [`RowError::NotFinite`] with the first row that is not finite.
-    pub fn pool(&self, pooling: Pooling, finish: Finish, lengths: &[usize]) -> Outcome<Vec<Vec<f32>>> {
+    pub fn pool(&self, pooling: Pooling, finish: Finish) -> Outcome<Vec<Vec<f32>>> {
         let dimension = finish.length(self.hidden);
-        let stride = self.length.unwrap_or(1) * self.hidden;
-        let row_of = |row: usize| {
-            let states = &self.values[row * stride..(row + 1) * stride];
+        let row_of = |(row, &length): (usize, &usize)| {
+            let first = if self.of_tokens { self.inputs.first(row) } else { row };
+            let state = |token: usize| self.values[(first + token) * self.hidden..][..dimension].to_vec();
             let mut taken = match pooling {
-                Pooling::Mean if self.length.is_some() => mean(states, self.hidden, lengths[row], dimension),
-                Pooling::LastToken if self.length.is_some() => {
-                    states[(lengths[row] - 1) * self.hidden..][..dimension].to_vec()
+                Pooling::Mean if self.of_tokens => {
+                    mean(&self.values[first * self.hidden..], self.hidden, length, dimension)
                 }
-                _ => states[..dimension].to_vec(),
+                Pooling::LastToken if self.of_tokens => state(length - 1),
+                _ => state(0),
             };
             if taken.iter().any(|x| !x.is_finite()) {
                 return Err(RowError::NotFinite { row });
@@ -111,7 +111,7 @@ impl<'a> HiddenStates<'a> {
             }
             Ok(taken)
         };
-        (0..self.rows).map(row_of).collect()
+        self.inputs.lengths.iter().enumerate().map(row_of).collect()
     }
 }
 
@@ -142,15 +142,26 @@ fn narrow(x: f64) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::batch::{Batch, InputRules, Layout, Positions};
+    use crate::tokenizer::Tokens;
 
     const PLAIN: Finish = Finish { truncate_dim: None, normalize: false };
 
-    fn states(values: &[f32]) -> HiddenStates<'_> {
-        HiddenStates::new(Array { shape: &[2, 2, 2], values }, 2, 2).expect("shape fits")
+    /// Of texts of these lengths, padded to two tokens or one behind the other.
+    fn inputs(lengths: &[usize], layout: Layout) -> Inputs {
+        let texts: Vec<Tokens> =
+            lengths.iter().map(|&total| Tokens { ids: vec![7; total], total, first: total }).collect();
+        let batch = Batch { rows: (0..texts.len()).collect(), length: 2, layout };
+        Inputs::new(&batch, &texts, InputRules { pad_id: 0, positions: Positions::FromZero, typed_pairs: false })
+    }
+
+    fn pool(values: &[f32], pooling: Pooling, finish: Finish, lengths: &[usize]) -> Outcome<Vec<Vec<f32>>> {
+        let array = Array { shape: &[2, 2, 2], values };
+        HiddenStates::new(array, &inputs(lengths, Layout::Masked)).expect("shape fits").pool(pooling, finish)
     }
 
     fn rows(values: &[f32], pooling: Pooling, finish: Finish, lengths: &[usize]) -> Vec<Vec<f32>> {
-        states(values).pool(pooling, finish, lengths).expect("finite")
+        pool(values, pooling, finish, lengths).expect("finite")
     }
 
     #[test]
@@ -160,6 +171,16 @@ mod tests {
         assert_eq!(rows(&values, Pooling::Cls, PLAIN, &lengths), [[1.0, 2.0], [5.0, 6.0]]);
         assert_eq!(rows(&values, Pooling::Mean, PLAIN, &lengths), [[2.0, 4.0], [5.0, 6.0]]);
         assert_eq!(rows(&values, Pooling::LastToken, PLAIN, &lengths), [[3.0, 6.0], [5.0, 6.0]]);
+    }
+
+    #[test]
+    fn packed_texts_begin_where_the_one_before_ends() {
+        let (values, inputs) = ([1.0, 2.0, 3.0, 6.0, 5.0, 6.0], inputs(&[1, 2], Layout::Packed));
+        let states = HiddenStates::new(Array { shape: &[1, 3, 2], values: &values }, &inputs).expect("shape fits");
+        let rows = |pooling| states.pool(pooling, PLAIN).expect("finite");
+        assert_eq!(rows(Pooling::Cls), [[1.0, 2.0], [3.0, 6.0]]);
+        assert_eq!(rows(Pooling::Mean), [[1.0, 2.0], [4.0, 6.0]]);
+        assert_eq!(rows(Pooling::LastToken), [[1.0, 2.0], [5.0, 6.0]]);
     }
 
     #[test]
@@ -180,15 +201,16 @@ mod tests {
     #[test]
     fn names_the_row_that_is_not_finite() {
         let values = [1.0, 2.0, 0.0, 0.0, f32::INFINITY, 0.0, 0.0, 0.0];
-        let outcome = states(&values).pool(Pooling::Cls, PLAIN, &[2, 2]);
+        let outcome = pool(&values, Pooling::Cls, PLAIN, &[2, 2]);
         assert!(matches!(outcome, Err(RowError::NotFinite { row: 1 })));
     }
 
     #[test]
     fn takes_rows_the_graph_already_took() {
-        let taken =
-            HiddenStates::new(Array { shape: &[2, 2], values: &[1.0, 2.0, 3.0, 4.0] }, 2, 7).expect("shape fits");
-        assert_eq!(taken.pool(Pooling::Cls, PLAIN, &[7, 3]).expect("finite"), [[1.0, 2.0], [3.0, 4.0]]);
-        assert!(HiddenStates::new(Array { shape: &[3, 2], values: &[0.0; 6] }, 2, 7).is_err());
+        let inputs = inputs(&[2, 1], Layout::Masked);
+        let states = |shape, values| HiddenStates::new(Array { shape, values }, &inputs);
+        let taken = states(&[2, 2], &[1.0, 2.0, 3.0, 4.0]).expect("shape fits");
+        assert_eq!(taken.pool(Pooling::Mean, PLAIN).expect("finite"), [[1.0, 2.0], [3.0, 4.0]]);
+        assert!(states(&[3, 2], &[0.0; 6]).is_err());
     }
 }

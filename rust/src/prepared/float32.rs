@@ -18,6 +18,23 @@ pub(crate) fn numbers(stored: &[u8], tensor: &Tensor) -> Vec<f32> {
     }
 }
 
+/// Row `row` of a matrix that was made of these bytes.
+pub(super) fn row(stored: &[u8], tensor: &Tensor, row: usize) -> Vec<f32> {
+    let width = tensor.shape[1];
+    let bytes = tensor.dtype.bytes();
+    let mut numbers = vec![0.0; width];
+    match tensor.strides.as_deref() {
+        Some(&[down, right]) => {
+            for (column, number) in numbers.iter_mut().enumerate() {
+                let place = (row * down + column * right) * bytes;
+                convert(&stored[place..place + bytes], tensor.dtype, std::slice::from_mut(number));
+            }
+        }
+        _ => convert(&stored[row * width * bytes..][..width * bytes], tensor.dtype, &mut numbers),
+    }
+    numbers
+}
+
 fn in_rows(numbers: &[f32], shape: &[usize], strides: &[usize]) -> Vec<f32> {
     let count = shape.iter().product();
     let mut place = vec![0; shape.len()];
@@ -36,14 +53,21 @@ fn in_rows(numbers: &[f32], shape: &[usize], strides: &[usize]) -> Vec<f32> {
     rows
 }
 
-/// The little-endian bytes of `stored` as float32, block by block.
-pub(super) fn blocks(stored: &[u8], dtype: Dtype) -> impl Iterator<Item = Vec<u8>> {
-    let mut numbers = vec![0.0_f32; BLOCK];
-    stored.chunks(dtype.bytes() * BLOCK).map(move |block| {
-        let numbers = &mut numbers[..block.len() / dtype.bytes()];
-        convert(block, dtype, numbers);
-        numbers.iter().flat_map(|number| number.to_le_bytes()).collect()
-    })
+/// Writes the numbers of a tensor as little-endian float32 to `wide`, row by row.
+pub(super) fn write(stored: &[u8], tensor: &Tensor, wide: &mut [u8]) {
+    let (wide, _) = wide.as_chunks_mut();
+    let put = |wide: &mut [[u8; 4]], numbers: &[f32]| {
+        wide.iter_mut().zip(numbers).for_each(|(bytes, number)| *bytes = number.to_le_bytes());
+    };
+    if tensor.strides.is_some() {
+        return put(wide, &numbers(stored, tensor));
+    }
+    let mut block = vec![0.0; BLOCK];
+    for (wide, stored) in wide.chunks_mut(BLOCK).zip(stored.chunks(tensor.dtype.bytes() * BLOCK)) {
+        let block = &mut block[..wide.len()];
+        convert(stored, tensor.dtype, block);
+        put(wide, block);
+    }
 }
 
 /// A tensor may lie at an odd address, so its numbers are put together byte by byte, which compiles to a copy.

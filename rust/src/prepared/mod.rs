@@ -1,7 +1,9 @@
-//! A checkpoint's tensors as graphs want them: as they are stored, or converted to float32. Each is made once, and all sessions
-//! share it.
+//! A checkpoint's tensors as graphs want them: as they are stored, converted to float32, or packed for our own kernels. Each is
+//! made once, and all sessions share it.
 
 pub(crate) mod float32;
+mod layers;
+mod pack;
 mod store;
 
 use std::collections::HashMap;
@@ -10,16 +12,53 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use self::store::{Region, Store};
-use crate::Result;
+use self::layers::Matrix;
+pub use self::layers::{AttentionLayer, DistanceTable, Layer, LinearLayer, NormLayer};
+use self::pack::Stack;
+use self::store::{Pieces, Region, Store};
+use crate::kernels::{Activation, COLUMNS, Cpu, Format};
 use crate::weights::{Dtype, Tensor, Weights};
+use crate::{Error, Result};
 
 /// As often, pages that were read are let go of: a few dozen MB are read meanwhile.
 const RELEASE_INTERVAL: Duration = Duration::from_millis(20);
 
+/// What products are computed in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Arithmetic {
+    /// float32, from weights as they are stored.
+    Float32,
+    /// bfloat16, with sums in float32.
+    Bf16,
+    /// 8-bit integers, with a scale for each block of numbers.
+    Int8,
+}
+
+impl std::str::FromStr for Arithmetic {
+    type Err = Error;
+
+    /// # Errors
+    /// [`Error::Value`] for one that the processor does not have.
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "fp32" => Ok(Self::Float32),
+            "bf16" if Cpu::chosen().bf16.is_some() => Ok(Self::Bf16),
+            "bf16" => Err(Error::Value(
+                "precision=\"bf16\" needs a processor that multiplies bfloat16 (AVX512-BF16 or AMX), and this one does not. Use \
+                 precision=\"int8\" or \"fp32\""
+                    .into(),
+            )),
+            "int8" => Ok(Self::Int8),
+            other => Err(Error::Value(format!("unknown arithmetic {other:?}"))),
+        }
+    }
+}
+
 /// A checkpoint's tensors, and what was made of them.
 pub struct Prepared {
     weights: Arc<Weights>,
+    arithmetic: Arithmetic,
+    threads: usize,
     made: Mutex<Made>,
 }
 
@@ -27,6 +66,22 @@ pub struct Prepared {
 struct Made {
     store: Store,
     converted: HashMap<String, Arc<Region>>,
+    packed: HashMap<(String, Format), Arc<Matrix>>,
+}
+
+/// A linear layer by the names of its tensors, without `.weight` and `.bias`: several are one layer, their rows one below the other.
+#[derive(Clone, Copy)]
+pub struct LinearNames<'a> {
+    /// At least one; all of the same width.
+    pub layers: &'a [&'a str],
+    /// Rows and columns of each.
+    pub shape: [usize; 2],
+    /// Whether their biases are added.
+    pub biased: bool,
+    /// Of each number that comes out.
+    pub activation: Option<Activation>,
+    /// Computed in float32, whatever the rest is.
+    pub exact: bool,
 }
 
 /// The float32 numbers of a tensor, row by row.
@@ -39,10 +94,10 @@ pub enum Float32 {
 }
 
 impl Prepared {
-    /// Nothing is made yet.
+    /// Nothing is made yet. So many threads pack matrices for products in `arithmetic`.
     #[must_use]
-    pub fn new(weights: Arc<Weights>) -> Self {
-        Self { weights, made: Mutex::default() }
+    pub fn new(weights: Arc<Weights>, arithmetic: Arithmetic, threads: usize) -> Self {
+        Self { weights, arithmetic, threads, made: Mutex::default() }
     }
 
     /// The tensors as they are stored.
@@ -60,21 +115,58 @@ impl Prepared {
             return Ok(Float32::Stored(tensor.clone()));
         }
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        let Made { store, converted } = &mut *made;
+        let Made { store, converted, .. } = &mut *made;
         if let Some(region) = converted.get(name) {
             return Ok(Float32::Converted(Arc::clone(region)));
         }
         let stored = self.weights.bytes(tensor);
-        let length = tensor.shape.iter().product::<usize>() * size_of::<f32>();
-        let region = if tensor.strides.is_none() {
-            store.keep(length, float32::blocks(stored, tensor.dtype))
-        } else {
-            let rows = float32::numbers(stored, tensor);
-            store.keep(length, std::iter::once(rows.iter().flat_map(|number| number.to_le_bytes()).collect()))
-        };
+        let size = tensor.shape.iter().product::<usize>() * size_of::<f32>();
+        let write = |_, wide: &mut [u8]| float32::write(stored, tensor, wide);
+        let region = store.keep(&Pieces { count: 1, size, in_file: true, threads: 1, write: &write });
         let region = Arc::new(region?);
         converted.insert(name.to_owned(), Arc::clone(&region));
         Ok(Float32::Converted(region))
+    }
+
+    /// A linear layer, packed now if this is the first time that it is asked for.
+    ///
+    /// # Errors
+    /// [`crate::Error::ModelFormat`] for a tensor that is missing or of another shape; [`crate::Error::OutOfMemory`].
+    pub fn linear(&self, names: LinearNames) -> Result<LinearLayer> {
+        let LinearNames { layers, shape, biased, activation, exact } = names;
+        let tensors = layers.iter().map(|name| self.weights.find(&format!("{name}.weight"), &shape).cloned());
+        let stack = Stack::new(&self.weights, tensors.collect::<Result<_>>()?);
+        let arithmetic = if exact { Arithmetic::Float32 } else { self.arithmetic };
+        let matrix = self.packed(layers.join(" "), &stack, arithmetic)?;
+        let biases = layers.iter().map(|name| self.numbers(&format!("{name}.bias"), &shape[..1]));
+        let bias = biased.then(|| biases.collect::<Result<Vec<_>>>()).transpose()?;
+        Ok(LinearLayer { matrix, bias: bias.map(|biases| biases.concat()), activation })
+    }
+
+    fn packed(&self, name: String, stack: &Stack, arithmetic: Arithmetic) -> Result<Arc<Matrix>> {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        let Made { store, packed, .. } = &mut *made;
+        let format = stack.format(arithmetic);
+        let key = (name, format);
+        if let Some(matrix) = packed.get(&key) {
+            return Ok(Arc::clone(matrix));
+        }
+        let write = |number, panel: &mut [u8]| stack.pack(format, number, panel);
+        let (count, size) = (stack.n.div_ceil(COLUMNS), format.panel_bytes(stack.k));
+        let in_file = stack.is_narrow();
+        let region = store.keep(&Pieces { count, size, in_file, threads: self.threads, write: &write })?;
+        let matrix = Arc::new(Matrix { format, n: stack.n, k: stack.k, region });
+        packed.insert(key, Arc::clone(&matrix));
+        Ok(matrix)
+    }
+
+    /// The few numbers of a tensor.
+    ///
+    /// # Errors
+    /// [`crate::Error::ModelFormat`] for one that is missing or of another shape.
+    pub fn numbers(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        let tensor = self.weights.find(name, shape)?;
+        Ok(float32::numbers(self.weights.bytes(tensor), tensor))
     }
 
     /// The bytes of such numbers. Those of a stored tensor are not aligned to anything.
@@ -130,7 +222,7 @@ mod tests {
         std::fs::remove_file(path).unwrap();
         let weights = Arc::new(weights.unwrap());
         let tensor = weights.find("a", &[2, 2]).unwrap().clone();
-        (Prepared::new(weights), tensor)
+        (Prepared::new(weights, Arithmetic::Float32, 2), tensor)
     }
 
     fn converted(prepared: &Prepared, tensor: &Tensor) -> Vec<f32> {
@@ -175,7 +267,7 @@ mod tests {
         let path = std::env::temp_dir().join(format!("bge-prepared-pages-{}", std::process::id()));
         std::fs::write(&path, ::safetensors::serialize([("weight", tensor)], None).unwrap()).unwrap();
         let file = WeightFile { name: "it".into(), path: path.clone(), prefix: "" };
-        let prepared = Prepared::new(Arc::new(Weights::open(&[file]).unwrap()));
+        let prepared = Prepared::new(Arc::new(Weights::open(&[file]).unwrap()), Arithmetic::Float32, 2);
         let tensor = prepared.weights().find("weight", &[1 << 18]).unwrap();
         let sum = || prepared.weights().bytes(tensor).iter().map(|&byte| u64::from(byte)).sum::<u64>();
         assert_eq!(sum(), 7 << 20);

@@ -11,7 +11,7 @@ use super::{detached, to_python};
 use crate::batch::Layout;
 use crate::graph::{Activation, Architecture, Encoder, Form};
 use crate::outputs::Outputs;
-use crate::prepared::Prepared;
+use crate::prepared::{Arithmetic, Prepared};
 use crate::run::{GraphFile, GraphSource};
 use crate::weights::{WeightFile, Weights};
 use crate::{Error, Result};
@@ -90,7 +90,7 @@ pub(super) fn read_tensors(
     let tensors = detached(py, || {
         let files = files.into_iter().map(|path| WeightFile { name: last_name(&path), path, prefix: "" });
         let weights = Arc::new(Weights::open(&files.collect::<Vec<_>>())?);
-        let prepared = Prepared::new(Arc::clone(&weights));
+        let prepared = Prepared::new(Arc::clone(&weights), Arithmetic::Float32, 1);
         let names = names.unwrap_or_else(|| weights.names().map(str::to_owned).collect());
         let there = names.into_iter().filter_map(|name| Some((weights.shape(&name)?.to_vec(), name)));
         there

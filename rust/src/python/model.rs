@@ -56,7 +56,7 @@ enum TokenVectors<'py> {
 impl Model {
     /// `outputs` are those of the form that is opened at once.
     #[new]
-    #[pyo3(signature = (folder, graph, *, cuda, threads, low_memory, model_type, pad_id, dimension, outputs))]
+    #[pyo3(signature = (folder, graph, *, cuda, threads, low_memory, arithmetic, model_type, pad_id, dimension, outputs))]
     #[expect(clippy::too_many_arguments, reason = "keyword-only, and each is one plain value")]
     fn new(
         py: Python<'_>,
@@ -65,6 +65,7 @@ impl Model {
         cuda: Option<i32>,
         threads: usize,
         low_memory: bool,
+        arithmetic: &str,
         model_type: &str,
         pad_id: u32,
         dimension: usize,
@@ -79,7 +80,7 @@ impl Model {
             let rules = InputRules { pad_id, positions: architecture.positions, typed_pairs };
             let first = Form { outputs: Outputs::named(&outputs)?, layout: Layout::Plain };
             let tokenizer = tokenizer::Tokenizer::open(&folder)?;
-            let sessions = Sessions::open(library, graph.try_into()?, device, first, dimension)?;
+            let sessions = Sessions::open(library, graph.try_into()?, device, arithmetic.parse()?, first, dimension)?;
             crate::Model::new(tokenizer, sessions, rules, dimension).map(Self)
         })
     }

@@ -1,7 +1,9 @@
 //! What runs a model: threads of the CPU, or a CUDA device.
 
-use crate::batch::{CUDA_TOKEN_BUDGET, Capacity, TOKEN_BUDGET};
+use crate::batch::{CUDA_TOKEN_BUDGET, Capacity, Mixed, TOKEN_BUDGET};
+use crate::kernels::{Cpu, Vectors};
 use crate::ort::Placement;
+use crate::prepared::Arithmetic;
 
 /// Runs at a time of bulk work; on more cores each run gets several threads.
 const MOST_RUNS: usize = 8;
@@ -48,7 +50,19 @@ impl Device {
     #[must_use]
     pub fn capacity(self, rows: usize) -> Capacity {
         let tokens = if let Self::Cpu { .. } = self { TOKEN_BUDGET } else { CUDA_TOKEN_BUDGET };
-        Capacity { tokens, rows, masks: true }
+        Capacity { tokens, rows, mixed: Mixed::Padded }
+    }
+
+    /// Whether checkpoints are run by operators of our own: in float32 only where the processor has vectors for them, since
+    /// ONNX Runtime's have kernels for more processors, and not where weights are to be left as they are stored.
+    pub(super) fn takes_our_operators(self, arithmetic: Arithmetic) -> bool {
+        match (self, arithmetic) {
+            (Self::Cuda { .. }, _) => false,
+            (Self::Cpu { .. }, Arithmetic::Bf16 | Arithmetic::Int8) => true,
+            (Self::Cpu { low_memory, .. }, Arithmetic::Float32) => {
+                !low_memory && Cpu::chosen().vectors != Vectors::Portable
+            }
+        }
     }
 
     /// Threads for tokenizing.

@@ -7,11 +7,11 @@ use super::device::Device;
 use super::gate::{Gate, Permit};
 use super::graph_file::GraphFile;
 use super::opened::Opened;
-use crate::batch::Layout;
+use crate::batch::{Capacity, Layout, Mixed};
 use crate::graph::{Checkpoint, Form};
 use crate::ort::{Graph, HandedOver, Library, Placement, Session};
 use crate::outputs::Outputs;
-use crate::prepared::Prepared;
+use crate::prepared::{Arithmetic, Prepared};
 use crate::{Error, Result};
 
 /// Bulk work that is worth opening another session: that takes about as long as saving a quarter of these batches.
@@ -30,6 +30,8 @@ pub struct Sessions {
     library: &'static Library,
     source: GraphSource,
     handed: Option<Arc<HandedOver>>,
+    /// Graphs are made of operators of our own, for packed texts.
+    ours: bool,
     device: Device,
     process: u32,
     first: Form,
@@ -46,20 +48,21 @@ impl Sessions {
         library: &'static Library,
         source: GraphSource,
         device: Device,
+        arithmetic: Arithmetic,
         first: Form,
         dimension: usize,
     ) -> Result<Self> {
-        let handed = match &source {
-            GraphSource::File(_) => None,
-            GraphSource::Checkpoint(checkpoint) => {
-                let prepared = Prepared::new(Arc::clone(checkpoint.weights()));
-                Some(Arc::new(HandedOver::new(Arc::new(prepared))))
-            }
-        };
+        let (mut handed, mut ours) = (None, false);
+        if let GraphSource::Checkpoint(checkpoint) = &source {
+            let prepared = Prepared::new(Arc::clone(checkpoint.weights()), arithmetic, device.threads());
+            handed = Some(Arc::new(HandedOver::new(Arc::new(prepared))));
+            ours = device.takes_our_operators(arithmetic);
+        }
         let sessions = Self {
             library,
             source,
             handed,
+            ours,
             device,
             process: std::process::id(),
             first,
@@ -84,6 +87,13 @@ impl Sessions {
             _ => &self.queries,
         };
         Ok(Place { sessions: self, group })
+    }
+
+    /// What one run takes, of at most `rows` texts.
+    #[must_use]
+    pub fn capacity(&self, rows: usize) -> Capacity {
+        let capacity = self.device.capacity(rows);
+        if self.ours { Capacity { mixed: Mixed::Packed, ..capacity } } else { capacity }
     }
 
     /// What runs them.
@@ -141,6 +151,7 @@ impl Sessions {
         match &self.source {
             // A file has only one, which takes every batch.
             GraphSource::File(_) => Form { outputs: Outputs::NONE, layout: Layout::Masked },
+            GraphSource::Checkpoint(_) if self.ours => Form { layout: Layout::Packed, ..form },
             GraphSource::Checkpoint(_) => form,
         }
     }
@@ -150,8 +161,7 @@ impl Sessions {
         if !self.in_place() {
             return Ok(None);
         }
-        let graph = self.graph(form)?;
-        let open = || Session::open(self.library, &graph, placement);
+        let open = || Session::open(self.library, &self.graph(form)?, placement);
         let session = match (&self.handed, placement) {
             // What is repacked is not read again; with `low_memory` everything is.
             (Some(handed), Placement::Cpu { low_memory: false, .. }) => handed.prepared().let_go_behind(open),

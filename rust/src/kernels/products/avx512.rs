@@ -1,0 +1,182 @@
+//! AVX-512: 16 numbers of float32, 32 of bfloat16, 64 of 8 bits an instruction.
+#![expect(
+    unsafe_code,
+    reason = "callers see to it that pointers lead to enough numbers and the processor has the instructions"
+)]
+
+use std::arch::x86_64::{
+    __m256i, __m512, __m512bh, __m512i, _mm256_loadu_si256, _mm512_castsi512_ps, _mm512_cvtepi32_ps,
+    _mm512_cvtepu16_epi32, _mm512_cvtph_ps, _mm512_dpbf16_ps, _mm512_dpbusd_epi32, _mm512_fmadd_ps, _mm512_loadu_ps,
+    _mm512_loadu_si512, _mm512_mul_ps, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps, _mm512_slli_epi32,
+    _mm512_storeu_ps,
+};
+
+use super::super::panels::{COLUMNS, Format};
+use super::float32;
+use super::int8::Int8Tile;
+use super::lanes::Lanes;
+
+/// Vectors of a panel's columns.
+const VECTORS: usize = COLUMNS / 16;
+
+#[expect(clippy::inline_always, reason = "compiled into the loops that use it")]
+impl Lanes for __m512 {
+    const COUNT: usize = 16;
+
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self {
+        unsafe { _mm512_loadu_ps(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_f16(from: *const u16) -> Self {
+        unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(from.cast::<__m256i>())) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_bf16(from: *const u16) -> Self {
+        unsafe {
+            let wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(from.cast::<__m256i>()));
+            _mm512_castsi512_ps(_mm512_slli_epi32::<16>(wide))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn all(number: f32) -> Self {
+        unsafe { _mm512_set1_ps(number) }
+    }
+
+    #[inline(always)]
+    unsafe fn times_plus(self, other: Self, sum: Self) -> Self {
+        unsafe { _mm512_fmadd_ps(self, other, sum) }
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32) {
+        unsafe { _mm512_storeu_ps(to, self) }
+    }
+}
+
+/// See [`float32::multiply`].
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
+pub(super) unsafe fn float32(
+    format: Format,
+    rows: usize,
+    values: *const f32,
+    panel: *const u8,
+    k: usize,
+    tile: *mut [f32; COLUMNS],
+) {
+    unsafe { float32::multiply::<__m512, VECTORS>(format, rows, values, panel, k, tile) }
+}
+
+/// See [`float32::widen`].
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
+pub(super) unsafe fn widen(format: Format, bytes: &[u8], wide: &mut [f32]) {
+    unsafe { float32::widen::<__m512>(format, bytes, wide) }
+}
+
+/// Products in bfloat16 of up to six rows, `pairs` numbers along K by two.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+pub(super) unsafe fn bf16(rows: usize, values: *const u16, stride: usize, panel: *const u8, tile: *mut [f32; COLUMNS]) {
+    unsafe {
+        match rows {
+            1 => bf16_tile::<1>(values, stride, panel, tile),
+            2 => bf16_tile::<2>(values, stride, panel, tile),
+            3 => bf16_tile::<3>(values, stride, panel, tile),
+            4 => bf16_tile::<4>(values, stride, panel, tile),
+            5 => bf16_tile::<5>(values, stride, panel, tile),
+            _ => bf16_tile::<6>(values, stride, panel, tile),
+        }
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+unsafe fn bf16_tile<const R: usize>(values: *const u16, stride: usize, panel: *const u8, tile: *mut [f32; COLUMNS]) {
+    unsafe {
+        let mut sums = [[_mm512_setzero_ps(); VECTORS]; R];
+        for pair in 0..stride / 2 {
+            let mut weights = [_mm512_setzero_ps(); VECTORS];
+            for (vector, weight) in weights.iter_mut().enumerate() {
+                *weight = _mm512_loadu_ps(panel.add((pair * VECTORS + vector) * 64).cast());
+            }
+            for (row, sums) in sums.iter_mut().enumerate() {
+                let value = _mm512_set1_epi32(values.add(row * stride + pair * 2).cast::<i32>().read_unaligned());
+                let value: __m512bh = std::mem::transmute(value);
+                for (sum, &weight) in sums.iter_mut().zip(&weights) {
+                    *sum = _mm512_dpbf16_ps(*sum, value, std::mem::transmute::<__m512, __m512bh>(weight));
+                }
+            }
+        }
+        for (row, sums) in sums.iter().enumerate() {
+            for (vector, &sum) in sums.iter().enumerate() {
+                _mm512_storeu_ps((*tile.add(row)).as_mut_ptr().add(vector * 16), sum);
+            }
+        }
+    }
+}
+
+/// Products in 8 bits of up to six rows.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+pub(super) unsafe fn int8(rows: usize, part: Int8Tile) {
+    unsafe {
+        match rows {
+            1 => int8_tile::<1>(part),
+            2 => int8_tile::<2>(part),
+            3 => int8_tile::<3>(part),
+            4 => int8_tile::<4>(part),
+            5 => int8_tile::<5>(part),
+            _ => int8_tile::<6>(part),
+        }
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+unsafe fn int8_tile<const R: usize>(part: Int8Tile) {
+    unsafe {
+        for block in 0..part.blocks {
+            let mut sums = [[_mm512_set1_epi32(0); VECTORS]; R];
+            for vector in 0..VECTORS {
+                let first = _mm512_loadu_si512(part.sums.add(block * COLUMNS + vector * 16).cast());
+                sums.iter_mut().for_each(|sums| sums[vector] = first);
+            }
+            for quad in part.quads(block) {
+                let mut weights = [_mm512_set1_epi32(0); VECTORS];
+                for (vector, weight) in weights.iter_mut().enumerate() {
+                    *weight = _mm512_loadu_si512(part.panel.add((quad * VECTORS + vector) * 64).cast::<__m512i>());
+                }
+                for (row, sums) in sums.iter_mut().enumerate() {
+                    let steps = part.steps.add(row * part.stride + quad * 4).cast::<i32>().read_unaligned();
+                    let steps = _mm512_set1_epi32(steps);
+                    for (sum, &weight) in sums.iter_mut().zip(&weights) {
+                        *sum = _mm512_dpbusd_epi32(*sum, steps, weight);
+                    }
+                }
+            }
+            scale(&part, block, &sums);
+        }
+    }
+}
+
+/// Adds the sums of a block to the tile, by its scales.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+unsafe fn scale(part: &Int8Tile, block: usize, sums: &[[__m512i; VECTORS]]) {
+    unsafe {
+        let mut scales = [_mm512_setzero_ps(); VECTORS];
+        for (vector, scale) in scales.iter_mut().enumerate() {
+            *scale = _mm512_loadu_ps(part.scales.add(block * COLUMNS + vector * 16));
+        }
+        for (row, sums) in sums.iter().enumerate() {
+            let step = _mm512_set1_ps(*part.row_scales.add(row * part.blocks + block));
+            for (vector, (&sum, &scale)) in sums.iter().zip(&scales).enumerate() {
+                let place = (*part.tile.add(row)).as_mut_ptr().add(vector * 16);
+                let total =
+                    _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), _mm512_mul_ps(step, scale), _mm512_loadu_ps(place));
+                _mm512_storeu_ps(place, total);
+            }
+        }
+    }
+}

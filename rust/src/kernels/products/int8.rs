@@ -1,0 +1,97 @@
+//! Products in 8 bits: integers within a block along K, which are exact, and float32 from block to block. All kernels give the
+//! same numbers.
+
+use super::super::cpu::{Cpu, Int8};
+use super::super::panels::{BLOCK, COLUMNS};
+#[cfg(target_arch = "x86_64")]
+use super::{amx, avx2, avx512};
+
+/// Some rows, a panel, and the tile that their products are added to. What VNNI takes has 128 added to each step of a row, which
+/// `sums` takes away again.
+#[derive(Clone, Copy)]
+pub(super) struct Int8Tile {
+    /// `[rows, stride]`.
+    pub steps: *const u8,
+    /// The same in 16 bits, for AVX2.
+    pub wide_steps: *const i16,
+    /// `[rows, blocks]`.
+    pub row_scales: *const f32,
+    pub stride: usize,
+    pub blocks: usize,
+    /// `[stride / 4, 64, 4]`.
+    pub panel: *const u8,
+    /// The same in 16 bits, for AVX2.
+    pub wide_panel: *const i16,
+    /// `[blocks, 64]`.
+    pub scales: *const f32,
+    /// `[blocks, 64]`.
+    pub sums: *const i32,
+    pub tile: *mut [f32; COLUMNS],
+}
+
+impl Int8Tile {
+    /// The groups of four along K that belong to a block.
+    pub fn quads(&self, block: usize) -> std::ops::Range<usize> {
+        block * BLOCK / 4..self.stride.min((block + 1) * BLOCK) / 4
+    }
+
+    /// The rows from `row` on.
+    ///
+    /// # Safety
+    /// There are so many rows.
+    #[expect(unsafe_code, reason = "by the caller")]
+    pub unsafe fn from_row(self, row: usize) -> Self {
+        unsafe {
+            Self {
+                steps: self.steps.add(row * self.stride),
+                wide_steps: self.wide_steps.wrapping_add(row * self.stride),
+                row_scales: self.row_scales.add(row * self.blocks),
+                tile: self.tile.add(row),
+                ..self
+            }
+        }
+    }
+
+    /// Adds the products of so many rows to the tile.
+    ///
+    /// # Safety
+    /// Every pointer leads to as many numbers as the sizes say, and `rows` is not more than the kernel takes.
+    #[expect(unsafe_code, reason = "the processor has the instructions")]
+    pub unsafe fn multiply(self, cpu: Cpu, rows: usize) {
+        unsafe {
+            match cpu.int8 {
+                #[cfg(target_arch = "x86_64")]
+                Int8::Amx => amx::int8(rows, self),
+                #[cfg(target_arch = "x86_64")]
+                Int8::Avx512Vnni => avx512::int8(rows, self),
+                #[cfg(target_arch = "x86_64")]
+                Int8::AvxVnni => avx2::int8_vnni(rows, self),
+                #[cfg(target_arch = "x86_64")]
+                Int8::Avx2 => avx2::int8(rows, self),
+                _ => (0..rows).for_each(|row| self.multiply_row(row)),
+            }
+        }
+    }
+
+    #[expect(unsafe_code, clippy::cast_precision_loss, reason = "by the caller; sums of a block are below 2²⁴")]
+    unsafe fn multiply_row(self, row: usize) {
+        for block in 0..self.blocks {
+            let places = block * BLOCK..self.stride.min((block + 1) * BLOCK);
+            let mut sums = [0_i32; COLUMNS];
+            unsafe {
+                for place in places {
+                    let step = i32::from((*self.steps.add(row * self.stride + place)).cast_signed());
+                    for (column, sum) in sums.iter_mut().enumerate() {
+                        let weight = *self.panel.add((place / 4 * COLUMNS + column) * 4 + place % 4);
+                        *sum += step * i32::from(weight.cast_signed());
+                    }
+                }
+                let step = *self.row_scales.add(row * self.blocks + block);
+                let scales = std::slice::from_raw_parts(self.scales.add(block * COLUMNS), COLUMNS);
+                for ((total, sum), scale) in (*self.tile.add(row)).iter_mut().zip(sums).zip(scales) {
+                    *total += sum as f32 * (step * scale);
+                }
+            }
+        }
+    }
+}

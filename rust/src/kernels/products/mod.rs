@@ -1,0 +1,142 @@
+//! Products of rows and one panel, a kernel for each kind of instructions. A row's sums depend on nothing but that row and the
+//! panel: not on how many rows there are, nor on which of them share a tile.
+
+#[cfg(target_arch = "x86_64")]
+mod amx;
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod float32;
+mod int8;
+mod lanes;
+
+use self::int8::Int8Tile;
+use super::cpu::{Bf16, Cpu, Int8};
+use super::panels::{BLOCK, COLUMNS, Format, Panels};
+use super::rows::Narrowed;
+
+/// Most rows of a tile.
+const TILE_ROWS: usize = 32;
+/// Rows that the vector kernels take at once.
+const VECTOR_ROWS: usize = 6;
+
+/// Room for a panel's numbers in a wider type.
+#[derive(Default)]
+pub(super) struct Widened {
+    float32: Vec<f32>,
+    int8: Vec<i16>,
+}
+
+/// Sums of some rows and the columns of a panel.
+pub(super) type Tile = [[f32; COLUMNS]; TILE_ROWS];
+
+/// The rows of a product: as they came in, and narrowed for the panels.
+#[derive(Clone, Copy)]
+pub(super) struct Rows<'a> {
+    pub count: usize,
+    pub values: &'a [f32],
+    pub narrowed: &'a Narrowed,
+}
+
+/// Multiplies all rows with panel `number`; `done` gets the sums of a few rows at a time, with the number of the first.
+pub(super) fn multiply(
+    cpu: Cpu,
+    panels: Panels,
+    number: usize,
+    rows: Rows,
+    widened: &mut Widened,
+    done: &mut dyn FnMut(usize, &mut [[f32; COLUMNS]]),
+) {
+    let mut tile: Tile = [[0.0; COLUMNS]; TILE_ROWS];
+    match panels.format {
+        Format::F32 | Format::F16 | Format::Bf16 => {
+            let bytes = panels.numbers(number);
+            let panel = float32::Panel::new(cpu.vectors, panels.format, bytes, rows.count, &mut widened.float32);
+            for (first, count) in tiles(rows.count, VECTOR_ROWS) {
+                panel.multiply(&rows.values[first * panels.k..][..count * panels.k], panels.k, &mut tile);
+                done(first, &mut tile[..count]);
+            }
+        }
+        Format::Bf16Pairs => multiply_bf16(cpu, panels.numbers(number), rows, &mut tile, done),
+        Format::Int8 => multiply_int8(cpu, panels, number, rows, widened, &mut tile, done),
+    }
+}
+
+#[expect(unsafe_code, reason = "the lengths are checked, and the processor has the instructions")]
+fn multiply_bf16(
+    cpu: Cpu,
+    panel: &[u8],
+    rows: Rows,
+    tile: &mut Tile,
+    done: &mut dyn FnMut(usize, &mut [[f32; COLUMNS]]),
+) {
+    let Narrowed { pairs, stride, .. } = rows.narrowed;
+    assert!(panel.len() >= stride * COLUMNS * 2);
+    let mut each = |most: usize, kernel: unsafe fn(usize, *const u16, usize, *const u8, *mut [f32; COLUMNS])| {
+        for (first, count) in tiles(rows.count, most) {
+            let values = &pairs[first * stride..(first + count) * stride];
+            unsafe { kernel(count, values.as_ptr(), *stride, panel.as_ptr(), tile.as_mut_ptr()) };
+            done(first, &mut tile[..count]);
+        }
+    };
+    match cpu.bf16 {
+        #[cfg(target_arch = "x86_64")]
+        Some(Bf16::Amx) => amx::with_tiles(|| each(amx::ROWS, amx::bf16)),
+        #[cfg(target_arch = "x86_64")]
+        Some(Bf16::Avx512) => each(VECTOR_ROWS, avx512::bf16),
+        _ => unreachable!("refused where the model is opened"),
+    }
+}
+
+#[expect(unsafe_code, reason = "the lengths are checked, and the processor has the instructions")]
+fn multiply_int8(
+    cpu: Cpu,
+    panels: Panels,
+    number: usize,
+    rows: Rows,
+    widened: &mut Widened,
+    tile: &mut Tile,
+    done: &mut dyn FnMut(usize, &mut [[f32; COLUMNS]]),
+) {
+    let Narrowed { steps, wide_steps, scales, stride, .. } = rows.narrowed;
+    let (panel, notes, blocks) = (panels.numbers(number), panels.scales(number), panels.k.div_ceil(BLOCK));
+    assert!(panel.len() == stride * COLUMNS && notes.len() == blocks * COLUMNS * 8);
+    #[cfg(target_arch = "x86_64")]
+    if cpu.int8 == Int8::Avx2 {
+        unsafe { avx2::widen_int8(panel, &mut widened.int8) };
+    }
+    let mut each = |most: usize| {
+        for (first, count) in tiles(rows.count, most) {
+            tile[..count].fill([0.0; COLUMNS]);
+            let (steps, scales) = (&steps[first * stride..], &scales[first * blocks..(first + count) * blocks]);
+            assert!(steps.len() >= count * stride);
+            let part = Int8Tile {
+                steps: steps.as_ptr(),
+                wide_steps: wide_steps.as_ptr().wrapping_add(first * stride),
+                row_scales: scales.as_ptr(),
+                stride: *stride,
+                blocks,
+                panel: panel.as_ptr(),
+                wide_panel: widened.int8.as_ptr(),
+                scales: notes.as_ptr().cast(),
+                sums: notes[notes.len() / 2..].as_ptr().cast(),
+                tile: tile.as_mut_ptr(),
+            };
+            unsafe { part.multiply(cpu, count) };
+            done(first, &mut tile[..count]);
+        }
+    };
+    match cpu.int8 {
+        #[cfg(target_arch = "x86_64")]
+        Int8::Amx => amx::with_tiles(|| each(amx::ROWS)),
+        _ => each(VECTOR_ROWS),
+    }
+}
+
+/// So many rows in tiles of at most `most`, as equal as may be where they are few: (first, count).
+fn tiles(rows: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
+    let parts = rows.div_ceil(most);
+    let even = if most == VECTOR_ROWS { rows.div_ceil(parts.max(1)) } else { most };
+    (0..rows).step_by(even.max(1)).map(move |first| (first, even.min(rows - first)))
+}

@@ -1,0 +1,176 @@
+//! What goes into a product, narrowed or quantized row by row.
+
+use half::bf16;
+
+use super::cpu::{Cpu, Int8, Vectors};
+use super::panels::{BLOCK, Format};
+
+/// Rows of a tile of AMX: rows are filled up with rows of zeros to a multiple of this.
+const TILE_ROWS: usize = 16;
+
+/// Rows as a kernel takes them. Buffers are kept, so that a run allocates nothing after the first.
+#[derive(Default)]
+pub(super) struct Narrowed {
+    /// `[rows, stride]` in bfloat16.
+    pub pairs: Vec<u16>,
+    /// `[rows, stride]` in 8 bits.
+    pub steps: Vec<u8>,
+    /// The same in 16 bits, for AVX2.
+    pub wide_steps: Vec<i16>,
+    /// `[rows, blocks]`, for each block of 8-bit numbers what one step stands for.
+    pub scales: Vec<f32>,
+    /// Numbers from one row to the next.
+    pub stride: usize,
+}
+
+impl Narrowed {
+    /// Takes in rows of `k` numbers for products in `format`.
+    pub fn take(&mut self, cpu: Cpu, format: Format, values: &[f32], k: usize) {
+        let rows = values.len() / k;
+        self.stride = format.padded(k);
+        match format {
+            Format::F32 | Format::F16 | Format::Bf16 => {}
+            Format::Bf16Pairs => {
+                fit(&mut self.pairs, rows.next_multiple_of(TILE_ROWS) * self.stride, k < self.stride);
+                for (row, narrow) in values.chunks_exact(k).zip(self.pairs.chunks_exact_mut(self.stride)) {
+                    to_bf16(cpu, row, &mut narrow[..k]);
+                }
+            }
+            Format::Int8 => {
+                fit(&mut self.steps, rows.next_multiple_of(TILE_ROWS) * self.stride, k < self.stride);
+                let blocks = k.div_ceil(BLOCK);
+                fit(&mut self.scales, rows * blocks, false);
+                // Products of VNNI take one factor without a sign.
+                let flip = if matches!(cpu.int8, Int8::Avx512Vnni | Int8::AvxVnni) { 0x80 } else { 0 };
+                let narrowed = self.steps.chunks_exact_mut(self.stride).zip(self.scales.chunks_exact_mut(blocks));
+                for (row, (steps, scales)) in values.chunks_exact(k).zip(narrowed) {
+                    let blocks = row.chunks(BLOCK).zip(steps.chunks_mut(BLOCK)).zip(scales);
+                    for ((block, steps), scale) in blocks {
+                        *scale = quantize(cpu, block, &mut steps[..block.len()], flip);
+                    }
+                }
+                if cpu.int8 == Int8::Avx2 {
+                    self.wide_steps.clear();
+                    self.wide_steps.extend(self.steps.iter().map(|&step| i16::from(step.cast_signed())));
+                }
+            }
+        }
+    }
+}
+
+/// What lies behind the numbers of a row must be zero; other leftovers do no harm.
+fn fit<T: Copy + Default>(buffer: &mut Vec<T>, length: usize, clean: bool) {
+    if clean {
+        buffer.clear();
+    }
+    buffer.resize(length, T::default());
+}
+
+fn to_bf16(cpu: Cpu, row: &[f32], narrow: &mut [u16]) {
+    #[cfg(target_arch = "x86_64")]
+    if cpu.bf16.is_some() {
+        return x86::to_bf16(row, narrow);
+    }
+    let _ = cpu;
+    for (narrow, &number) in narrow.iter_mut().zip(row) {
+        *narrow = bf16::from_f32(number).to_bits();
+    }
+}
+
+/// Writes a block in steps of the scale that it gives. A block with a number that is not finite gives such a scale.
+fn quantize(cpu: Cpu, block: &[f32], steps: &mut [u8], flip: u8) -> f32 {
+    match cpu.vectors {
+        #[cfg(target_arch = "x86_64")]
+        Vectors::Avx512 => x86::quantize_avx512(block, steps, flip),
+        #[cfg(target_arch = "x86_64")]
+        Vectors::Avx2 => x86::quantize_avx2(block, steps, flip),
+        _ => quantize_any(block, steps, flip),
+    }
+}
+
+#[inline(always)]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "-127 ..= 127, where all numbers are finite"
+)]
+#[expect(clippy::inline_always, reason = "compiled for the instructions of who calls it")]
+fn quantize_any(block: &[f32], steps: &mut [u8], flip: u8) -> f32 {
+    // As integers: what is not finite is larger than all numbers.
+    let largest = block.iter().fold(0, |largest, number| (number.to_bits() & 0x7fff_ffff).max(largest));
+    let largest = f32::from_bits(largest);
+    let to_steps = if largest > 0.0 { 127.0 / largest } else { 0.0 };
+    for (step, &number) in steps.iter_mut().zip(block) {
+        *step = ((number * to_steps).round_ties_even() as i32 as u8) ^ flip;
+    }
+    largest / 127.0
+}
+
+#[cfg(target_arch = "x86_64")]
+#[expect(unsafe_code, reason = "instructions that the caller found this processor to have")]
+mod x86 {
+    use std::arch::x86_64::{
+        _mm_mask_storeu_epi8, _mm_set1_epi8, _mm_xor_si128, _mm256_storeu_si256, _mm512_and_si512, _mm512_castps_si512,
+        _mm512_cvtepi32_epi8, _mm512_cvtneps_pbh, _mm512_cvtps_epi32, _mm512_loadu_ps, _mm512_maskz_loadu_ps,
+        _mm512_max_epi32, _mm512_mul_ps, _mm512_reduce_max_epi32, _mm512_set1_epi32, _mm512_set1_ps,
+        _mm512_setzero_si512,
+    };
+
+    use half::bf16;
+
+    use super::quantize_any;
+
+    pub(super) fn to_bf16(row: &[f32], narrow: &mut [u16]) {
+        unsafe { to_bf16_avx512(row, narrow) }
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+    fn to_bf16_avx512(row: &[f32], narrow: &mut [u16]) {
+        let (numbers, rest) = row.as_chunks::<16>();
+        let (blocks, narrow_rest) = narrow.as_chunks_mut::<16>();
+        for (numbers, narrow) in numbers.iter().zip(blocks) {
+            unsafe {
+                let rounded = _mm512_cvtneps_pbh(_mm512_loadu_ps(numbers.as_ptr()));
+                _mm256_storeu_si256(narrow.as_mut_ptr().cast(), std::mem::transmute(rounded));
+            }
+        }
+        for (narrow, &number) in narrow_rest.iter_mut().zip(rest) {
+            *narrow = bf16::from_f32(number).to_bits();
+        }
+    }
+
+    pub(super) fn quantize_avx512(block: &[f32], steps: &mut [u8], flip: u8) -> f32 {
+        assert!(block.len() <= steps.len());
+        unsafe { quantize_by_16(block, steps.as_mut_ptr(), flip) }
+    }
+
+    pub(super) fn quantize_avx2(block: &[f32], steps: &mut [u8], flip: u8) -> f32 {
+        #[target_feature(enable = "avx2,fma,f16c")]
+        fn quantize(block: &[f32], steps: &mut [u8], flip: u8) -> f32 {
+            quantize_any(block, steps, flip)
+        }
+        unsafe { quantize(block, steps, flip) }
+    }
+
+    /// [`quantize_any`] with room for as many steps as the block has numbers.
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
+    unsafe fn quantize_by_16(block: &[f32], steps: *mut u8, flip: u8) -> f32 {
+        let parts = || {
+            (0..block.len()).step_by(16).map(|place| {
+                let mask = u16::MAX >> 16_usize.saturating_sub(block.len() - place);
+                (place, mask, unsafe { _mm512_maskz_loadu_ps(mask, block.as_ptr().add(place)) })
+            })
+        };
+        let no_sign = _mm512_set1_epi32(0x7fff_ffff);
+        let bits = |numbers| _mm512_and_si512(_mm512_castps_si512(numbers), no_sign);
+        let largest = parts().fold(_mm512_setzero_si512(), |most, (_, _, part)| _mm512_max_epi32(most, bits(part)));
+        let largest = f32::from_bits(_mm512_reduce_max_epi32(largest).cast_unsigned());
+        let to_steps = _mm512_set1_ps(if largest > 0.0 { 127.0 / largest } else { 0.0 });
+        let flip = _mm_set1_epi8(flip.cast_signed());
+        for (place, mask, part) in parts() {
+            let rounded = _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(_mm512_mul_ps(part, to_steps)));
+            unsafe { _mm_mask_storeu_epi8(steps.add(place).cast(), mask, _mm_xor_si128(rounded, flip)) };
+        }
+        largest / 127.0
+    }
+}

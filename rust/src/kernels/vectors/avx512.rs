@@ -1,0 +1,139 @@
+//! AVX-512: 16 numbers.
+#![expect(
+    unsafe_code,
+    reason = "instructions that not every processor has: `Avx512` and `F32x16` exist only where it has them"
+)]
+
+use std::arch::x86_64::{
+    __m512, __mmask16, _mm512_add_ps, _mm512_castps_si512, _mm512_castsi512_ps, _mm512_div_ps, _mm512_fmadd_ps,
+    _mm512_loadu_ps, _mm512_mask_blend_ps, _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps, _mm512_max_ps, _mm512_min_ps,
+    _mm512_movepi32_mask, _mm512_mul_ps, _mm512_reduce_add_ps, _mm512_reduce_max_ps, _mm512_set1_ps, _mm512_slli_epi32,
+    _mm512_storeu_ps, _mm512_sub_ps,
+};
+use std::ops::{Add, Div, Mul, Sub};
+
+use super::{Kernel, Simd, Vector};
+
+const LANES: usize = 16;
+
+/// Exists only in functions that are compiled for AVX-512.
+#[derive(Clone, Copy)]
+pub(super) struct Avx512(());
+
+/// Comes of [`Avx512`] alone.
+#[derive(Clone, Copy)]
+pub(super) struct F32x16(__m512);
+
+/// Whether the processor has what [`run`] is compiled for.
+pub(super) fn detected() -> bool {
+    is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512vl")
+        && is_x86_feature_detected!("avx512dq")
+        && is_x86_feature_detected!("fma")
+        && is_x86_feature_detected!("f16c")
+}
+
+/// `kernel` with AVX-512.
+pub(super) fn run<K: Kernel>(kernel: K) -> K::Output {
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,fma,f16c")]
+    fn compiled<K: Kernel>(kernel: K) -> K::Output {
+        kernel.run(Avx512(()))
+    }
+    assert!(detected(), "this processor has no AVX-512");
+    // SAFETY: the processor has them all.
+    unsafe { compiled(kernel) }
+}
+
+// SAFETY, of all below: who has one of the types runs on a processor with AVX-512, and slices are checked before they are touched.
+impl Simd for Avx512 {
+    type Vector = F32x16;
+
+    #[inline(always)]
+    fn splat(self, number: f32) -> F32x16 {
+        F32x16(unsafe { _mm512_set1_ps(number) })
+    }
+
+    #[inline(always)]
+    fn load(self, numbers: &[f32]) -> F32x16 {
+        F32x16(unsafe { _mm512_loadu_ps(numbers[..LANES].as_ptr()) })
+    }
+
+    #[inline(always)]
+    fn load_part(self, numbers: &[f32]) -> F32x16 {
+        F32x16(unsafe { _mm512_maskz_loadu_ps(first(numbers.len()), numbers.as_ptr()) })
+    }
+}
+
+impl Vector for F32x16 {
+    const LANES: usize = LANES;
+    const REGISTERS: usize = 32;
+
+    #[inline(always)]
+    fn store(self, numbers: &mut [f32]) {
+        unsafe { _mm512_storeu_ps(numbers[..LANES].as_mut_ptr(), self.0) }
+    }
+
+    #[inline(always)]
+    fn store_part(self, numbers: &mut [f32]) {
+        unsafe { _mm512_mask_storeu_ps(numbers.as_mut_ptr(), first(numbers.len()), self.0) }
+    }
+
+    #[inline(always)]
+    fn mul_add(self, factor: Self, term: Self) -> Self {
+        Self(unsafe { _mm512_fmadd_ps(self.0, factor.0, term.0) })
+    }
+
+    #[inline(always)]
+    fn at_least(self, floor: Self) -> Self {
+        Self(unsafe { _mm512_max_ps(floor.0, self.0) })
+    }
+
+    #[inline(always)]
+    fn at_most(self, ceiling: Self) -> Self {
+        Self(unsafe { _mm512_min_ps(ceiling.0, self.0) })
+    }
+
+    #[inline(always)]
+    fn if_negative(self, negative: Self, other: Self) -> Self {
+        Self(unsafe { _mm512_mask_blend_ps(_mm512_movepi32_mask(_mm512_castps_si512(self.0)), other.0, negative.0) })
+    }
+
+    #[inline(always)]
+    fn exponent(self) -> Self {
+        Self(unsafe { _mm512_castsi512_ps(_mm512_slli_epi32::<23>(_mm512_castps_si512(self.0))) })
+    }
+
+    #[inline(always)]
+    fn sum(self) -> f32 {
+        unsafe { _mm512_reduce_add_ps(self.0) }
+    }
+
+    #[inline(always)]
+    fn largest(self) -> f32 {
+        unsafe { _mm512_reduce_max_ps(self.0) }
+    }
+}
+
+/// The mask of the first `lanes`, or of all.
+#[inline(always)]
+fn first(lanes: usize) -> __mmask16 {
+    if lanes < LANES { (1 << lanes) - 1 } else { !0 }
+}
+
+macro_rules! operator {
+    ($trait:ident, $method:ident, $instruction:ident) => {
+        impl $trait for F32x16 {
+            type Output = Self;
+
+            #[inline(always)]
+            fn $method(self, other: Self) -> Self {
+                Self(unsafe { $instruction(self.0, other.0) })
+            }
+        }
+    };
+}
+operator!(Add, add, _mm512_add_ps);
+operator!(Sub, sub, _mm512_sub_ps);
+operator!(Mul, mul, _mm512_mul_ps);
+operator!(Div, div, _mm512_div_ps);

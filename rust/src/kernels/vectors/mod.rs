@@ -1,0 +1,76 @@
+//! Loops over float32 that are written once, for vectors of any width.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod portable;
+
+use std::ops::{Add, Div, Mul, Sub};
+
+use super::cpu::Vectors;
+
+/// Instructions that this processor has: a value of this type is the proof.
+pub(super) trait Simd: Copy {
+    /// What the instructions work on.
+    type Vector: Vector;
+
+    /// `number`, in every lane.
+    fn splat(self, number: f32) -> Self::Vector;
+    /// The first [`Vector::LANES`] of `numbers`, which are as many or more.
+    fn load(self, numbers: &[f32]) -> Self::Vector;
+    /// `numbers`, which may be fewer than [`Vector::LANES`]; 0 in the other lanes.
+    fn load_part(self, numbers: &[f32]) -> Self::Vector;
+}
+
+/// Numbers that one instruction works on.
+pub(super) trait Vector:
+    Copy + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + Div<Output = Self>
+{
+    /// How many numbers it has.
+    const LANES: usize;
+    /// How many of them a processor holds in its registers.
+    const REGISTERS: usize;
+
+    /// Writes the first [`Self::LANES`] of `numbers`, which are as many or more.
+    fn store(self, numbers: &mut [f32]);
+    /// Writes all of `numbers`, which may be fewer than [`Self::LANES`].
+    fn store_part(self, numbers: &mut [f32]);
+    /// self · `factor` + `term`.
+    fn mul_add(self, factor: Self, term: Self) -> Self;
+    /// The larger one; what is no number stays so.
+    fn at_least(self, floor: Self) -> Self;
+    /// The smaller one; what is no number stays so.
+    fn at_most(self, ceiling: Self) -> Self;
+    /// `negative` where self is below 0 (or -0, or not a number with the sign), else `other`.
+    fn if_negative(self, negative: Self, other: Self) -> Self;
+    /// The numbers whose bits are the last 9 of these, shifted into sign and exponent.
+    fn exponent(self) -> Self;
+    /// The sum of all lanes, in a fixed order.
+    fn sum(self) -> f32;
+    /// The largest lane.
+    fn largest(self) -> f32;
+}
+
+/// Work that any instructions can do.
+pub(super) trait Kernel {
+    /// What comes of it.
+    type Output;
+
+    /// Does the work. To be compiled for `S`, this and all that it calls must be `#[inline(always)]`.
+    fn run<S: Simd>(self, simd: S) -> Self::Output;
+}
+
+/// `kernel` with `vectors`, or with the widest below that the processor has.
+pub(super) fn run<K: Kernel>(vectors: Vectors, kernel: K) -> K::Output {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if vectors >= Vectors::Avx512 && avx512::detected() {
+            return avx512::run(kernel);
+        }
+        if vectors >= Vectors::Avx2 && avx2::detected() {
+            return avx2::run(kernel);
+        }
+    }
+    portable::run(kernel)
+}

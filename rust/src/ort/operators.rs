@@ -1,0 +1,177 @@
+//! Operators of our own, which ONNX Runtime calls like its own: each node tells the layer that it computes.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use ::ort::Error;
+use ::ort::operator::{ComputeContext, Kernel, KernelContext, Operator, OperatorDomain, OperatorInput, OperatorOutput};
+use ::ort::value::TensorElementType::{Float32, Int64};
+
+use crate::graph::{LAYER, OURS};
+use crate::kernels::{Attention, Cpu, Distances, Rows, Summands, Threads, add_and_norm, attend};
+use crate::panics::caught;
+use crate::prepared::{AttentionLayer, Layer, LinearLayer, NormLayer};
+
+/// All operators, over the layers of one graph.
+pub(super) fn domain(layers: &Arc<Vec<Layer>>) -> ::ort::Result<OperatorDomain> {
+    let operator = |name, inputs: fn() -> Vec<OperatorInput>| Ours { name, inputs, layers: Arc::clone(layers) };
+    OperatorDomain::new(OURS)?
+        .add(operator("Linear", || vec![OperatorInput::required(Float32)]))?
+        .add(operator("AddAndNorm", || vec![OperatorInput::required(Float32), OperatorInput::required(Float32)]))?
+        .add(operator("Attention", || {
+            vec![OperatorInput::required(Int64), OperatorInput::required(Float32), OperatorInput::optional(Float32)]
+        }))
+}
+
+struct Ours {
+    name: &'static str,
+    inputs: fn() -> Vec<OperatorInput>,
+    layers: Arc<Vec<Layer>>,
+}
+
+impl Operator for Ours {
+    type Kernel<'attr> = Computed;
+
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn inputs(&self) -> impl IntoIterator<Item = OperatorInput> {
+        (self.inputs)()
+    }
+
+    fn outputs(&self) -> impl IntoIterator<Item = OperatorOutput> {
+        [OperatorOutput::required(Float32)]
+    }
+
+    fn create_kernel<'attr>(&self, context: &KernelContext<'attr>) -> ::ort::Result<Computed> {
+        let place = context.get::<i64>(LAYER).and_then(|place| usize::try_from(place).ok());
+        let place = place.filter(|&place| place < self.layers.len());
+        let place = place.ok_or_else(|| Error::new("a node without its layer"))?;
+        Ok(Computed { layers: Arc::clone(&self.layers), place })
+    }
+}
+
+/// A node. It has no state: several runs of a session are in it at once.
+struct Computed {
+    layers: Arc<Vec<Layer>>,
+    place: usize,
+}
+
+impl Kernel for Computed {
+    fn compute(&mut self, context: &ComputeContext) -> ::ort::Result<()> {
+        let compute = || {
+            let computed = match &self.layers[self.place] {
+                Layer::Linear(layer) => linear(layer, context),
+                Layer::Norm(layer) => norm(layer, context),
+                Layer::Attention(layer) => attention(layer, context),
+            };
+            Ok(computed)
+        };
+        caught(compute).map_err(|error| Error::new(error.to_string()))?
+    }
+}
+
+fn linear(layer: &LinearLayer, context: &ComputeContext) -> ::ort::Result<()> {
+    let linear = layer.linear();
+    with_input(context, 0, |shape, values| {
+        with_output(context, shape, linear.panels.n, |output| {
+            linear.run(Cpu::chosen(), values, output, &Pool(context));
+        })
+    })
+}
+
+fn norm(layer: &NormLayer, context: &ComputeContext) -> ::ort::Result<()> {
+    with_input(context, 0, |shape, rows| {
+        with_input(context, 1, |_, skip| {
+            let summands = Summands { rows, skip: Some(skip), bias: layer.bias.as_deref() };
+            with_output(context, shape, layer.scale.len(), |output| {
+                add_and_norm(Cpu::chosen(), &Pool(context), summands, layer.norm(), output);
+            })
+        })
+    })
+}
+
+/// Of queries, keys and values side by side, or of queries alone with keys and values side by side.
+fn attention(layer: &AttentionLayer, context: &ComputeContext) -> ::ort::Result<()> {
+    let starts = context.input(0)?.ok_or_else(|| missing(0))?;
+    let (_, starts) = starts.try_extract_tensor::<i64>()?;
+    let starts: Vec<usize> = starts.iter().map(|&start| usize::try_from(start).unwrap_or_default()).collect();
+    let width = layer.heads * layer.size;
+    with_input(context, 1, |shape, first| {
+        if context.num_inputs()? < 3 {
+            let rows = |part: usize| Rows { numbers: &first[part * width..], stride: 3 * width };
+            return answer(layer, context, shape, [rows(0), rows(1), rows(2)], [&starts, &starts]);
+        }
+        with_input(context, 2, |_, second| {
+            let rows = |part: usize| Rows { numbers: &second[part * width..], stride: 2 * width };
+            let queries = Rows { numbers: first, stride: width };
+            let asking: Vec<usize> = (0..starts.len()).collect();
+            answer(layer, context, shape, [queries, rows(0), rows(1)], [&starts, &asking])
+        })
+    })
+}
+
+fn answer(
+    layer: &AttentionLayer,
+    context: &ComputeContext,
+    shape: &[i64],
+    [queries, keys, values]: [Rows; 3],
+    [starts, asking]: [&[usize]; 2],
+) -> ::ort::Result<()> {
+    let AttentionLayer { heads, size, ref distances } = *layer;
+    let distances = distances.as_deref().map(|table| Distances { table: &table.scores, reach: table.reach });
+    let attention = Attention { heads, size, queries, keys, values, starts, asking, distances };
+    with_output(context, shape, heads * size, |output| attend(Cpu::chosen(), &Pool(context), &attention, output))
+}
+
+fn missing(place: usize) -> Error {
+    Error::new(format!("there is no input {place}"))
+}
+
+fn with_input<R>(
+    context: &ComputeContext,
+    place: usize,
+    work: impl FnOnce(&[i64], &[f32]) -> ::ort::Result<R>,
+) -> ::ort::Result<R> {
+    let value = context.input(place)?.ok_or_else(|| missing(place))?;
+    let (shape, numbers) = value.try_extract_tensor::<f32>()?;
+    work(shape, numbers)
+}
+
+/// The output, of the shape of an input but for the last dimension.
+fn with_output(
+    context: &ComputeContext,
+    shape: &[i64],
+    width: usize,
+    work: impl FnOnce(&mut [f32]),
+) -> ::ort::Result<()> {
+    let mut shape = shape.to_vec();
+    if let Some(last) = shape.last_mut() {
+        *last = i64::try_from(width).unwrap_or(i64::MAX);
+    }
+    let mut value = context.output(0, shape)?.ok_or_else(|| Error::new("there is no output"))?;
+    let (_, numbers) = value.try_extract_tensor_mut::<f32>()?;
+    work(numbers);
+    Ok(())
+}
+
+/// The threads of the session.
+struct Pool<'a>(&'a ComputeContext);
+
+impl Threads for Pool<'_> {
+    fn share(&self, parts: usize, part: &(dyn Fn(usize) + Sync)) {
+        if parts < 2 {
+            return (0..parts).for_each(part);
+        }
+        let panicked = AtomicBool::new(false);
+        // Through ONNX Runtime's own frames nothing may unwind.
+        let shared = self.0.par_for(parts, 0, |number| {
+            if catch_unwind(AssertUnwindSafe(|| part(number))).is_err() {
+                panicked.store(true, Ordering::Relaxed);
+            }
+        });
+        assert!(shared.is_ok() && !panicked.into_inner(), "a part of the work failed");
+    }
+}
