@@ -10,7 +10,7 @@ use crate::tokenizer::Tokens;
 use crate::{Error, Result};
 
 /// How texts become tokens and batches.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// Most tokens of a text, special tokens included; the rest is cut off.
     pub max_length: usize,
@@ -21,7 +21,7 @@ pub struct Limits {
 }
 
 /// What one call asks for.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EncodeOptions {
     /// How texts become batches.
     pub limits: Limits,

@@ -11,7 +11,7 @@ use crate::outputs::{
 use crate::tokenizer::Tokens;
 
 /// What one call asks for.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct M3Options {
     /// As for a dense embedder; `finish` counts for the multi-vector output too.
     pub encode: EncodeOptions,

@@ -1,9 +1,12 @@
 //! A tokenizer and a graph that belong together, and the verbs of embedders, M3 and rerankers.
 
+mod call;
 mod embedder;
+mod joined;
 mod m3;
 mod model;
 mod reranker;
+mod shares;
 mod windows;
 
 pub use self::embedder::{Embeddings, EncodeOptions, Limits};

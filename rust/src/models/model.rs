@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
-use super::windows::{Window, Windows};
+use super::call::Call;
+use super::shares::{Share, Shares};
+use super::windows::Window;
 use crate::batch::{Batch, Capacity, InputRules, Inputs, Layout, Mixed, plan};
 use crate::graph::Form;
+use crate::ort::Session;
 use crate::outputs::{Array, Outcome, Outputs, Part, RowError};
-use crate::run::{GraphSource, Place, Sessions, Watcher, Work};
+use crate::run::{GraphSource, Patience, Permit, Place, Sessions, Watcher};
 use crate::tokenizer::{Tokenizer, Tokens};
 use crate::{Error, Result};
 
@@ -19,12 +22,14 @@ pub struct Model {
     sessions: Sessions,
     rules: InputRules,
     dimension: usize,
+    patience: Patience,
+    shares: Shares,
 }
 
 /// What a call does with its items `I`, such as texts.
-pub(crate) trait Verb<I>: Sync {
+pub(crate) trait Verb<I>: Clone + PartialEq + Send + Sync + 'static {
     /// What an item becomes.
-    type Row: Send;
+    type Row: Send + 'static;
     /// What messages call the items.
     const ITEMS: &'static str;
 
@@ -63,7 +68,13 @@ impl Model {
     ///
     /// # Errors
     /// [`Error::ModelFormat`] where pairs have more token types than the table of a checkpoint that scores them.
-    pub fn new(tokenizer: Tokenizer, sessions: Sessions, rules: InputRules, dimension: usize) -> Result<Self> {
+    pub fn new(
+        tokenizer: Tokenizer,
+        sessions: Sessions,
+        rules: InputRules,
+        dimension: usize,
+        patience: Patience,
+    ) -> Result<Self> {
         if let GraphSource::Checkpoint(checkpoint) = sessions.source()
             && checkpoint.encoder().type_vocab_size < 2
             && sessions.first().outputs.contains(Part::Logits)
@@ -75,7 +86,7 @@ impl Model {
                     .into(),
             ));
         }
-        Ok(Self { tokenizer: Arc::new(tokenizer), sessions, rules, dimension })
+        Ok(Self { tokenizer: Arc::new(tokenizer), sessions, rules, dimension, patience, shares: Shares::default() })
     }
 
     /// The tokenizer.
@@ -96,34 +107,40 @@ impl Model {
         self.dimension
     }
 
-    /// Does what `verb` says with all `items`, window by window, and with those that are the same once.
-    pub(crate) fn each<I: Sync, V: Verb<I>>(
+    /// Seconds of all threads together that went into tokenizing, waiting for a run, and running.
+    #[must_use]
+    pub fn seconds(&self) -> [f64; 3] {
+        let Shares { tokenizing, waiting, running } = &self.shares;
+        [tokenizing, waiting, running].map(Share::seconds)
+    }
+
+    /// How many batches went through a graph.
+    #[must_use]
+    pub fn batches_run(&self) -> u64 {
+        self.shares.running.times()
+    }
+
+    pub(super) fn patience(&self) -> Patience {
+        self.patience
+    }
+
+    pub(super) fn shares(&self) -> &Shares {
+        &self.shares
+    }
+
+    /// Does what `verb` says with all `items`, and with those that are the same once.
+    pub(super) fn each<I: Sync, V: Verb<I>>(
         &self,
         items: &[I],
         verb: &V,
         rows: &mut dyn Rows<V::Row>,
         watch: &mut Watch,
     ) -> Result<()> {
-        let mut done = 0;
-        for window in Windows::new(items, V::texts) {
-            self.sessions.check()?;
-            let name = |row: usize| format!("{}[{}]", V::ITEMS, window.new[row]);
-            let tokens = self.tokens(items, verb, &window, &name)?;
-            window.expect(&tokens, rows);
-            let mut put = |row: usize, result| rows.put(window.new[row], result);
-            let mut watch = |of_window| watch(done + of_window);
-            self.run(&tokens, verb, &mut put, Watcher::new(&mut watch)).map_err(|error| match error {
-                RowError::Other(error) => error,
-                RowError::NotFinite { row } => not_finite(&name(row)),
-            })?;
-            window.again.iter().try_for_each(|&(place, first)| rows.copy(first, place))?;
-            done += window.new.len() + window.again.len();
-        }
-        Ok(())
+        Call::new(self, items, verb).finish(rows, &mut Watcher::new(watch, self.patience))
     }
 
-    /// Ids of what is new in a window.
-    fn tokens<I, V: Verb<I>>(
+    /// Ids of what is new in a window; `name` names an item by its place in that.
+    pub(super) fn tokens<I, V: Verb<I>>(
         &self,
         items: &[I],
         verb: &V,
@@ -131,7 +148,7 @@ impl Model {
         name: &dyn Fn(usize) -> String,
     ) -> Result<Vec<Tokens>> {
         let new: Vec<&I> = window.new.iter().map(|&place| &items[place]).collect();
-        let tokens = verb.tokenize(self, &new, name)?;
+        let tokens = self.shares.tokenizing.of(|| verb.tokenize(self, &new, name))?;
         if let Some(row) = tokens.iter().position(|text| text.ids.is_empty()) {
             return Err(Error::Value(format!(
                 "{} has no tokens: the tokenizer gives it none, not even special ones",
@@ -142,33 +159,58 @@ impl Model {
         Ok(tokens)
     }
 
-    /// Runs the graph over items in batches and hands each row to `put`.
-    fn run<I, V: Verb<I>>(
-        &self,
-        tokens: &[Tokens],
-        verb: &V,
-        put: &mut dyn FnMut(usize, V::Row) -> Result<()>,
-        watcher: Watcher,
-    ) -> Outcome<()> {
-        let lengths: Vec<usize> = tokens.iter().map(|text| text.ids.len()).collect();
-        let capacity = self.sessions.capacity(verb.batch_size());
-        let mut batches = plan(&lengths, capacity);
-        let place = self.sessions.for_batches(batches.len())?;
-        let masked = Form { outputs: verb.outputs(), layout: Layout::Masked };
-        if batches.iter().any(|batch| batch.layout == Layout::Masked) && place.session(masked)?.is_none() {
-            batches = plan(&lengths, Capacity { mixed: Mixed::Apart, ..capacity });
+    /// Batches of items, in layouts that the graph still has.
+    pub(super) fn batches<I, V: Verb<I>>(&self, place: Place, tokens: &[Tokens], verb: &V) -> Result<Vec<Batch>> {
+        let batches = self.planned(tokens, verb);
+        if batches.iter().any(|batch| batch.layout == Layout::Masked)
+            && place.session(self.form(verb, Layout::Masked))?.is_none()
+        {
+            let capacity = Capacity { mixed: Mixed::Apart, ..self.sessions.capacity(verb.batch_size()) };
+            return Ok(plan(&lengths(tokens), capacity));
         }
-        let run = |batch: &Batch| {
-            let inputs = Inputs::new(batch, tokens, self.rules);
-            let rows = run_batch(place, &inputs, Form { layout: batch.layout, ..masked }, |arrays| {
-                verb.read(self, &inputs, arrays)
-            });
-            rows.map_err(|error| match error {
-                RowError::NotFinite { row } => RowError::NotFinite { row: batch.rows[row] },
-                other @ RowError::Other(_) => other,
-            })
+        Ok(batches)
+    }
+
+    /// Batches of items.
+    pub(super) fn planned<I, V: Verb<I>>(&self, tokens: &[Tokens], verb: &V) -> Vec<Batch> {
+        plan(&lengths(tokens), self.sessions.capacity(verb.batch_size()))
+    }
+
+    /// The form of the graph for batches of a layout.
+    pub(super) fn form<I, V: Verb<I>>(&self, verb: &V, layout: Layout) -> Form {
+        Form { outputs: verb.outputs(), layout }
+    }
+
+    /// The session for a form.
+    pub(super) fn session(&self, place: Place, form: Form) -> Result<Arc<Session>> {
+        let session = match place.session(form)? {
+            // Halves only save memory: where they cannot be opened any more, what is open gives the same.
+            None if form.layout == Layout::Halved => place.session(Form { layout: Layout::Plain, ..form })?,
+            found => found,
         };
-        Work::new(&batches, &run).finish(place.runs(), put, watcher)
+        session.ok_or_else(replaced)
+    }
+
+    /// Runs one batch of items, while it has what `enter` gives; a row for each of them, in the batch's order.
+    pub(super) fn run_batch<'p, I, V: Verb<I>>(
+        &self,
+        place: Place,
+        tokens: &[Tokens],
+        batch: &Batch,
+        verb: &V,
+        enter: impl FnOnce() -> Result<Permit<'p>>,
+    ) -> Outcome<Vec<V::Row>> {
+        let form = self.form(verb, batch.layout);
+        let session = self.session(place, form)?;
+        let inputs = Inputs::new(batch, tokens, self.rules);
+        let feed = session.feed(&inputs)?;
+        let permit = self.shares.waiting.of(enter)?;
+        let values = self.shares.running.of(|| session.run(&feed, form.outputs))?;
+        drop(permit);
+        verb.read(self, &inputs, &values.arrays()?).map_err(|error| match error {
+            RowError::NotFinite { row } => RowError::NotFinite { row: batch.rows[row] },
+            other @ RowError::Other(_) => other,
+        })
     }
 
     /// Sees that every id has a row in the word table, where the size of that is known.
@@ -188,28 +230,11 @@ impl Model {
     }
 }
 
-/// Runs a batch in the form of its layout and lets `read` see the outputs.
-fn run_batch<R>(
-    place: Place,
-    inputs: &Inputs,
-    form: Form,
-    read: impl FnOnce(&[Array]) -> Outcome<Vec<R>>,
-) -> Outcome<Vec<R>> {
-    let session = match place.session(form)? {
-        // Halves only save memory: where they cannot be opened any more, what is open gives the same.
-        None if form.layout == Layout::Halved => place.session(Form { layout: Layout::Plain, ..form })?,
-        found => found,
-    };
-    let session = session.ok_or_else(replaced)?;
-    let feed = session.feed(inputs)?;
-    let values = {
-        let _permit = place.enter();
-        session.run(&feed, form.outputs)?
-    };
-    read(&values.arrays()?)
+fn lengths(tokens: &[Tokens]) -> Vec<usize> {
+    tokens.iter().map(|text| text.ids.len()).collect()
 }
 
-fn not_finite(item: &str) -> Error {
+pub(super) fn not_finite(item: &str) -> Error {
     Error::Numerics(format!(
         "the result for {item} is not finite. With an fp16 graph, try precision=\"fp32\"; with fp32 the weights are broken"
     ))

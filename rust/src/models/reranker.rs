@@ -10,7 +10,7 @@ use crate::outputs::{Array, Outcome, Outputs, Part, logits};
 use crate::tokenizer::Tokens;
 
 /// What one call asks for.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScoreOptions {
     /// Most tokens of a query, without special tokens.
     pub query_max_length: usize,

@@ -52,6 +52,11 @@ impl<'a, I> Windows<'a, I> {
         Self { items, texts, next: 0, places: HashMap::new() }
     }
 
+    /// Whether nothing is left.
+    pub(super) fn ended(&self) -> bool {
+        self.next == self.items.len()
+    }
+
     /// The place of the same texts before; else they are remembered for `place`, where there is memory.
     fn before(&mut self, texts: Texts<'a>, place: usize) -> Option<usize> {
         if self.places.len() == REMEMBERED || self.places.try_reserve(1).is_err() {
