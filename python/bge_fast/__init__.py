@@ -11,12 +11,14 @@ _NAMES = {
     "auto": ("FlagAutoModel", "FlagAutoReranker"),
     "errors": (
         "BGEFastError",
+        "CallTimeoutError",
         "DeviceError",
         "ForkedProcessError",
         "InternalError",
         "ModelFormatError",
         "ModelNotFoundError",
         "NumericsError",
+        "QueueFullError",
         "RuntimeNotFoundError",
         "UnsafeModelError",
         "UnsupportedModelError",
@@ -52,12 +54,14 @@ if TYPE_CHECKING:
     from bge_fast.auto import FlagAutoModel as FlagAutoModel
     from bge_fast.auto import FlagAutoReranker as FlagAutoReranker
     from bge_fast.errors import BGEFastError as BGEFastError
+    from bge_fast.errors import CallTimeoutError as CallTimeoutError
     from bge_fast.errors import DeviceError as DeviceError
     from bge_fast.errors import ForkedProcessError as ForkedProcessError
     from bge_fast.errors import InternalError as InternalError
     from bge_fast.errors import ModelFormatError as ModelFormatError
     from bge_fast.errors import ModelNotFoundError as ModelNotFoundError
     from bge_fast.errors import NumericsError as NumericsError
+    from bge_fast.errors import QueueFullError as QueueFullError
     from bge_fast.errors import RuntimeNotFoundError as RuntimeNotFoundError
     from bge_fast.errors import UnsafeModelError as UnsafeModelError
     from bge_fast.errors import UnsupportedModelError as UnsupportedModelError

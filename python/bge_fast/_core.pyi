@@ -88,6 +88,9 @@ class Model:
         pad_id: int,
         dimension: int,
         outputs: list[str],
+        timeout: float | None,
+        max_queue: int | None,
+        deterministic: bool,
     ) -> Model: ...
     def encode(
         self,
@@ -152,6 +155,14 @@ class Model:
 
     def providers(self) -> list[tuple[str, int]]:
         """Execution providers of the live session, each with the number of its nodes."""
+
+    @property
+    def seconds(self) -> tuple[float, float, float]:
+        """Seconds of all threads together that calls spent tokenizing, waiting for a run, and running."""
+
+    @property
+    def batches_run(self) -> int:
+        """How many batches went through a graph."""
 
     @property
     def tokenizer(self) -> Tokenizer: ...

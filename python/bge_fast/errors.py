@@ -43,6 +43,14 @@ class ForkedProcessError(BGEFastError, RuntimeError):
     """A model opened before a fork is used in the child."""
 
 
+class CallTimeoutError(BGEFastError, TimeoutError):
+    """A call took longer than the model's ``timeout``."""
+
+
+class QueueFullError(BGEFastError, RuntimeError):
+    """As many calls wait for the model as its ``max_queue`` allows."""
+
+
 class InternalError(BGEFastError, RuntimeError):
     """A fault of ONNX Runtime or of this package; please report it."""
 

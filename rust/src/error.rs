@@ -33,6 +33,12 @@ pub enum Error {
     /// There is no memory for what was asked for.
     #[error("{0}")]
     OutOfMemory(String),
+    /// A call took longer than it may.
+    #[error("{0}")]
+    Timeout(String),
+    /// As many calls wait as may.
+    #[error("{0}")]
+    QueueFull(String),
     /// The caller's watcher asked to stop.
     #[error("stopped by the caller")]
     Stopped,

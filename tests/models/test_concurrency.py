@@ -80,7 +80,7 @@ def test_other_python_threads_run_while_texts_are_encoded(bert):
     ticker = threading.Thread(target=tick)
     ticker.start()
     start = time.perf_counter()
-    bert.encode(["boundary layer flow " * 100] * 300)
+    bert.encode([f"{number} boundary layer " * 100 for number in range(300)])
     end = time.perf_counter()
     ended.set()
     ticker.join()
@@ -89,7 +89,7 @@ def test_other_python_threads_run_while_texts_are_encoded(bert):
 
 def test_closing_while_others_encode(tiny_bert):
     model = FlagModel(str(tiny_bert))
-    texts = ["boundary layer flow " * 60] * 500
+    texts = [f"{number} boundary layer " * 60 for number in range(500)]
     with ThreadPoolExecutor(2) as pool:
         running = [pool.submit(model.encode, texts) for _ in range(2)]
         time.sleep(0.05)
@@ -134,7 +134,7 @@ def interrupt_when_some_are_done():
     while not progress.done:
         time.sleep(0.001)
     os.kill(os.getpid(), signal.SIGINT)
-texts = ["boundary layer flow " * 400] * 20000
+texts = [f"{{number}} boundary layer " * 400 for number in range(20000)]
 threading.Thread(target=interrupt_when_some_are_done, daemon=True).start()
 try:
     model.encode(texts)
@@ -176,8 +176,8 @@ def test_memory_is_flat_over_many_calls_of_varying_length(bert):
 def test_a_model_that_was_replaced_on_disk_is_never_mixed_with_the_new_one(own_folder):
     """Bulk work opens a second session, maybe long after the first."""
     model = FlagModel(str(own_folder))
-    texts = ["boundary layer flow " * 100] * 60
-    before = model.encode(texts[:1])
+    texts = [f"{number} boundary layer flow " * 100 for number in range(60)]
+    before = FlagModel(str(own_folder)).encode(texts)
     graph = own_folder / "onnx" / "model.onnx"
     other = own_folder / "onnx" / "other.onnx"
     other.write_bytes(graph.read_bytes().replace(b"last_hidden_state", b"lost_hidden_state"))

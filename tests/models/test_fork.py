@@ -75,7 +75,11 @@ def test_on_fork_error_refuses_and_leaves_the_parent_alone(tiny_bert):
 
     def child() -> int:
         refused = 0
-        for call in (lambda: model.encode("text"), lambda: model.encode(["text"] * 300), model.info):
+        for call in (
+            lambda: model.encode("text"),
+            lambda: model.encode([f"text {number}" for number in range(300)]),
+            model.info,
+        ):
             try:
                 call()
             except ForkedProcessError as error:

@@ -106,7 +106,7 @@ from bge_fast import FlagModel
 model = FlagModel(sys.argv[1])
 def work():
     while True:
-        model.encode(["some text"] * 200)
+        model.encode([f"some text {number}" for number in range(200)])
 for _ in range(3):
     threading.Thread(target=work, daemon=True).start()
 time.sleep(0.1)

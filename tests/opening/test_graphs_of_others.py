@@ -83,7 +83,7 @@ def test_a_width_that_the_graph_does_not_declare_is_compared_before_anything_is_
     graph_of(own_checkpoint, dims=("b", "s", "width"))
     edit_json(own_checkpoint / "config.json", hidden_size=2**31 - 1)
     with pytest.raises(ModelFormatError, match="hidden_size 2147483647"):
-        FlagModel(str(own_checkpoint)).encode(["x"] * 300)
+        FlagModel(str(own_checkpoint)).encode([f"x {number}" for number in range(300)])
 
 
 def test_a_graph_without_logits_is_no_reranker(own_checkpoint):

@@ -122,6 +122,20 @@ def _pair(index: int, pair: Any) -> tuple[str, str]:
     return characters(texts[0]), characters(texts[1])
 
 
+def positive_number(name: str, value: Any) -> float:
+    """Return ``value`` as a ``float`` above zero and finite.
+
+    Raises:
+        TypeError: not a number.
+        ValueError: zero, negative or not finite.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} must be a number, got {quoted(value)}")
+    if not 0 < value < float("inf"):
+        raise ValueError(f"{name} must be above zero and finite, got {quoted(value)}")
+    return float(value)
+
+
 def whole_number(name: str, value: Any, at_least: int | None, at_most: int | None = None) -> int:
     """Return ``value`` as an ``int`` that the core takes.
 

@@ -57,6 +57,12 @@ class ModelKeywords(TypedDict, total=False):
 
     device: str | int
     """Another name of ``devices``."""
+    timeout: float | None
+    """Seconds that a call may take; then it raises ``CallTimeoutError``. A run is not interrupted."""
+    max_queue: int | None
+    """Most calls that wait for a run; one more raises ``QueueFullError``. ``None``: any number."""
+    deterministic: bool
+    """Calls never share a batch, so that a result depends on its own call alone, to the last bit."""
 
 
 class EmbedderKeywords(ModelKeywords, total=False):

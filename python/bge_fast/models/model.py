@@ -4,13 +4,13 @@ from types import SimpleNamespace
 from typing import Any, Self
 
 from bge_fast.errors import quoted, warn
-from bge_fast.models.inputs import flag, one_of, whole_number
+from bge_fast.models.inputs import flag, one_of, positive_number, whole_number
 from bge_fast.models.keywords import ModelKeywords
 from bge_fast.models.prompts import with_instruction
 from bge_fast.models.shapes import Devices
 from bge_fast.models.tokenizer import Tokenizer
 from bge_fast.opening.choice import checked_graph_name
-from bge_fast.opening.engine import COMPUTATIONS, Engine, EngineOptions, ModelInfo, Outputs
+from bge_fast.opening.engine import COMPUTATIONS, Engine, EngineOptions, ModelInfo, Outputs, Waiting
 from bge_fast.runtime.devices import parse_devices
 from bge_fast.runtime.locks import Lock
 from bge_fast.runtime.threads import MOST_THREADS
@@ -83,6 +83,16 @@ class Model:
             dense=flag("dense", getattr(self, "dense", False)),
             onnx_file=None if onnx_file is None else checked_graph_name(onnx_file),
             outputs=self._outputs_at_start(),
+            waiting=self._waiting_options(),
+        )
+
+    def _waiting_options(self) -> Waiting:
+        """What calls put up with when many come at once: from keywords of the constructor."""
+        timeout, most = self.kwargs.get("timeout"), self.kwargs.get("max_queue")
+        return Waiting(
+            timeout=None if timeout is None else positive_number("timeout", timeout),
+            max_queue=None if most is None else whole_number("max_queue", most, 0),
+            deterministic=flag("deterministic", self.kwargs.get("deterministic", False)),
         )
 
     def _outputs_at_start(self) -> Outputs:

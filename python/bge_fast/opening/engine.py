@@ -31,6 +31,18 @@ _OUTPUTS_OF_KIND: dict[str, Outputs] = {
 
 
 @dataclass(frozen=True)
+class Waiting:
+    """What calls put up with when many come at once."""
+
+    timeout: float | None = None
+    """Seconds that a call may take."""
+    max_queue: int | None = None
+    """Most calls that wait for a run."""
+    deterministic: bool = False
+    """Calls never share a batch."""
+
+
+@dataclass(frozen=True)
 class EngineOptions:
     """How a model is to be opened. Plain values, so that a model can be pickled as these."""
 
@@ -53,6 +65,7 @@ class EngineOptions:
     """The graph that the caller chose."""
     outputs: Outputs = ("cls",)
     """Of the form of a checkpoint's graph that opens at once; others open when a call needs them."""
+    waiting: Waiting = Waiting()
 
     def computations(self, device: Device) -> tuple[str, ...]:
         """Precisions of the computation that will do on ``device``, best first.
@@ -201,6 +214,10 @@ def _open_on(options: EngineOptions, device: Device, threads: int) -> tuple[Mode
         pad_id=files.pad_id,
         dimension=files.dimension,
         outputs=list(_possible(options.outputs, heads)),
+        timeout=options.waiting.timeout,
+        max_queue=options.waiting.max_queue,
+        # In a graph of whatever kind, such as one with scales for all of a batch, texts may depend on each other.
+        deterministic=options.waiting.deterministic or options.onnx_file is not None,
     )
     if files.state is not None:
         files.state.check(files.name)

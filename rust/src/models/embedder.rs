@@ -1,5 +1,7 @@
 //! Texts → one matrix, in the texts' order.
 
+use std::collections::HashSet;
+
 use super::model::{Model, Rows, Verb, Watch};
 use crate::batch::Inputs;
 use crate::memory::zeros;
@@ -8,7 +10,7 @@ use crate::tokenizer::Tokens;
 use crate::{Error, Result};
 
 /// How texts become tokens and batches.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// Most tokens of a text, special tokens included; the rest is cut off.
     pub max_length: usize,
@@ -19,7 +21,7 @@ pub struct Limits {
 }
 
 /// What one call asks for.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EncodeOptions {
     /// How texts become batches.
     pub limits: Limits,
@@ -38,6 +40,7 @@ pub struct Embeddings {
     pub dimension: usize,
     /// Texts that were cut to `max_length`.
     pub truncated: usize,
+    cut: HashSet<usize>,
 }
 
 impl Model {
@@ -74,13 +77,17 @@ impl<T: AsRef<str> + Sync> Verb<T> for EncodeOptions {
     type Row = Vec<f32>;
     const ITEMS: &'static str = "texts";
 
-    fn tokenize(&self, model: &Model, window: &[T], first: usize) -> Result<Vec<Tokens>> {
+    fn texts(item: &T) -> (&str, &str) {
+        (item.as_ref(), "")
+    }
+
+    fn tokenize(&self, model: &Model, texts: &[&T], name: &dyn Fn(usize) -> String) -> Result<Vec<Tokens>> {
         let threads = model.sessions().device().threads();
-        let tokens = model.tokenizer().encode_many(window, self.limits.max_length, threads)?;
-        if self.limits.refuse_long {
-            check_lengths(&tokens, &self.limits, first)?;
+        let tokens = model.tokenizer().encode_many(texts, self.limits.max_length, threads)?;
+        match tokens.iter().position(Tokens::truncated) {
+            Some(row) if self.limits.refuse_long => self.limits.refuse(model, texts[row].as_ref(), &name(row)),
+            _ => Ok(tokens),
         }
-        Ok(tokens)
     }
 
     fn batch_size(&self) -> usize {
@@ -96,33 +103,48 @@ impl<T: AsRef<str> + Sync> Verb<T> for EncodeOptions {
     }
 }
 
+impl Limits {
+    /// The error for a text that is too long.
+    fn refuse<R>(&self, model: &Model, text: &str, name: &str) -> Result<R> {
+        let (tokens, max_length) = (model.tokenizer().encode(text, usize::MAX)?.total, self.max_length);
+        Err(Error::Value(format!(
+            "{name} has {tokens} tokens, more than max_length {max_length}. Split it, or pass on_truncate=\"warn\" or \"ignore\""
+        )))
+    }
+}
+
 impl Embeddings {
     pub(super) fn new(texts: usize, dimension: usize) -> Result<Self> {
         let what = format!("{texts} vectors of {dimension} numbers");
-        Ok(Self { values: zeros(texts.saturating_mul(dimension), &what)?, dimension, truncated: 0 })
+        Ok(Self {
+            values: zeros(texts.saturating_mul(dimension), &what)?,
+            dimension,
+            truncated: 0,
+            cut: HashSet::new(),
+        })
     }
 }
 
 impl Rows<Vec<f32>> for Embeddings {
-    fn expect(&mut self, tokens: &[Tokens]) -> Result<()> {
-        self.truncated += tokens.iter().filter(|text| text.truncated()).count();
-        Ok(())
+    fn expect(&mut self, place: usize, tokens: &Tokens) {
+        if tokens.truncated() {
+            self.truncated += 1;
+            self.cut.insert(place);
+        }
+    }
+
+    fn expect_again(&mut self, first: usize) {
+        self.truncated += usize::from(self.cut.contains(&first));
     }
 
     fn put(&mut self, place: usize, row: Vec<f32>) -> Result<()> {
         self.values[place * self.dimension..][..self.dimension].copy_from_slice(&row);
         Ok(())
     }
-}
 
-fn check_lengths(tokens: &[Tokens], limits: &Limits, first: usize) -> Result<()> {
-    match tokens.iter().enumerate().find(|(_, text)| text.truncated()) {
-        Some((place, text)) => Err(Error::Value(format!(
-            "texts[{}] has {} tokens, more than max_length {}. Split it, or pass on_truncate=\"warn\" or \"ignore\"",
-            first + place,
-            text.total,
-            limits.max_length
-        ))),
-        None => Ok(()),
+    fn copy(&mut self, first: usize, place: usize) -> Result<()> {
+        let start = first * self.dimension;
+        self.values.copy_within(start..start + self.dimension, place * self.dimension);
+        Ok(())
     }
 }

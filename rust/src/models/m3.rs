@@ -11,7 +11,7 @@ use crate::outputs::{
 use crate::tokenizer::Tokens;
 
 /// What one call asks for.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct M3Options {
     /// As for a dense embedder; `finish` counts for the multi-vector output too.
     pub encode: EncodeOptions,
@@ -71,8 +71,12 @@ impl<T: AsRef<str> + Sync> Verb<T> for M3Options {
     type Row = TextVectors;
     const ITEMS: &'static str = "texts";
 
-    fn tokenize(&self, model: &Model, window: &[T], first: usize) -> Result<Vec<Tokens>> {
-        self.encode.tokenize(model, window, first)
+    fn texts(item: &T) -> (&str, &str) {
+        (item.as_ref(), "")
+    }
+
+    fn tokenize(&self, model: &Model, texts: &[&T], name: &dyn Fn(usize) -> String) -> Result<Vec<Tokens>> {
+        self.encode.tokenize(model, texts, name)
     }
 
     fn batch_size(&self) -> usize {
@@ -111,12 +115,18 @@ impl<T: AsRef<str> + Sync> Verb<T> for M3Options {
 }
 
 impl Rows<TextVectors> for M3Vectors {
-    fn expect(&mut self, tokens: &[Tokens]) -> Result<()> {
-        self.dense.expect(tokens)?;
+    fn expect(&mut self, place: usize, tokens: &Tokens) {
+        self.dense.expect(place, tokens);
         if let Some(colbert) = &mut self.colbert {
-            colbert.add(tokens.iter().map(|text| text.ids.len()));
+            colbert.add(tokens.ids.len());
         }
-        Ok(())
+    }
+
+    fn expect_again(&mut self, first: usize) {
+        self.dense.expect_again(first);
+        if let Some(colbert) = &mut self.colbert {
+            colbert.add_again(first);
+        }
     }
 
     fn put(&mut self, place: usize, row: TextVectors) -> Result<()> {
@@ -130,5 +140,15 @@ impl Rows<TextVectors> for M3Vectors {
             colbert.put(place, vectors)?;
         }
         Ok(())
+    }
+
+    fn copy(&mut self, first: usize, place: usize) -> Result<()> {
+        if !self.dense.values.is_empty() {
+            self.dense.copy(first, place)?;
+        }
+        if !self.sparse.is_empty() {
+            self.sparse[place] = self.sparse[first].clone();
+        }
+        self.colbert.as_mut().map_or(Ok(()), |colbert| colbert.copy(first, place))
     }
 }

@@ -1,9 +1,13 @@
 //! A tokenizer and a graph that belong together, and the verbs of embedders, M3 and rerankers.
 
+mod call;
 mod embedder;
+mod joined;
 mod m3;
 mod model;
 mod reranker;
+mod shares;
+mod windows;
 
 pub use self::embedder::{Embeddings, EncodeOptions, Limits};
 pub use self::m3::{M3Options, M3Vectors};

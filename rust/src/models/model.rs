@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
+use super::call::Call;
+use super::shares::{Share, Shares};
+use super::windows::Window;
 use crate::batch::{Batch, Capacity, InputRules, Inputs, Layout, Mixed, plan};
 use crate::graph::Form;
+use crate::ort::Session;
 use crate::outputs::{Array, Outcome, Outputs, Part, RowError};
-use crate::run::{GraphSource, Place, Sessions, Watcher, Work};
+use crate::run::{GraphSource, Patience, Permit, Place, Sessions, Watcher};
 use crate::tokenizer::{Tokenizer, Tokens};
 use crate::{Error, Result};
-
-/// Items tokenized and sorted together: bounds the memory for ids, whatever the number of items.
-const WINDOW: usize = 4096;
 
 /// Tells how many items are done; stops the call by returning false.
 pub type Watch<'a> = dyn FnMut(usize) -> bool + 'a;
@@ -21,17 +22,21 @@ pub struct Model {
     sessions: Sessions,
     rules: InputRules,
     dimension: usize,
+    patience: Patience,
+    shares: Shares,
 }
 
 /// What a call does with its items `I`, such as texts.
-pub(crate) trait Verb<I>: Sync {
+pub(crate) trait Verb<I>: Clone + PartialEq + Send + Sync + 'static {
     /// What an item becomes.
-    type Row: Send;
+    type Row: Send + 'static;
     /// What messages call the items.
     const ITEMS: &'static str;
 
-    /// Ids of a window's items; `first` is the place of its first one among all.
-    fn tokenize(&self, model: &Model, window: &[I], first: usize) -> Result<Vec<Tokens>>;
+    /// The text of an item, or both of a pair: what makes two items the same.
+    fn texts(item: &I) -> (&str, &str);
+    /// Ids of items; `name` names one of them by its place among these.
+    fn tokenize(&self, model: &Model, items: &[&I], name: &dyn Fn(usize) -> String) -> Result<Vec<Tokens>>;
     /// Most items of one run.
     fn batch_size(&self) -> usize;
     /// What the graph puts out.
@@ -42,18 +47,20 @@ pub(crate) trait Verb<I>: Sync {
 
 /// Where the rows of a call go.
 pub(crate) trait Rows<R> {
-    /// The next items have these ids.
-    ///
-    /// # Errors
-    /// [`Error::OutOfMemory`].
-    fn expect(&mut self, _tokens: &[Tokens]) -> Result<()> {
-        Ok(())
-    }
+    /// The next item has these ids.
+    fn expect(&mut self, _place: usize, _tokens: &Tokens) {}
+    /// The next item is the same as the one at `first`.
+    fn expect_again(&mut self, _first: usize) {}
     /// Takes the row of the item at `place`.
     ///
     /// # Errors
     /// [`Error::OutOfMemory`].
     fn put(&mut self, place: usize, row: R) -> Result<()>;
+    /// Gives the item at `place` the row of the one at `first`.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
+    fn copy(&mut self, first: usize, place: usize) -> Result<()>;
 }
 
 impl Model {
@@ -61,7 +68,13 @@ impl Model {
     ///
     /// # Errors
     /// [`Error::ModelFormat`] where pairs have more token types than the table of a checkpoint that scores them.
-    pub fn new(tokenizer: Tokenizer, sessions: Sessions, rules: InputRules, dimension: usize) -> Result<Self> {
+    pub fn new(
+        tokenizer: Tokenizer,
+        sessions: Sessions,
+        rules: InputRules,
+        dimension: usize,
+        patience: Patience,
+    ) -> Result<Self> {
         if let GraphSource::Checkpoint(checkpoint) = sessions.source()
             && checkpoint.encoder().type_vocab_size < 2
             && sessions.first().outputs.contains(Part::Logits)
@@ -73,7 +86,7 @@ impl Model {
                     .into(),
             ));
         }
-        Ok(Self { tokenizer: Arc::new(tokenizer), sessions, rules, dimension })
+        Ok(Self { tokenizer: Arc::new(tokenizer), sessions, rules, dimension, patience, shares: Shares::default() })
     }
 
     /// The tokenizer.
@@ -94,68 +107,114 @@ impl Model {
         self.dimension
     }
 
-    /// Does what `verb` says with all `items`, window by window.
-    pub(crate) fn each<I, V: Verb<I>>(
+    /// Seconds of all threads together that went into tokenizing, waiting for a run, and running.
+    #[must_use]
+    pub fn seconds(&self) -> [f64; 3] {
+        let Shares { tokenizing, waiting, running } = &self.shares;
+        [tokenizing, waiting, running].map(Share::seconds)
+    }
+
+    /// How many batches went through a graph.
+    #[must_use]
+    pub fn batches_run(&self) -> u64 {
+        self.shares.running.times()
+    }
+
+    pub(super) fn patience(&self) -> Patience {
+        self.patience
+    }
+
+    pub(super) fn shares(&self) -> &Shares {
+        &self.shares
+    }
+
+    /// Does what `verb` says with all `items`, and with those that are the same once.
+    pub(super) fn each<I: Sync, V: Verb<I>>(
         &self,
         items: &[I],
         verb: &V,
         rows: &mut dyn Rows<V::Row>,
         watch: &mut Watch,
     ) -> Result<()> {
-        for (number, window) in items.chunks(WINDOW).enumerate() {
-            self.sessions.check()?;
-            let first = number * WINDOW;
-            let item = |row: usize| format!("{}[{}]", V::ITEMS, first + row);
-            let tokens = verb.tokenize(self, window, first)?;
-            if let Some(row) = tokens.iter().position(|text| text.ids.is_empty()) {
-                return Err(Error::Value(format!(
-                    "{} has no tokens: the tokenizer gives it none, not even special ones",
-                    item(row)
-                )));
-            }
-            self.check_ids(&tokens, item)?;
-            rows.expect(&tokens)?;
-            let mut put = |row, result| rows.put(first + row, result);
-            let mut watch = |done| watch(first + done);
-            self.run(&tokens, verb, &mut put, Watcher::new(&mut watch)).map_err(|error| match error {
-                RowError::Other(error) => error,
-                RowError::NotFinite { row } => not_finite(&item(row)),
-            })?;
-        }
-        Ok(())
+        Call::new(self, items, verb).finish(rows, &mut Watcher::new(watch, self.patience))
     }
 
-    /// Runs the graph over a window's items in batches and hands each row to `put`.
-    fn run<I, V: Verb<I>>(
+    /// Ids of what is new in a window; `name` names an item by its place in that.
+    pub(super) fn tokens<I, V: Verb<I>>(
         &self,
-        tokens: &[Tokens],
+        items: &[I],
         verb: &V,
-        put: &mut dyn FnMut(usize, V::Row) -> Result<()>,
-        watcher: Watcher,
-    ) -> Outcome<()> {
-        let lengths: Vec<usize> = tokens.iter().map(|text| text.ids.len()).collect();
-        let capacity = self.sessions.capacity(verb.batch_size());
-        let mut batches = plan(&lengths, capacity);
-        let place = self.sessions.for_batches(batches.len())?;
-        let masked = Form { outputs: verb.outputs(), layout: Layout::Masked };
-        if batches.iter().any(|batch| batch.layout == Layout::Masked) && place.session(masked)?.is_none() {
-            batches = plan(&lengths, Capacity { mixed: Mixed::Apart, ..capacity });
+        window: &Window,
+        name: &dyn Fn(usize) -> String,
+    ) -> Result<Vec<Tokens>> {
+        let new: Vec<&I> = window.new.iter().map(|&place| &items[place]).collect();
+        let tokens = self.shares.tokenizing.of(|| verb.tokenize(self, &new, name))?;
+        if let Some(row) = tokens.iter().position(|text| text.ids.is_empty()) {
+            return Err(Error::Value(format!(
+                "{} has no tokens: the tokenizer gives it none, not even special ones",
+                name(row)
+            )));
         }
-        let run = |batch: &Batch| {
-            let inputs = Inputs::new(batch, tokens, self.rules);
-            let rows = run_batch(place, &inputs, Form { layout: batch.layout, ..masked }, |arrays| {
-                verb.read(self, &inputs, arrays)
-            });
-            rows.map_err(|error| match error {
-                RowError::NotFinite { row } => RowError::NotFinite { row: batch.rows[row] },
-                other @ RowError::Other(_) => other,
-            })
+        self.check_ids(&tokens, name)?;
+        Ok(tokens)
+    }
+
+    /// Batches of items, in layouts that the graph still has.
+    pub(super) fn batches<I, V: Verb<I>>(&self, place: Place, tokens: &[Tokens], verb: &V) -> Result<Vec<Batch>> {
+        let batches = self.planned(tokens, verb);
+        if batches.iter().any(|batch| batch.layout == Layout::Masked)
+            && place.session(self.form(verb, Layout::Masked))?.is_none()
+        {
+            let capacity = Capacity { mixed: Mixed::Apart, ..self.sessions.capacity(verb.batch_size()) };
+            return Ok(plan(&lengths(tokens), capacity));
+        }
+        Ok(batches)
+    }
+
+    /// Batches of items.
+    pub(super) fn planned<I, V: Verb<I>>(&self, tokens: &[Tokens], verb: &V) -> Vec<Batch> {
+        plan(&lengths(tokens), self.sessions.capacity(verb.batch_size()))
+    }
+
+    /// The form of the graph for batches of a layout.
+    pub(super) fn form<I, V: Verb<I>>(&self, verb: &V, layout: Layout) -> Form {
+        Form { outputs: verb.outputs(), layout }
+    }
+
+    /// The session for a form.
+    pub(super) fn session(&self, place: Place, form: Form) -> Result<Arc<Session>> {
+        let session = match place.session(form)? {
+            // Halves only save memory: where they cannot be opened any more, what is open gives the same.
+            None if form.layout == Layout::Halved => place.session(Form { layout: Layout::Plain, ..form })?,
+            found => found,
         };
-        Work::new(&batches, &run).finish(place.runs(), put, watcher)
+        session.ok_or_else(replaced)
+    }
+
+    /// Runs one batch of items, while it has what `enter` gives; a row for each of them, in the batch's order.
+    pub(super) fn run_batch<'p, I, V: Verb<I>>(
+        &self,
+        place: Place,
+        tokens: &[Tokens],
+        batch: &Batch,
+        verb: &V,
+        enter: impl FnOnce() -> Result<Permit<'p>>,
+    ) -> Outcome<Vec<V::Row>> {
+        let form = self.form(verb, batch.layout);
+        let session = self.session(place, form)?;
+        let inputs = Inputs::new(batch, tokens, self.rules);
+        let feed = session.feed(&inputs)?;
+        let permit = self.shares.waiting.of(enter)?;
+        let values = self.shares.running.of(|| session.run(&feed, form.outputs))?;
+        drop(permit);
+        verb.read(self, &inputs, &values.arrays()?).map_err(|error| match error {
+            RowError::NotFinite { row } => RowError::NotFinite { row: batch.rows[row] },
+            other @ RowError::Other(_) => other,
+        })
     }
 
     /// Sees that every id has a row in the word table, where the size of that is known.
-    fn check_ids(&self, tokens: &[Tokens], item: impl Fn(usize) -> String) -> Result<()> {
+    fn check_ids(&self, tokens: &[Tokens], name: &dyn Fn(usize) -> String) -> Result<()> {
         let GraphSource::Checkpoint(checkpoint) = self.sessions.source() else { return Ok(()) };
         let rows = checkpoint.encoder().vocab_size;
         let beyond =
@@ -164,35 +223,18 @@ impl Model {
         found.map_or(Ok(()), |(row, id)| {
             Err(Error::ModelFormat(format!(
                 "{} has the token id {id} ({:?}), but the word table has {rows} rows: tokenizer.json belongs to another model",
-                item(row),
+                name(row),
                 self.tokenizer.token(id).unwrap_or_default()
             )))
         })
     }
 }
 
-/// Runs a batch in the form of its layout and lets `read` see the outputs.
-fn run_batch<R>(
-    place: Place,
-    inputs: &Inputs,
-    form: Form,
-    read: impl FnOnce(&[Array]) -> Outcome<Vec<R>>,
-) -> Outcome<Vec<R>> {
-    let session = match place.session(form)? {
-        // Halves only save memory: where they cannot be opened any more, what is open gives the same.
-        None if form.layout == Layout::Halved => place.session(Form { layout: Layout::Plain, ..form })?,
-        found => found,
-    };
-    let session = session.ok_or_else(replaced)?;
-    let feed = session.feed(inputs)?;
-    let values = {
-        let _permit = place.enter();
-        session.run(&feed, form.outputs)?
-    };
-    read(&values.arrays()?)
+fn lengths(tokens: &[Tokens]) -> Vec<usize> {
+    tokens.iter().map(|text| text.ids.len()).collect()
 }
 
-fn not_finite(item: &str) -> Error {
+pub(super) fn not_finite(item: &str) -> Error {
     Error::Numerics(format!(
         "the result for {item} is not finite. With an fp16 graph, try precision=\"fp32\"; with fp32 the weights are broken"
     ))

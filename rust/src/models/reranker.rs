@@ -10,7 +10,7 @@ use crate::outputs::{Array, Outcome, Outputs, Part, logits};
 use crate::tokenizer::Tokens;
 
 /// What one call asks for.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScoreOptions {
     /// Most tokens of a query, without special tokens.
     pub query_max_length: usize,
@@ -41,8 +41,12 @@ impl<T: AsRef<str> + Sync> Verb<(T, T)> for ScoreOptions {
     type Row = f32;
     const ITEMS: &'static str = "pairs";
 
+    fn texts(pair: &(T, T)) -> (&str, &str) {
+        (pair.0.as_ref(), pair.1.as_ref())
+    }
+
     /// A text that stands in many pairs is tokenized once.
-    fn tokenize(&self, model: &Model, window: &[(T, T)], _first: usize) -> Result<Vec<Tokens>> {
+    fn tokenize(&self, model: &Model, pairs: &[&(T, T)], _name: &dyn Fn(usize) -> String) -> Result<Vec<Tokens>> {
         let mut places: HashMap<&str, usize> = HashMap::new();
         let mut texts: Vec<&str> = Vec::new();
         let mut place = |text| {
@@ -52,9 +56,10 @@ impl<T: AsRef<str> + Sync> Verb<(T, T)> for ScoreOptions {
             })
         };
         let pairs: Vec<_> =
-            window.iter().map(|(query, passage)| (place(query.as_ref()), place(passage.as_ref()))).collect();
+            pairs.iter().map(|(query, passage)| (place(query.as_ref()), place(passage.as_ref()))).collect();
         let tokenizer = model.tokenizer();
-        let ids = tokenizer.content_many(&texts, model.sessions().device().threads())?;
+        let longest = self.query_max_length.max(self.max_length);
+        let ids = tokenizer.content_many(&texts, longest, model.sessions().device().threads())?;
         let pair = |(query, passage): (usize, usize)| {
             let query = tokenizer.cut(&ids[query], self.query_max_length);
             tokenizer.pair(query, &ids[passage], self.max_length)
@@ -78,6 +83,11 @@ impl<T: AsRef<str> + Sync> Verb<(T, T)> for ScoreOptions {
 impl Rows<f32> for Vec<f32> {
     fn put(&mut self, place: usize, row: f32) -> Result<()> {
         self[place] = row;
+        Ok(())
+    }
+
+    fn copy(&mut self, first: usize, place: usize) -> Result<()> {
+        self[place] = self[first];
         Ok(())
     }
 }

@@ -70,16 +70,23 @@ impl MultiVectors {
         Self { dimension: 0, texts }
     }
 
-    /// Adds texts with so many tokens.
-    pub(crate) fn add(&mut self, tokens: impl Iterator<Item = usize>) {
+    /// Adds a text with so many tokens.
+    pub(crate) fn add(&mut self, tokens: usize) {
         match &mut self.texts {
-            Texts::Separate(texts) => texts.extend(tokens.map(|_| vec![])),
+            Texts::Separate(texts) => texts.push(vec![]),
             Texts::Joined { offsets, .. } => {
-                for count in tokens {
-                    offsets.push(offsets.last().copied().unwrap_or_default() + count.max(1) - 1);
-                }
+                offsets.push(offsets.last().copied().unwrap_or_default() + tokens.max(1) - 1);
             }
         }
+    }
+
+    /// Adds a text that is the same as `first`.
+    pub(crate) fn add_again(&mut self, first: usize) {
+        let tokens = match &self.texts {
+            Texts::Separate(_) => 0,
+            Texts::Joined { offsets, .. } => offsets[first + 1] - offsets[first] + 1,
+        };
+        self.add(tokens);
     }
 
     /// Takes the vectors of a text that was added.
@@ -93,13 +100,39 @@ impl MultiVectors {
             Texts::Separate(texts) => texts[text] = numbers,
             Texts::Joined { offsets, values } => {
                 let all = offsets.last().copied().unwrap_or_default() * dimension;
-                reserve(values, all.saturating_sub(values.len()), "multi-vectors")?;
-                values.resize(all, 0.0);
+                grow(values, all)?;
                 values[offsets[text] * dimension..offsets[text + 1] * dimension].copy_from_slice(&numbers);
             }
         }
         Ok(())
     }
+
+    /// Gives the text at `place`, which was added, the vectors of the one at `first`.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
+    pub(crate) fn copy(&mut self, first: usize, place: usize) -> Result<()> {
+        let dimension = self.dimension;
+        match &mut self.texts {
+            Texts::Separate(texts) => {
+                let mut numbers = room_for(texts[first].len(), "multi-vectors")?;
+                numbers.extend_from_slice(&texts[first]);
+                texts[place] = numbers;
+            }
+            Texts::Joined { offsets, values } => {
+                grow(values, offsets.last().copied().unwrap_or_default() * dimension)?;
+                let of_first = offsets[first] * dimension..offsets[first + 1] * dimension;
+                values.copy_within(of_first, offsets[place] * dimension);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn grow(values: &mut Vec<f32>, all: usize) -> Result<()> {
+    reserve(values, all.saturating_sub(values.len()), "multi-vectors")?;
+    values.resize(all, 0.0);
+    Ok(())
 }
 
 /// For each text of a batch its vectors, cut and normalized.
@@ -145,16 +178,29 @@ mod tests {
         let of = |values: &[f32]| TokenVectors { dimension: 2, values: values.to_vec() };
         let (mut separate, mut joined) = (MultiVectors::new(Kept::Separate), MultiVectors::new(Kept::Joined));
         for all in [&mut separate, &mut joined] {
-            all.add([3, 1, 2].into_iter());
+            for tokens in [3, 1, 2] {
+                all.add(tokens);
+            }
             all.put(2, of(&[5.0, 6.0])).expect("there is room");
             all.put(0, of(&[1.0, 2.0, 3.0, 4.0])).expect("there is room");
             all.put(1, of(&[])).expect("there is room");
-            all.add([0, 2].into_iter());
+            for tokens in [0, 2] {
+                all.add(tokens);
+            }
             all.put(4, of(&[7.0, 8.0])).expect("there is room");
+            for first in [2, 1] {
+                all.add_again(first);
+            }
+            all.copy(2, 5).expect("there is room");
+            all.copy(1, 6).expect("there is room");
         }
-        let texts = vec![vec![1.0, 2.0, 3.0, 4.0], vec![], vec![5.0, 6.0], vec![], vec![7.0, 8.0]];
+        let texts =
+            vec![vec![1.0, 2.0, 3.0, 4.0], vec![], vec![5.0, 6.0], vec![], vec![7.0, 8.0], vec![5.0, 6.0], vec![]];
         assert_eq!((separate.dimension, separate.texts), (2, Texts::Separate(texts)));
-        let values = vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0];
-        assert_eq!((joined.dimension, joined.texts), (2, Texts::Joined { offsets: vec![0, 2, 2, 3, 3, 4], values }));
+        let values = vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 5.0, 6.0];
+        assert_eq!(
+            (joined.dimension, joined.texts),
+            (2, Texts::Joined { offsets: vec![0, 2, 2, 3, 3, 4, 5, 5], values })
+        );
     }
 }

@@ -43,7 +43,7 @@ impl std::str::FromStr for Pooling {
 }
 
 /// What is done to a row after it was taken.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Finish {
     /// Keep this many leading components; more than there are keeps all.
     pub truncate_dim: Option<usize>,

@@ -85,6 +85,8 @@ fn to_python(py: Python<'_>, error: Error) -> PyErr {
         Error::Device(_) => "DeviceError",
         Error::Numerics(_) => "NumericsError",
         Error::ForkedProcess => "ForkedProcessError",
+        Error::Timeout(_) => "CallTimeoutError",
+        Error::QueueFull(_) => "QueueFullError",
         Error::Stopped | Error::Internal(_) => "InternalError",
     };
     let build = || py.import("bge_fast.errors")?.getattr(class)?.call1((error.to_string(),));

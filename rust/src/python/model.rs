@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use numpy::{IntoPyArray, PyArray1, PyArray2, PyArrayMethods};
 use pyo3::prelude::*;
@@ -16,7 +17,7 @@ use crate::graph::{Architecture, Form, TokenTypes};
 use crate::models::{EncodeOptions, Limits, M3Options, ScoreOptions};
 use crate::ort::Library;
 use crate::outputs::{Finish, Lexical, MultiVectors, Outputs, Texts};
-use crate::run::{Device, Sessions};
+use crate::run::{Device, Patience, Sessions};
 use crate::tokenizer;
 use crate::{Error, Result};
 
@@ -56,7 +57,7 @@ enum TokenVectors<'py> {
 impl Model {
     /// `outputs` are those of the form that is opened at once.
     #[new]
-    #[pyo3(signature = (folder, graph, *, cuda, threads, low_memory, arithmetic, model_type, pad_id, dimension, outputs))]
+    #[pyo3(signature = (folder, graph, *, cuda, threads, low_memory, arithmetic, model_type, pad_id, dimension, outputs, timeout, max_queue, deterministic))]
     #[expect(clippy::too_many_arguments, reason = "keyword-only, and each is one plain value")]
     fn new(
         py: Python<'_>,
@@ -70,8 +71,13 @@ impl Model {
         pad_id: u32,
         dimension: usize,
         outputs: Vec<String>,
+        timeout: Option<f64>,
+        max_queue: Option<usize>,
+        deterministic: bool,
     ) -> PyResult<Self> {
         let device = cuda.map_or(Device::Cpu { threads, low_memory }, |index| Device::Cuda { index });
+        let timeout = timeout.map(Duration::from_secs_f64);
+        let patience = Patience { timeout, max_queue, alone: deterministic };
         detached(py, || {
             let library =
                 Library::loaded().ok_or_else(|| Error::RuntimeNotFound("no ONNX Runtime library was loaded".into()))?;
@@ -81,7 +87,7 @@ impl Model {
             let first = Form { outputs: Outputs::named(&outputs)?, layout: Layout::Plain };
             let tokenizer = tokenizer::Tokenizer::open(&folder)?;
             let sessions = Sessions::open(library, graph.try_into()?, device, arithmetic.parse()?, first, dimension)?;
-            crate::Model::new(tokenizer, sessions, rules, dimension).map(Self)
+            crate::Model::new(tokenizer, sessions, rules, dimension, patience).map(Self)
         })
     }
 
@@ -184,8 +190,9 @@ impl Model {
             (borrow_text(query, || "the query".into())?, borrow_text(passage, || "the passage".into())?);
         let tokenizer = self.0.tokenizer();
         let pair = detached(py, || {
-            let query = tokenizer.content(&query)?;
-            Ok(tokenizer.pair(tokenizer.cut(&query, query_max_length), &tokenizer.content(&passage)?, max_length))
+            let query = tokenizer.content_up_to(&query, query_max_length)?;
+            let passage = tokenizer.content_up_to(&passage, max_length)?;
+            Ok(tokenizer.pair(tokenizer.cut(&query, query_max_length), &passage, max_length))
         })?;
         let types = (0..pair.ids.len()).map(|place| u8::from(place >= pair.first)).collect();
         Ok((pair.ids, types))
@@ -200,6 +207,18 @@ impl Model {
     #[getter]
     fn own_operators(&self) -> bool {
         self.0.sessions().own_operators()
+    }
+
+    /// Seconds of all threads together that calls spent tokenizing, waiting for a run, and running.
+    #[getter]
+    fn seconds(&self) -> (f64, f64, f64) {
+        self.0.seconds().into()
+    }
+
+    /// How many batches went through a graph.
+    #[getter]
+    fn batches_run(&self) -> u64 {
+        self.0.batches_run()
     }
 
     /// Its tokenizer.

@@ -29,7 +29,7 @@ impl Tokenizer {
             if special {
                 return Ok(tokenizer.encode(&text, max_length)?.ids);
             }
-            Ok(tokenizer.cut(&tokenizer.content(&text)?, max_length).to_vec())
+            Ok(tokenizer.cut(&tokenizer.content_up_to(&text, max_length)?, max_length).to_vec())
         })
     }
 

@@ -1,13 +1,17 @@
 //! Which sessions are open, and who runs what on which device.
 
 mod device;
-mod gate;
 mod graph_file;
 mod opened;
+mod queue;
 mod sessions;
+mod watcher;
 mod work;
 
 pub use self::device::{Device, available_threads};
 pub use self::graph_file::GraphFile;
+pub(crate) use self::queue::{Permit, TakenAlong, Turn};
 pub use self::sessions::{GraphSource, Place, Sessions};
-pub(crate) use self::work::{Watcher, Work};
+pub use self::watcher::Patience;
+pub(crate) use self::watcher::Watcher;
+pub(crate) use self::work::{Event, Work};

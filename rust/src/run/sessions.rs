@@ -4,9 +4,10 @@
 use std::sync::Arc;
 
 use super::device::Device;
-use super::gate::{Gate, Permit};
 use super::graph_file::GraphFile;
 use super::opened::Opened;
+use super::queue::{Permit, Queue};
+use super::watcher::Watcher;
 use crate::batch::{Capacity, Layout, Mixed};
 use crate::graph::{Checkpoint, Form};
 use crate::ort::{Graph, HandedOver, Library, Placement, Session};
@@ -216,22 +217,31 @@ impl<'a> Place<'a> {
         self.group.placement.runs()
     }
 
-    /// Waits until there is a run to spare.
-    pub(crate) fn enter(&self) -> Permit<'a> {
-        self.group.gate.enter()
+    /// Those who wait for a run here.
+    pub(crate) fn queue(&self) -> &'a Queue {
+        &self.group.queue
+    }
+
+    /// Waits until there is a run to spare. Bulk work first lets a query by that runs or waits.
+    pub(crate) fn enter(&self, watcher: &mut Watcher) -> Result<Permit<'a>> {
+        let queries = &self.sessions.queries;
+        if !std::ptr::eq(queries, self.group) {
+            queries.queue.let_by(watcher)?;
+        }
+        self.group.queue.enter_alone(watcher)
     }
 }
 
 /// Sessions with the same placement. They take turns as one.
 struct Group {
     placement: Placement,
-    gate: Gate,
+    queue: Queue,
     open: Opened<Form, Arc<Session>>,
 }
 
 impl Group {
     fn new(placement: Placement) -> Self {
-        Self { placement, gate: Gate::new(placement.runs()), open: Opened::new() }
+        Self { placement, queue: Queue::new(placement.runs()), open: Opened::new() }
     }
 }
 

@@ -25,6 +25,7 @@ pub(super) struct AddedTokens {
     ids: HashMap<String, u32>,
     raw: Search,
     normalized: Search,
+    may_span_words: bool,
 }
 
 impl AddedTokens {
@@ -48,8 +49,9 @@ impl AddedTokens {
             let text = if normalized { normalized_form(token, normalizers)? } else { token.content.clone() };
             texts[usize::from(normalized)].push((text, id));
         }
-        let [raw, normalized] = texts;
-        Ok(Self { by_id: table.by_id, ids: table.ids, raw: Search::new(raw)?, normalized: Search::new(normalized)? })
+        let may_span_words = texts.iter().flatten().any(|(text, _)| text.contains(is_between_words));
+        let [raw, normalized] = texts.map(Search::new);
+        Ok(Self { by_id: table.by_id, ids: table.ids, raw: raw?, normalized: normalized?, may_span_words })
     }
 
     /// Cuts a text at the tokens in it; of a text that was normalized, at normalized ones.
@@ -81,6 +83,11 @@ impl AddedTokens {
             done = end;
         }
         if done < text.len() { each(Piece::Text(&text[done..], done)) } else { Ok(()) }
+    }
+
+    /// Whether one of them may lie across the end of a word.
+    pub fn may_span_words(&self) -> bool {
+        self.may_span_words
     }
 
     pub fn get(&self, id: u32) -> Option<&AddedToken> {
@@ -138,6 +145,11 @@ fn normalized_form(token: &AddedToken, normalizers: &[PipelineNormalizer]) -> Re
         return Err(Error::UnsupportedModel(what));
     }
     Ok(normalized.into_owned())
+}
+
+/// Whitespace, and Chinese characters, each of which may be a word.
+fn is_between_words(character: char) -> bool {
+    character.is_whitespace() || ('\u{4e00}'..='\u{9fff}').contains(&character)
 }
 
 /// Finds the leftmost texts of a set, and the longest of those that begin together.

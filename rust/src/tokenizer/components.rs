@@ -31,7 +31,7 @@ const MAX_WORD: u64 = 1000;
 /// Ids lie below the file's length in bytes, where every token takes some; a file of few tokens may still number them freely.
 const FREE_IDS: usize = 1 << 17;
 /// Regular expressions of normalizers; none of them needs backtracking.
-const REPLACED: [&str; 4] = [" {2,}", " +", r"\s+", r"\s{2,}"];
+pub(super) const REPLACED: [&str; 4] = [" {2,}", " +", r"\s+", r"\s{2,}"];
 
 /// Refuses what is not known, or out of bounds.
 ///
@@ -77,12 +77,12 @@ fn shown(text: &str) -> String {
     text.chars().take(60).collect()
 }
 
-fn name(component: &Value) -> &str {
+pub(super) fn name(component: &Value) -> &str {
     component["type"].as_str().unwrap_or_default()
 }
 
 /// The components of a place of the file, those within sequences too.
-fn flat<'a>(place: &str, component: &'a Value, members: &str) -> Result<Vec<&'a Value>> {
+pub(super) fn flat<'a>(place: &str, component: &'a Value, members: &str) -> Result<Vec<&'a Value>> {
     fn collect<'a>(component: &'a Value, members: &str, depth: usize, all: &mut Vec<&'a Value>) -> bool {
         if component.is_null() {
             return true;

@@ -7,7 +7,7 @@ use tokenizers::pipeline::{PipelineToken, Template};
 pub struct Tokens {
     /// At most the call's `max_length` ids.
     pub ids: Vec<u32>,
-    /// How many ids the whole text has.
+    /// How many ids the whole text has; of one that was cut at least so many: its end may not have been looked at.
     pub total: usize,
     /// The first ids, which have token type 0; those after them have type 1, such as the second text of a pair of BERT's.
     pub first: usize,

@@ -11,6 +11,7 @@ mod declared;
 mod files;
 mod frame;
 mod pipeline;
+mod prefix;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -102,8 +103,9 @@ impl Tokenizer {
     /// # Errors
     /// [`Error::Value`] for a text of over 4 GiB.
     pub fn encode(&self, text: &str, max_length: usize) -> Result<Tokens> {
-        let content = self.content(text)?;
-        let kept = self.cut(&content, max_length.saturating_sub(self.single.room));
+        let room = max_length.saturating_sub(self.single.room);
+        let content = self.content_up_to(text, room)?;
+        let kept = self.cut(&content, room);
         let ids = [&self.single.before, kept, &self.single.between, &self.single.after].concat();
         Ok(Tokens { first: ids.len(), total: ids.len() + content.len() - kept.len(), ids })
     }
@@ -159,7 +161,7 @@ impl Tokenizer {
         })
     }
 
-    /// Ids of a query and a passage with special tokens, from the ids that [`Self::content`] gives for each. The query has the
+    /// Ids of a query and a passage with special tokens, from the ids that [`Self::content_up_to`] gives for each. The query has the
     /// first right to `max_length`; of the passage what then fits is kept. All special tokens stay, whatever is empty.
     #[must_use]
     pub fn pair(&self, query: &[u32], passage: &[u32], max_length: usize) -> Tokens {
@@ -191,6 +193,15 @@ impl Tokenizer {
         self.pipeline.ids(text)
     }
 
+    /// The ids of [`Self::content`] that [`Self::cut`] to `length` needs, and one more where there are more: of a long text only
+    /// the beginning is tokenized where that gives the same ids.
+    ///
+    /// # Errors
+    /// As [`Self::content`].
+    pub fn content_up_to(&self, text: &str, length: usize) -> Result<Vec<u32>> {
+        if self.cut_left { self.content(text) } else { self.pipeline.first_ids(text, length.saturating_add(1)) }
+    }
+
     /// [`Self::encode`] for many texts, on up to `threads` threads of its own.
     ///
     /// # Errors
@@ -204,12 +215,17 @@ impl Tokenizer {
         on_threads(texts, threads, |text| self.encode(text, max_length))
     }
 
-    /// [`Self::content`] for many texts, on up to `threads` threads of its own.
+    /// [`Self::content_up_to`] for many texts, on up to `threads` threads of its own.
     ///
     /// # Errors
     /// As [`Self::content`].
-    pub fn content_many<T: AsRef<str> + Sync>(&self, texts: &[T], threads: usize) -> Result<Vec<Vec<u32>>> {
-        on_threads(texts, threads, |text| self.content(text))
+    pub fn content_many<T: AsRef<str> + Sync>(
+        &self,
+        texts: &[T],
+        length: usize,
+        threads: usize,
+    ) -> Result<Vec<Vec<u32>>> {
+        on_threads(texts, threads, |text| self.content_up_to(text, length))
     }
 
     /// Text of `ids`, with or without special tokens.

@@ -13,7 +13,13 @@ use tokenizers::pipeline::{
 
 use super::added::{AddedTokens, Piece};
 use super::declared::AddedToken;
+use super::prefix::PrefixRule;
 use crate::{Error, Result};
+
+/// A text is taken in parts only where one part has at least so many bytes.
+const MIN_PREFIX: usize = 1024;
+/// More than a token has in most texts.
+const BYTES_PER_TOKEN: usize = 8;
 
 /// Normalizers, pre-tokenizer, model and decoder of a `tokenizer.json`, and the tokens that are looked for before them.
 ///
@@ -25,6 +31,7 @@ pub(super) struct Pipeline {
     model_size: u32,
     /// Whether a text, and what follows an added token, begins with a space.
     prefix_space: bool,
+    prefix: Option<PrefixRule>,
     /// What the model keeps between words, one for each thread at work.
     scratch: Mutex<Vec<Scratch>>,
 }
@@ -48,6 +55,7 @@ impl Pipeline {
     /// Builds it from `tokenizer.json`, whose own list of added tokens is replaced by `added`.
     pub fn new(mut tokenizer: Value, added: [Vec<AddedToken>; 2], prefix_space: bool) -> Result<Self> {
         let model_size = vocabulary_size(&tokenizer["model"]["vocab"]);
+        let rule = PrefixRule::of(&tokenizer);
         let in_model = ids_in_model(&tokenizer["model"]["vocab"], &added.concat());
         if let Some(file) = tokenizer.as_object_mut() {
             // What is ours to do.
@@ -63,7 +71,8 @@ impl Pipeline {
         .unwrap_or_else(|_| Err("its parts contradict each other".into()))
         .map_err(|reason| Error::ModelFormat(format!("tokenizer.json cannot be used: {reason}")))?;
         let added = AddedTokens::new(added, model_size, &in_model, before_words(&parts).0)?;
-        Ok(Self { parts, added, model_size, prefix_space, scratch: Mutex::default() })
+        let prefix = rule.filter(|_| !added.may_span_words());
+        Ok(Self { parts, added, model_size, prefix_space, prefix, scratch: Mutex::default() })
     }
 
     /// Tokenizes something, with characters that no vocabulary has: what the file lacks is said when it is opened.
@@ -91,6 +100,23 @@ impl Pipeline {
         let ids = PipelineToken::cast_slice(&scratch.ids).to_vec();
         kept().push(scratch);
         Ok(ids)
+    }
+
+    /// All ids of `text`, or at least the first `count`: then what stands behind them need not be looked at.
+    pub fn first_ids(&self, text: &str, count: usize) -> Result<Vec<u32>> {
+        let Some(rule) = self.prefix else { return self.ids(text) };
+        let normalized = |text: &str| Some(normalize_all(before_words(&self.parts).0, text, 1).ok()?.into_owned());
+        let mut bytes = count.saturating_mul(BYTES_PER_TOKEN).max(MIN_PREFIX);
+        while bytes < text.len() / 2 {
+            if let Some(end) = rule.end(text, bytes, normalized) {
+                let ids = self.ids(&text[..end])?;
+                if ids.len() >= count {
+                    return Ok(ids);
+                }
+            }
+            bytes *= 2;
+        }
+        self.ids(text)
     }
 
     /// In the file's order: tokens of the raw text, normalizers, tokens of the normalized text, words, model.
