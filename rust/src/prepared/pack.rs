@@ -29,35 +29,29 @@ impl<'a> Stack<'a> {
         self.tensors.iter().any(|tensor| tensor.dtype.bytes() == 2)
     }
 
-    /// How it is packed for products in `arithmetic`: in 16 bits where that loses nothing.
-    pub fn format(&self, arithmetic: Arithmetic) -> Format {
+    /// How it may be packed for products in `arithmetic`, best first: in 16 bits where that loses nothing. The last always can.
+    pub fn formats(&self, arithmetic: Arithmetic) -> &'static [Format] {
+        let all = |dtype| self.tensors.iter().all(|tensor| tensor.dtype == dtype);
         match arithmetic {
-            Arithmetic::Bf16 => Format::Bf16Pairs,
-            Arithmetic::Int8 => Format::Int8,
-            Arithmetic::Float32 if self.all(Dtype::F16, fit_f16) => Format::F16,
-            Arithmetic::Float32 if self.all(Dtype::Bf16, fit_bf16) => Format::Bf16,
-            Arithmetic::Float32 => Format::F32,
+            Arithmetic::Bf16 => &[Format::Bf16Pairs],
+            Arithmetic::Int8 => &[Format::Int8],
+            Arithmetic::Float32 if all(Dtype::Bf16) => &[Format::Bf16],
+            Arithmetic::Float32 => &[Format::F16, Format::Bf16, Format::F32],
         }
     }
 
-    /// Whether all numbers are of a type, or lose nothing by becoming of it.
-    fn all(&self, dtype: Dtype, fit: fn(&[[u8; 4]]) -> bool) -> bool {
-        self.tensors.iter().all(|tensor| match tensor.dtype {
-            stored if stored == dtype => true,
-            Dtype::F16 | Dtype::Bf16 | Dtype::F64 => false,
-            // In blocks, so that the answer comes early where it is no.
-            Dtype::F32 => self.weights.bytes(tensor).as_chunks().0.chunks(4096).all(fit),
-        })
-    }
-
-    /// Writes the panel of this number into zeros.
-    pub fn pack(&self, format: Format, number: usize, panel: &mut [u8]) {
+    /// Writes the panel of this number into zeros; false where the format does not hold its numbers exactly and has to.
+    pub fn pack(&self, format: Format, number: usize, panel: &mut [u8]) -> bool {
         let first = number * COLUMNS;
         let mut rows = vec![0.0; (self.n - first).min(COLUMNS) * self.k];
         for (row, numbers) in rows.chunks_exact_mut(self.k).enumerate() {
             self.read(first + row, numbers);
+            if !fit(format, numbers) {
+                return false;
+            }
         }
         format.pack(Cpu::chosen(), &rows, self.k, panel);
+        true
     }
 
     fn read(&self, mut row: usize, numbers: &mut [f32]) {
@@ -70,23 +64,24 @@ impl<'a> Stack<'a> {
     }
 }
 
+/// Whether a format holds numbers exactly that has to.
+fn fit(format: Format, numbers: &[f32]) -> bool {
+    match format {
+        Format::F16 => fit_f16(numbers),
+        Format::Bf16 => numbers.iter().fold(0, |any, number| any | number.to_bits() & 0xffff) == 0,
+        Format::F32 | Format::Bf16Pairs | Format::Int8 => true,
+    }
+}
+
 /// Whether numbers are those of float16: 10 bits behind the point, and an exponent that it has.
-fn fit_f16(numbers: &[[u8; 4]]) -> bool {
+fn fit_f16(numbers: &[f32]) -> bool {
     // As integers, without a branch, which compilers make vectors of. Numbers below the smallest power of two have fewer bits.
     let unusual = |bits: u32| {
         let (long, exponent) = (bits & 0x1fff, (bits >> 23 & 0xff).wrapping_sub(113));
         long | (u32::from(exponent >= 30) & u32::from(bits << 1 != 0))
     };
-    numbers.iter().fold(0, |any, &bytes| any | unusual(u32::from_le_bytes(bytes))) == 0
-        || numbers.iter().all(|&bytes| {
-            let number = f32::from_le_bytes(bytes);
-            number.is_finite() && f16::from_f32(number).to_f32().to_bits() == number.to_bits()
-        })
-}
-
-/// Whether numbers are those of bfloat16: the upper half of a float32.
-fn fit_bf16(numbers: &[[u8; 4]]) -> bool {
-    numbers.iter().fold(0, |any, &[low, second, ..]| any | low | second) == 0
+    let same = |&number: &f32| number.is_finite() && f16::from_f32(number).to_f32().to_bits() == number.to_bits();
+    numbers.iter().fold(0, |any, number| any | unusual(number.to_bits())) == 0 || numbers.iter().all(same)
 }
 
 #[cfg(test)]
@@ -97,15 +92,16 @@ mod tests {
 
     #[test]
     fn sixteen_bits_hold_exactly_their_own_numbers() {
+        let fits = |format, number: f32| fit(format, &[1.0, number]);
         for bits in 0..=u16::MAX {
             let number = f16::from_bits(bits).to_f32();
-            assert_eq!(fit_f16(&[number.to_le_bytes()]), number.is_finite(), "{bits}");
-            assert!(fit_bf16(&[bf16::from_bits(bits).to_f32().to_le_bytes()]), "{bits}");
+            assert_eq!(fits(Format::F16, number), number.is_finite(), "{bits}");
+            assert!(fits(Format::Bf16, bf16::from_bits(bits).to_f32()), "{bits}");
         }
         for number in [0.1, 65_536.0, 1e-9, 1.0 + f32::EPSILON, 2f32.powi(-24) * 1.5] {
             assert!(f16::from_f32(number).to_f32().to_bits() != number.to_bits(), "{number}");
-            assert!(!fit_f16(&[1_f32.to_le_bytes(), number.to_le_bytes()]), "{number}");
+            assert!(!fits(Format::F16, number), "{number}");
         }
-        assert!(!fit_bf16(&[0.1_f32.to_le_bytes()]));
+        assert!(!fits(Format::Bf16, 0.1));
     }
 }
