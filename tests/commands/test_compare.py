@@ -138,6 +138,6 @@ def test_an_exported_graph_has_no_other_precision(
     folder = tmp_path / "graph-alone"
     shutil.copytree(checkpoint("tiny-bert"), folder, ignore=shutil.ignore_patterns("*.safetensors"))
     (folder / "onnx").mkdir()
-    (folder / "onnx" / "model.onnx").touch()
+    (folder / "onnx" / "model.onnx").write_bytes(b"graph")
     assert main(["compare", str(folder), str(lines), "--precision", "int8"]) == 1
     assert "int8 is computed from a checkpoint" in capsys.readouterr().err

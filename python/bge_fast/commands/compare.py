@@ -107,24 +107,29 @@ def _both(
     args: Namespace, opened: Callable[[str], tuple[Any, Compute]], texts: list[Text], timed: list[Text]
 ) -> tuple[list[Any], dict[str, Any]]:
     """What each precision gives for the texts, and what it costs: the private memory that it took, and its speed."""
-    results, private, computes = [], {}, {}
+    results, private, computes = {}, {}, {}
     models = []
     try:
-        for precision in (_EXACT, args.precision):
+        # First the one that this model or processor may not have.
+        for precision in (args.precision, _EXACT):
             if on_terminal():
                 output.note(f"{len(texts):,} texts in {precision}")
             before = _private_megabytes()
             model, computes[precision] = opened(precision)
             models.append(model)
-            results.append(computes[precision](texts))
+            results[precision] = computes[precision](texts)
             private[precision] = round(_private_megabytes() - before, 1)
         seconds = _timed_in_turns(computes, timed)
     finally:
         for model in models:
             model.close()
-    ratios = [exact / other for exact, other in zip(*seconds.values(), strict=True)]
+    ratios = [exact / other for exact, other in zip(seconds[_EXACT], seconds[args.precision], strict=True)]
     rates = {name: len(timed) / median(times) for name, times in seconds.items()}
-    return results, {"per_second": rates, "speed": median(ratios), "private_mb": private}
+    return [results[_EXACT], results[args.precision]], {
+        "per_second": rates,
+        "speed": median(ratios),
+        "private_mb": private,
+    }
 
 
 def _timed_in_turns(computes: dict[str, Compute], texts: list[Text]) -> dict[str, list[float]]:
@@ -145,8 +150,9 @@ def _private_megabytes() -> float:
 
 
 def _rows(facts: dict[str, Any], unit: str) -> list[tuple[str, str]]:
-    exact, other = facts["per_second"].values()
-    before, after = facts["private_mb"].values()
+    (exact, before), (other, after) = (
+        (facts["per_second"][name], facts["private_mb"][name]) for name in (_EXACT, facts["precision"])
+    )
     rows = [("texts", f"{facts['texts']:,} different ones")]
     if "queries" in facts:
         rows.append(("pairs", f"the first {facts['queries']} with each of {facts['passages']} behind them"))
