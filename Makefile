@@ -40,10 +40,12 @@ setup-export: .venv-export/.installed ## the exporter with torch, in .venv-expor
 	touch $@
 
 lock: .venv/.tools ## resolve the packages of all environments anew, into locks
-	for group in dev parity peers; do $(RESOLVE) pyproject.toml --group $$group --output-file locks/$$group.txt; done
-	$(RESOLVE) export/pyproject.toml --extra test --output-file locks/export.txt
+	for group in dev parity; do $(RESOLVE)_28 pyproject.toml --group $$group --output-file locks/$$group.txt; done
+	$(RESOLVE)_28 export/pyproject.toml --extra test --output-file locks/export.txt
+# libembedding-ng has no wheel for an older glibc.
+	$(RESOLVE)_34 pyproject.toml --group peers --output-file locks/peers.txt
 
-RESOLVE = $(UV) pip compile --quiet --upgrade --no-header --no-annotate --python-version 3.11 --python-platform x86_64-manylinux_2_28
+RESOLVE = $(UV) pip compile --quiet --upgrade --no-header --no-annotate --python-version 3.11 --python-platform x86_64-manylinux_2
 
 # Builds of the package. Its compiled core lies in python/bge_fast, where one build has room: each takes the other's stamp away.
 
@@ -69,6 +71,15 @@ TOOLS = PATH="$(CURDIR)/.venv/bin:$$PATH"
 .venv-%/.package: .venv/.release .venv-%/.installed
 	rm -rf .venv-$*/lib/python*/site-packages/bge_fast{.pth,-*.dist-info}
 	cp -r .venv/lib/python*/site-packages/bge_fast{.pth,-*.dist-info} .venv-$*/lib/python*/site-packages
+	touch $@
+
+# The package of another commit, built anew: `bench.py --beside .venv-at-95fdbe7` is version 0.1.0.
+.venv-at-%/.installed: | .venv/.tools
+	rm -rf build/at-$* && mkdir -p build/at-$*
+	git archive $* | tar -x -C build/at-$*
+	$(UV) venv --quiet --allow-existing --python .venv/bin/python .venv-at-$*
+	$(UV) pip install --quiet --python .venv-at-$* ./build/at-$*
+	rm -rf build/at-$*
 	touch $@
 
 # What a developer runs.
@@ -144,7 +155,7 @@ golden: .venv-parity/.installed ## record FlagEmbedding's numbers again, for the
 
 bench-peers: .venv-parity/.installed .venv-peers/.installed ## install the packages that `make bench` compares with
 
-bench: .venv/.release models ## the benchmarks, beside other packages where they are installed; about 30 minutes
+bench: .venv/.release models ## the benchmarks, beside other packages where they are installed; about 45 minutes
 	.venv/bin/python tests/benchmarks/bench.py $(BENCH)
 
 # The wheel is made from the sdist, so that both are known to be complete; zig links it against the older glibc.

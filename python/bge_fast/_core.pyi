@@ -149,6 +149,10 @@ class Model:
     ) -> tuple[list[int], bytes]:
         """Ids and token types of one pair, special tokens included."""
 
+    @property
+    def own_operators(self) -> bool:
+        """Whether its graphs are made of operators of the core's own."""
+
     def providers(self) -> list[tuple[str, int]]:
         """Execution providers of the live session, each with the number of its nodes."""
 
@@ -206,6 +210,9 @@ def load_runtime(path: str, dependencies: list[str]) -> Runtime:
     """Load a library, after the libraries that it needs; once a process."""
 
 def loaded_runtime() -> Runtime | None: ...
+def instructions(at_most: str | None = None) -> tuple[str, str, str | None]:
+    """Settle which instructions the core's own kernels use: of float32, int8 and bfloat16."""
+
 def available_threads() -> int:
     """Threads that affinity mask and cgroup allow this process."""
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import cranfield
 import machine
-from fleet import ROOT, Fleet
+from fleet import OURS, ROOT, Entry, Fleet
 from measures import (
     Plan,
     beside,
@@ -26,9 +26,12 @@ from measures import (
     low_memory,
     m3,
     m3_lite,
+    peers,
+    profile,
     pruning,
     query,
     rerank,
+    shapes,
     start,
     threads,
 )
@@ -36,6 +39,7 @@ from report import Result, show, show_targets, table
 
 MEASURES = {
     "start": start.measure,
+    "peers": peers.measure,
     "query": query.measure,
     "threads": threads.measure,
     "corpus": corpus.measure,
@@ -46,12 +50,21 @@ MEASURES = {
     "m3": m3.measure,
     "m3_lite": m3_lite.measure,
     "rerank": rerank.measure,
+    "shapes": shapes.measure,
     "colbert_memory": colbert_memory.measure,
 }
 # Each takes minutes, and up to 3 GB of disk, and says nothing new from day to day: only when asked for by name.
-_ON_REQUEST = {"long", "m3", "m3_lite", "rerank", "colbert_memory"}
+_ON_REQUEST = {"long", "m3", "m3_lite", "rerank", "shapes", "colbert_memory"}
+# Where another build is a row among others. `beside.MEASURES` are about the two builds alone.
+_WITH_OTHER = ("peers", "threads", "shapes")
 _MODEL = "bge-small-en-v1.5"
 _FULL = {
+    "peer_rounds": 3,
+    "peer_queries": 150,
+    "shape_rounds": 3,
+    "shape_layers": 24,
+    "shape_texts": 16,
+    "shape_pairs": 100,
     "query_rounds": 60,
     "bulk_rounds": 3,
     "bulk_texts": 256,
@@ -69,6 +82,12 @@ _FULL = {
     "colbert_texts": 1400,
 }
 _QUICK = {
+    "peer_rounds": 1,
+    "peer_queries": 8,
+    "shape_rounds": 1,
+    "shape_layers": 2,
+    "shape_texts": 4,
+    "shape_pairs": 8,
     "query_rounds": 6,
     "bulk_rounds": 1,
     "bulk_texts": 48,
@@ -94,13 +113,17 @@ def main() -> None:
     build = build_of_ours()
     results: list[Result] = []
     ours = options.ours or options.checkpoint
-    with Fleet(options.exported, ours, options.checkpoint, ROOT / "build" / "bench") as fleet:
+    logs = ROOT / "build" / "bench"
+    with Fleet(options.exported, ours, options.checkpoint, logs, other=other_build(options.beside)) as fleet:
         for name in options.measures or default_measures(options):
             print(f"{name} …", file=sys.stderr, flush=True)
-            if options.beside:
-                results.append(beside.measure(name, options.beside, fleet, plan))
+            if fleet.other and name in beside.MEASURES:
+                results.append(beside.measure(name, fleet.other, fleet, plan))
             else:
                 results.append(MEASURES[name](fleet, plan))
+            print(show(results[-1]), end="\n\n", flush=True)
+        if options.profile:
+            results.append(profile.measure(fleet, plan))
             print(show(results[-1]), end="\n\n", flush=True)
         facts["load average at the end"] = machine.load_average()
         facts["bge-fast's core"] = build if build == build_of_ours() else "**rebuilt during the run: do not use**"
@@ -114,8 +137,18 @@ def main() -> None:
 
 
 def default_measures(options: argparse.Namespace) -> list[str]:
-    """What runs where no measure is named."""
+    """What runs where no measure is named: with `--profile` nothing else."""
+    if options.profile:
+        return []
     return list(beside.MEASURES) if options.beside else [name for name in MEASURES if name not in _ON_REQUEST]
+
+
+def other_build(environment: Path | None) -> Entry | None:
+    """The bge-fast that is installed there, by the environment's name."""
+    if environment is None:
+        return None
+    label = f"bge-fast {environment.absolute().name.removeprefix('.venv-').replace('-', ' ')}"
+    return Entry(label, OURS.competitor, str(environment.absolute()))
 
 
 def parse() -> argparse.Namespace:
@@ -128,8 +161,10 @@ def parse() -> argparse.Namespace:
         "--beside",
         type=Path,
         metavar="ENVIRONMENT",
-        help=f"virtual environment with another build of bge-fast: {', '.join(beside.MEASURES)} of both, in the same rounds",
+        help=f"virtual environment with another build of bge-fast: {', '.join(beside.MEASURES)} of both alone, in the same "
+        f"rounds; {', '.join(_WITH_OTHER)} with it as the row that the others are compared with",
     )
+    parser.add_argument("--profile", action="store_true", help="also time by operator, of bge-fast in each precision")
     parser.add_argument("--json", type=Path, help="also write the results to this file")
     parser.add_argument("--checkpoint", type=Path, default=ROOT.parent / "shared" / "data" / "models" / _MODEL)
     parser.add_argument(
@@ -145,9 +180,11 @@ def parse() -> argparse.Namespace:
     if options.beside:
         if not (options.beside / "bin" / "python").is_file():
             parser.error(f"--beside: {options.beside} is no virtual environment")
-        if others := set(options.measures) - set(beside.MEASURES):
-            parser.error(f"--beside takes {', '.join(beside.MEASURES)}, not {', '.join(sorted(others))}")
-    elif not (options.exported / "onnx" / "model.onnx").is_file():
+        takes = (*beside.MEASURES, *_WITH_OTHER)
+        if others := set(options.measures) - set(takes):
+            parser.error(f"--beside takes {', '.join(takes)}, not {', '.join(sorted(others))}")
+    needs_graph = not options.beside or set(options.measures) & set(_WITH_OTHER)
+    if needs_graph and not (options.exported / "onnx" / "model.onnx").is_file():
         parser.error(
             f"{options.exported} has no onnx/model.onnx: .venv-export/bin/bge-fast-export CHECKPOINT -o FOLDER"
         )

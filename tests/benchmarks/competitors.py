@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import gemm
 import numpy as np
-from jobs import Job, Matrix, batches_by_length, call_from_threads
+from jobs import Job, Matrix, batches_by_length, call_from_threads, seconds_of_each
 from numpy.typing import NDArray
 
 
@@ -33,6 +33,14 @@ class Competitor:
     def bulk(self, texts: list[str]) -> Job:
         """All texts in one call."""
         return Job(lambda: self.encode(texts))
+
+    def mixed(self, texts: list[str]) -> Job:
+        """Texts of all lengths in one call."""
+        return Job(lambda: self.encode(texts))
+
+    def singles(self, texts: list[str]) -> Job:
+        """Each text in a call of its own; gives the seconds of each."""
+        return Job(lambda: seconds_of_each(self.encode, texts))
 
     def facts(self) -> dict[str, str]:
         """Versions of what does the work."""
@@ -86,28 +94,62 @@ class OursLowMemory(Ours):
     keywords: ClassVar[dict[str, Any]] = {"low_memory": True}
 
 
-class Raw(gemm.Products, Competitor):
+class OursBf16(Ours):
+    """bge-fast with products in bf16."""
+
+    keywords: ClassVar[dict[str, Any]] = {"precision": "bf16"}
+
+
+class OursInt8(Ours):
+    """bge-fast with products in int8."""
+
+    keywords: ClassVar[dict[str, Any]] = {"precision": "int8"}
+
+
+class Tokens(Competitor):
+    """What programs around a bare engine have: a tokenizer, and padded inputs."""
+
+    def __init__(self, folder: Path) -> None:
+        from tokenizers import Tokenizer
+
+        self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self.tokenizer.enable_truncation(512)
+        self.tokenizer.no_padding()
+        self.inputs = ["input_ids", "attention_mask", "token_type_ids"]
+
+    def ids(self, texts: list[str]) -> list[list[int]]:
+        """Token ids of each text, special ones included."""
+        return [encoding.ids for encoding in self.tokenizer.encode_batch(texts)]
+
+    def feeds(self, ids: list[list[int]]) -> dict[str, NDArray[np.int64]]:
+        """Inputs of one batch."""
+        width = max(map(len, ids))
+        input_ids = np.array([row + [0] * (width - len(row)) for row in ids], np.int64)
+        mask = np.array([[1] * len(row) + [0] * (width - len(row)) for row in ids], np.int64)
+        feeds = {"input_ids": input_ids, "attention_mask": mask, "token_type_ids": np.zeros_like(input_ids)}
+        return {name: feeds[name] for name in self.inputs}
+
+
+class Raw(gemm.Products, Tokens):
     """A bare `InferenceSession` with token ids made beforehand: what the graph costs with nothing around it."""
 
     packages = ("onnxruntime", "numpy")
 
     def __init__(self, folder: Path) -> None:
         import onnxruntime
-        from tokenizers import Tokenizer
 
+        super().__init__(folder)
         self.session = onnxruntime.InferenceSession(folder / "onnx" / "model.onnx", providers=["CPUExecutionProvider"])
-        self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        self.tokenizer.enable_truncation(512)
-        self.tokenizer.no_padding()
+        self.inputs = [given.name for given in self.session.get_inputs()]
 
     def query(self, texts: list[str]) -> Job:
-        feeds = self._feeds([self.tokenizer.encode(texts[0]).ids])
+        feeds = self.feeds(self.ids(texts[:1]))
         # Only `run`: neither the first row nor its norm is taken here.
         return Job(lambda: self.session.run(None, feeds), {"tokens": [feeds["input_ids"].size]})
 
     def bulk(self, texts: list[str]) -> Job:
-        ids = [encoding.ids for encoding in self.tokenizer.encode_batch(texts)]
-        batches = [(rows, self._feeds([ids[row] for row in rows])) for rows in batches_by_length(ids)]
+        ids = self.ids(texts)
+        batches = [(rows, self.feeds([ids[row] for row in rows])) for rows in batches_by_length(ids)]
 
         def run() -> Matrix:
             vectors = np.empty((len(ids), self.session.get_outputs()[0].shape[-1]), np.float32)
@@ -117,13 +159,6 @@ class Raw(gemm.Products, Competitor):
             return vectors
 
         return Job(run, {"tokens": [len(row) for row in ids]})
-
-    def _feeds(self, ids: list[list[int]]) -> dict[str, NDArray[np.int64]]:
-        width = max(map(len, ids))
-        input_ids = np.array([row + [0] * (width - len(row)) for row in ids], np.int64)
-        mask = np.array([[1] * len(row) + [0] * (width - len(row)) for row in ids], np.int64)
-        feeds = {"input_ids": input_ids, "attention_mask": mask, "token_type_ids": np.zeros_like(input_ids)}
-        return {given.name: feeds[given.name] for given in self.session.get_inputs()}
 
 
 class SentenceTransformers(Competitor):

@@ -67,6 +67,19 @@ def ndcg_at_10(
     return float(total / len(relevant))
 
 
+def mean_average_precision(
+    query_vectors: NDArray[np.float32], passage_vectors: NDArray[np.float32], collection: Cranfield | None = None
+) -> float:
+    """Mean over the queries of the precision at each relevant passage, of all passages ranked by inner product."""
+    relevant = (collection or load()).relevant
+    ranked = np.argsort(-(query_vectors @ passage_vectors.T), axis=1, kind="stable")
+    total = 0.0
+    for order, answers in zip(ranked, relevant, strict=True):
+        found = np.flatnonzero(np.isin(order, list(answers))) + 1
+        total += (np.arange(1, len(found) + 1) / found).sum() / len(answers)
+    return float(total / len(relevant))
+
+
 def _read_lines(path: Path) -> list[dict[str, str]]:
     with path.open(encoding="utf-8") as file:
         return [json.loads(line) for line in file]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -22,6 +23,8 @@ class Entry:
     environment: str
     exported: bool = False
     """Whether it opens the exported folder, for the graph that Optimum made, and not the checkpoint."""
+    form: str = ""
+    """The form of that graph which it opens instead, one of those that `peer_graphs.py` makes."""
 
     @property
     def python(self) -> Path:
@@ -33,6 +36,8 @@ class Entry:
 
 
 OURS = Entry("bge-fast", "competitors.Ours", ".venv")
+OURS_BF16 = Entry("bge-fast, bf16", "competitors.OursBf16", ".venv")
+OURS_INT8 = Entry("bge-fast, int8", "competitors.OursInt8", ".venv")
 OURS_LOW = Entry("bge-fast, low_memory", "competitors.OursLowMemory", ".venv")
 OURS_EXPORTED = Entry("bge-fast, exported folder", "competitors.Ours", ".venv", exported=True)
 RAW = Entry("onnxruntime, bare session", "competitors.Raw", ".venv-peers", exported=True)
@@ -100,6 +105,8 @@ class Fleet:
     ours: Path
     checkpoint: Path
     logs: Path
+    other: Entry | None = None
+    """Another build of bge-fast."""
     workers: dict[str, Worker] = field(default_factory=dict)
     absent: dict[str, str] = field(default_factory=dict)
     facts: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -112,6 +119,11 @@ class Fleet:
                 self._start(entry)
         return {entry.label: self.workers[entry.label] for entry in entries if entry.label in self.workers}
 
+    def drop(self, label: str, reason: str) -> None:
+        """Stop a worker that cannot do its work."""
+        self.absent[label] = reason
+        self.workers.pop(label).stop()
+
     def fresh(self, entry: Entry, folder: Path | None = None) -> Worker:
         """A process that has done nothing yet; the caller stops it."""
         worker = Worker(entry, folder or self.folder(entry), self.logs)
@@ -120,14 +132,18 @@ class Fleet:
 
     def folder(self, entry: Entry) -> Path:
         """What it opens."""
+        if entry.form:
+            return self.logs / f"{self.exported.name}-{entry.form}"
         if entry.exported:
             return self.exported
-        return self.ours if entry.is_ours else self.checkpoint
+        return self.ours if entry.is_ours or entry is self.other else self.checkpoint
 
     def can_run(self, entry: Entry) -> bool:
         """Whether it is installed and has something to open; else `absent` says why not."""
         if not entry.python.is_file():
             self.absent[entry.label] = f"not installed (make {'setup' if entry.is_ours else 'bench-peers'})"
+        elif entry.form and not (self.folder(entry) / "config.json").is_file():
+            self._make_form(entry)
         elif not (self.folder(entry) / "config.json").is_file():
             self.absent[entry.label] = f"skipped: there is no {self.folder(entry)} on this machine"
         return entry.label not in self.absent
@@ -139,6 +155,13 @@ class Fleet:
     def __exit__(self, *exception: object) -> None:
         for worker in self.workers.values():
             worker.stop()
+
+    def _make_form(self, entry: Entry) -> None:
+        print(f"making {self.folder(entry)} …", file=sys.stderr, flush=True)
+        try:
+            run_script(entry, "peer_graphs.py", entry.form, self.exported, self.folder(entry))
+        except RuntimeError as error:
+            self.absent[entry.label] = f"no graph for it: {str(error).splitlines()[-1]}"
 
     def _start(self, entry: Entry) -> None:
         try:
@@ -154,14 +177,16 @@ def environment() -> dict[str, str]:
     return {**os.environ, "HF_HUB_OFFLINE": "1", "ORT_DISABLE_TELEMETRY": "1"}
 
 
-def run_script(entry: Entry, script: str, *arguments: object) -> str:
+def run_script(entry: Entry, script: str, *arguments: object, standard_input: str = "") -> str:
     """The last line that one of the scripts here prints, run to its end in a competitor's environment.
 
     Raises:
         RuntimeError: it failed; with the end of what it said.
     """
     command = [str(part) for part in (entry.python, HERE / script, *arguments)]
-    process = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
+    process = subprocess.run(
+        command, env=environment(), input=standard_input, capture_output=True, text=True, check=False
+    )
     if process.returncode:
         raise RuntimeError(f"{script} ended: {process.stderr.strip()[-2000:]}")
     return process.stdout.strip().rpartition("\n")[2]

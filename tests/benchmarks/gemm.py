@@ -1,4 +1,4 @@
-"""The best fp32 matrix-product rate of this machine at the encoder's shapes: the ceiling for bulk encoding."""
+"""The best matrix-product rates of this machine at the encoder's shapes, fp32 and int8: the ceiling for bulk encoding."""
 
 from __future__ import annotations
 
@@ -27,6 +27,18 @@ class Products:
         """The encoder's matrix products, as a graph of nothing else."""
         return onnxruntime_job(*sizes)
 
+    def gemm_onnxruntime_one(self, sizes: list[int]) -> Job:
+        """The same with one thread."""
+        return onnxruntime_job(*sizes, threads=1)
+
+    def gemm_int8(self, sizes: list[int]) -> Job:
+        """The same products of uint8 rows and int8 weights."""
+        return int8_job(*sizes)
+
+    def gemm_int8_one(self, sizes: list[int]) -> Job:
+        """The same with one thread."""
+        return int8_job(*sizes, threads=1)
+
 
 def numpy_job(hidden: int = _HIDDEN, inner: int = _INNER) -> Job:
     """The products through numpy's BLAS."""
@@ -44,9 +56,8 @@ def numpy_job(hidden: int = _HIDDEN, inner: int = _INNER) -> Job:
     return Job(run, {"gigaflops": _gigaflops(shapes)})
 
 
-def onnxruntime_job(hidden: int = _HIDDEN, inner: int = _INNER) -> Job:
-    """The products as a chain in ONNX Runtime, with weights that it may pack beforehand."""
-    import onnxruntime
+def onnxruntime_job(hidden: int = _HIDDEN, inner: int = _INNER, threads: int = 0) -> Job:
+    """The products as a chain in ONNX Runtime, with weights that it may pack beforehand; 0 threads are all there are."""
     from onnx import TensorProto, helper, numpy_helper
 
     source = np.random.default_rng(0)
@@ -59,9 +70,40 @@ def onnxruntime_job(hidden: int = _HIDDEN, inner: int = _INNER) -> Job:
         helper.make_tensor_value_info(name, TensorProto.FLOAT, [_TOKENS, hidden]) for name in ("x0", f"x{len(nodes)}")
     ]
     graph = helper.make_graph(nodes, "products", ends[:1], ends[1:], weights)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    feeds = {"x0": source.random((_TOKENS, hidden), np.float32)}
+    return _graph_job(graph, {"x0": source.random((_TOKENS, hidden), np.float32)}, shapes, threads)
+
+
+def int8_job(hidden: int = _HIDDEN, inner: int = _INNER, threads: int = 0) -> Job:
+    """The products of uint8 and int8 with float32 sums, by the operator that dynamic quantization ends in."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    source = np.random.default_rng(0)
+    shapes = _shapes(hidden, inner)
+    rows = {f"x{width}": source.integers(0, 256, (_TOKENS, width), np.uint8) for width in {hidden, inner}}
+    given = [helper.make_tensor_value_info(name, TensorProto.UINT8, one.shape) for name, one in rows.items()]
+    weights = [
+        numpy_helper.from_array(np.array(0.01, np.float32), "scale"),
+        numpy_helper.from_array(np.array(128, np.uint8), "zero"),
+    ]
+    nodes, out = [], []
+    for index, (width, columns) in enumerate(shapes):
+        weight = source.integers(-127, 128, (width, columns), np.int8)
+        weights.append(numpy_helper.from_array(weight, f"w{index}"))
+        names = [f"x{width}", f"w{index}", "scale", "scale", "zero"]
+        nodes.append(helper.make_node("MatMulIntegerToFloat", names, [f"y{index}"], domain="com.microsoft"))
+        out.append(helper.make_tensor_value_info(f"y{index}", TensorProto.FLOAT, [_TOKENS, columns]))
+    return _graph_job(helper.make_graph(nodes, "products", given, out, weights), rows, shapes, threads)
+
+
+def _graph_job(graph: Any, feeds: dict[str, Any], shapes: list[tuple[int, int]], threads: int) -> Job:
+    import onnxruntime
+    from onnx import helper
+
+    domains = [helper.make_opsetid("", 18), helper.make_opsetid("com.microsoft", 1)]
+    model = helper.make_model(graph, opset_imports=domains, ir_version=10)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
     def run() -> None:
         for _ in range(_REPEATS):

@@ -38,6 +38,16 @@ def m3(layers: int) -> Shape:
     return Shape(layers, kind="m3")
 
 
+def base(layers: int) -> Shape:
+    """That of bge-base, but for its vocabulary and XLM-R's positions; it has 12 layers."""
+    return Shape(min(layers, 12), hidden=768, inner=3072, heads=12, positions=514)
+
+
+def reranker_m3(layers: int) -> Shape:
+    """That of bge-reranker-v2-m3, but for its vocabulary; it has 24 layers."""
+    return Shape(layers, kind="reranker")
+
+
 def reranker_base(layers: int) -> Shape:
     """That of bge-reranker-base, but for its vocabulary; it has 12 layers."""
     return Shape(layers, hidden=768, inner=3072, heads=12, positions=514, kind="reranker")

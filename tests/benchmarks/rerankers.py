@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from competitors import Competitor
 from jobs import Job
@@ -25,11 +25,12 @@ class Ours(Reranker):
     """bge-fast."""
 
     packages = ("bge-fast", "numpy")
+    keywords: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, folder: Path) -> None:
         from bge_fast import FlagReranker
 
-        self.model = FlagReranker(str(folder), devices="cpu")
+        self.model = FlagReranker(str(folder), devices="cpu", **self.keywords)
 
     def score(self, pairs: list[list[str]]) -> Any:
         return self.model.compute_score(pairs)
@@ -38,6 +39,18 @@ class Ours(Reranker):
         info = self.model.info()
         facts = {"ONNX Runtime": info["runtime_version"], "opened": info["source"], "threads": str(info["threads"])}
         return {**super().facts(), **facts}
+
+
+class OursBf16(Ours):
+    """bge-fast with products in bf16."""
+
+    keywords: ClassVar[dict[str, Any]] = {"precision": "bf16"}
+
+
+class OursInt8(Ours):
+    """bge-fast with products in int8."""
+
+    keywords: ClassVar[dict[str, Any]] = {"precision": "int8"}
 
 
 class FlagEmbedding(Reranker):

@@ -7,7 +7,6 @@ the real one; a call has one `Run` a batch, so this costs nothing that could be 
 from __future__ import annotations
 
 import ctypes
-import mmap
 import threading
 import time
 from dataclasses import dataclass
@@ -15,9 +14,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-_API_VERSION = 17
+from runtime_table import place_in_table
+
 _PLACE_OF_RUN = 9
-_READ_WRITE = 1 | 2
 _ARGUMENTS = [*[ctypes.c_void_p] * 4, ctypes.c_size_t, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p]
 _RUN = ctypes.CFUNCTYPE(ctypes.c_void_p, *_ARGUMENTS)
 
@@ -41,7 +40,7 @@ class RunClock:
 
     def __init__(self, library: Path) -> None:
         self._runs: list[tuple[int, float, float]] = []
-        run = _place_of_run(library)
+        run = place_in_table(library, _PLACE_OF_RUN)
         real = _RUN(run.value)
         # ctypes lets go of the GIL while the real function runs.
         self._timed = _RUN(lambda *arguments: self._run(real, arguments))
@@ -65,16 +64,3 @@ class RunClock:
         graph = sum(end - start for _, start, end in runs) / len(threads)
         gaps = sum(after[0] - one[1] for own in threads.values() for one, after in pairwise(own)) / len(threads)
         return Share(first - begun, graph, gaps + ended - last, last - first - graph - gaps)
-
-
-def _place_of_run(library: Path) -> ctypes.c_void_p:
-    """The table's entry, made writable."""
-    get_base = ctypes.CDLL(str(library)).OrtGetApiBase
-    get_base.restype = ctypes.POINTER(ctypes.c_void_p)
-    get_table = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_uint32)(get_base()[0])
-    address = get_table(_API_VERSION) + _PLACE_OF_RUN * ctypes.sizeof(ctypes.c_void_p)
-    page = address - address % mmap.PAGESIZE
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.mprotect(ctypes.c_void_p(page), ctypes.c_size_t(mmap.PAGESIZE), _READ_WRITE):
-        raise OSError(ctypes.get_errno(), "the library's table cannot be made writable")
-    return ctypes.c_void_p.from_address(address)

@@ -34,6 +34,34 @@ def ours_low_memory(folder, text):
     return ours(folder, text, low_memory=True)
 
 
+def ours_bf16(folder, text):
+    return ours(folder, text, precision="bf16")
+
+
+def ours_int8(folder, text):
+    return ours(folder, text, precision="int8")
+
+
+def by_hand(name):
+    """A competitor of `engines.py` or `packages.py` as a program; opening and first compilation are one step there."""
+
+    def program(folder, text):
+        import numpy  # noqa: F401
+
+        yield
+        from importlib import import_module
+        from pathlib import Path
+
+        module, _, own = name.rpartition(".")
+        competitor = getattr(import_module(module), own)
+        yield
+        model = competitor(Path(folder))
+        yield
+        yield model.encode(text)
+
+    return program
+
+
 def onnxruntime(folder, text):
     import numpy as np
 
@@ -91,7 +119,8 @@ def flag_embedding(folder, text):
 
 
 def main():
-    program = globals()[sys.argv[1]](*sys.argv[2:])
+    name = sys.argv[1]
+    program = (by_hand(name) if "." in name else globals()[name])(*sys.argv[2:])
     done = []
     for step in program:
         done.append(time.clock_gettime(time.CLOCK_MONOTONIC))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,15 @@ def generate(count: int) -> list[str]:
     source = random.Random(1400)
     lengths = [round(min(_MEAN_WORDS * source.lognormvariate(-(_SPREAD**2) / 2, _SPREAD), 600)) for _ in range(count)]
     return [" ".join(source.choices(_WORDS.split(), k=max(length, 5))) for length in lengths]
+
+
+def mixed(count: int, least: int = 8, most: int = 512) -> list[str]:
+    """Texts of common words whose tokens, with the special ones, go from `least` to `most`, as many of each order of length."""
+    source = random.Random(8512)
+    spread = math.log(most / least)
+    lengths = [round(least * math.exp(spread * index / max(count - 1, 1))) - 2 for index in range(count)]
+    source.shuffle(lengths)
+    return [" ".join(source.choices(_WORDS.split(), k=length)) for length in lengths]
 
 
 def token_counts(passages: list[str], folder: Path, most: int = 512) -> list[int]:

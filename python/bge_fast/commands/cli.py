@@ -86,6 +86,7 @@ def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentPars
         "embed": _embed(add("embed", help="texts to vectors: .npy or JSONL")),
         "search": _search(add("search", help="the passages closest to each query")),
         "rerank": _rerank(add("rerank", help="passages sorted by a cross-encoder's score for a query")),
+        "compare": _compare(add("compare", help="what a lower precision changes for your texts, and how fast it is")),
         "info": _info(add("info", help="what is known about a model")),
         "doctor": _doctor(add("doctor", help="what works on this machine, and how to repair what does not")),
     }
@@ -139,6 +140,18 @@ def _rerank(verb: argparse.ArgumentParser) -> argparse.ArgumentParser:
     return verb
 
 
+def _compare(verb: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    verb.set_defaults(room="bge_fast.commands.compare", device="cpu", instruction=None)
+    verb.description = "Compare a lower precision with fp32 on texts of your own, on the CPU: quality and speed."
+    _add_model(verb)
+    verb.add_argument("files", metavar="FILE", nargs="+", help=f"{_FILES}; - for stdin")
+    verb.add_argument("--precision", choices=("bf16", "int8"), required=True, help="what is compared with fp32")
+    verb.add_argument("--json", action="store_true", help="one JSON object")
+    _add_field(verb)
+    _add_encoding(verb)
+    return verb
+
+
 def _info(verb: argparse.ArgumentParser) -> argparse.ArgumentParser:
     verb.set_defaults(room="bge_fast.commands.info")
     verb.description = "Show what a model's files say, without opening it."
@@ -185,6 +198,10 @@ def _add_options(verb: argparse.ArgumentParser) -> None:
     _add_device(verb)
     _add_precision(verb)
     verb.add_argument("--instruction", metavar="TEXT", help='before each query; "" for none (default: as recommended)')
+    _add_encoding(verb)
+
+
+def _add_encoding(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--pooling",
         choices=("cls", "mean", "last_token"),

@@ -15,7 +15,7 @@ from bge_fast.opening.kinds import declares_reranker, no_reranker
 from bge_fast.opening.projection import projection_of
 from bge_fast.opening.state import FolderState
 from bge_fast.runtime.devices import CPU, Device
-from bge_fast.runtime.library import check_cuda, default_device, load_runtime
+from bge_fast.runtime.library import check_cuda, default_device, load_runtime, used_instructions
 from bge_fast.runtime.threads import default_threads
 
 Outputs = tuple[str, ...]
@@ -91,6 +91,8 @@ class ModelInfo(Facts):
     nodes_by_provider: dict[str, int]
     threads: int
     low_memory: bool
+    instructions: str | None
+    """Those of the processor that our own kernels multiply with; ``None`` where only ONNX Runtime's run."""
     runtime_library: str
     runtime_version: str
     parity: dict[str, object] | None
@@ -160,6 +162,9 @@ class Engine:
             "on_fork out"
         )
 
+    def _instructions(self) -> str | None:
+        return used_instructions()[self.files.computation] if self.core.own_operators else None
+
     def info(self) -> ModelInfo:
         """Facts about what was opened, from the live session where it can tell."""
         providers = self.core.providers()
@@ -171,6 +176,7 @@ class Engine:
             "nodes_by_provider": dict(providers),
             "threads": self.threads,
             "low_memory": self.low_memory,
+            "instructions": self._instructions(),
             "runtime_library": str(self.runtime.path),
             "runtime_version": self.runtime.version,
             "parity": self.files.parity,
@@ -189,11 +195,10 @@ def _open(options: EngineOptions, threads: int) -> tuple[Device, ModelFiles, _co
 
 
 def _open_on(options: EngineOptions, device: Device, threads: int) -> tuple[ModelFiles, _core.Model, dict[str, int]]:
+    computations = options.computations(device)
     if device.cuda is not None:
         check_cuda(device.cuda)
-    files = find_model(
-        options.name, options.computations(device), options.cache_dir, kind=options.kind, onnx_file=options.onnx_file
-    )
+    files = find_model(options.name, computations, options.cache_dir, kind=options.kind, onnx_file=options.onnx_file)
     if files.adapter is not None:
         files = replace(files, merged=Merged(files.adapter, list(files.paths.values())))
     checkpoint = checkpoint_of(files)

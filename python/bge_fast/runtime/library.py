@@ -20,6 +20,7 @@ from bge_fast.runtime.locks import Lock
 _BUNDLED = Path(__file__).parent.parent / "_ort" / "libonnxruntime_bge_fast.so"
 _OLDEST = 24
 _NO_TELEMETRY = "ORT_DISABLE_TELEMETRY"
+_INSTRUCTIONS = "BGE_FAST_INSTRUCTIONS"
 _environment = Lock()
 
 
@@ -77,8 +78,26 @@ def load_runtime() -> _core.Runtime:
         )
     best = libraries[0]
     dependencies = cuda.dependencies(best.cuda_provider) if best.cuda_provider else []
+    used_instructions()
     with _without_telemetry():
         return _core.load_runtime(str(best.path), [str(path) for path in dependencies])
+
+
+def used_instructions() -> dict[str, str | None]:
+    """Return which of the processor's instructions our own kernels use, by what they compute in.
+
+    All that it has; where the variable ``BGE_FAST_INSTRUCTIONS`` is set, those up to the ones that it names, so that
+    machines of different kinds give the same numbers.
+
+    Raises:
+        ValueError: the variable names none.
+    """
+    limit = os.environ.get(_INSTRUCTIONS) or None
+    try:
+        vectors, int8, bf16 = _core.instructions(limit)
+    except ValueError as error:
+        raise ValueError(f"{_INSTRUCTIONS}={limit}: {error}") from None
+    return {"fp32": vectors, "bf16": bf16, "int8": int8}
 
 
 @contextmanager

@@ -154,7 +154,7 @@ mod tests {
     fn packed_texts_share_a_run_up_to_the_budget_without_padding() {
         let batches = plan(&[100, 300, 5, 400, 600, 7], Capacity { mixed: Mixed::Packed, ..of(16) });
         let rows: Vec<_> = batches.iter().map(|batch| batch.rows.clone()).collect();
-        assert_eq!(rows, [vec![4], vec![3, 0, 5, 2], vec![1]]);
+        assert_eq!(rows, [vec![4], vec![3], vec![1, 0, 5, 2]]);
         assert!(batches.iter().all(|batch| batch.layout == Layout::Packed));
     }
 

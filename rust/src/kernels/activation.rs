@@ -36,6 +36,25 @@ pub fn add_bias_and_activate(cpu: Cpu, values: &mut [f32], bias: Option<&[f32]>,
     run(cpu.vectors, Row(values, bias, activation));
 }
 
+/// Rows of sums on their way out: a bias is added, and the function taken, of each.
+pub(super) struct Finish<'a, R> {
+    pub rows: &'a mut [R],
+    pub columns: usize,
+    pub bias: Option<&'a [f32]>,
+    pub activation: Option<Activation>,
+}
+
+impl<R: AsMut<[f32]>> Kernel for Finish<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        for row in self.rows {
+            activate(simd, &mut row.as_mut()[..self.columns], self.bias, self.activation);
+        }
+    }
+}
+
 /// [`add_bias_and_activate`] as a part of another kernel.
 #[inline(always)]
 pub(super) fn activate<S: Simd>(simd: S, values: &mut [f32], bias: Option<&[f32]>, activation: Option<Activation>) {

@@ -2,12 +2,13 @@
 
 use std::cell::RefCell;
 
-use super::activation::{Activation, add_bias_and_activate};
+use super::activation::{Activation, Finish};
 use super::cpu::Cpu;
 use super::panels::{COLUMNS, Panels};
 use super::products::{self, Rows, Widened};
 use super::rows::Narrowed;
 use super::threads::Threads;
+use super::vectors::run;
 
 /// Rows that are narrowed together: bounds the memory for them.
 const ROWS: usize = 512;
@@ -51,10 +52,9 @@ impl Linear<'_> {
         let bias = self.bias.map(|bias| &bias[first_column..][..columns]);
         WIDENED.with_borrow_mut(|widened| {
             products::multiply(cpu, self.panels, number, rows, widened, &mut |first_row, tile| {
-                for (row, sums) in tile.iter_mut().enumerate() {
-                    let sums = &mut sums[..columns];
-                    add_bias_and_activate(cpu, sums, bias, self.activation);
-                    output.write(first_row + row, first_column, sums);
+                run(cpu.vectors, Finish { rows: tile, columns, bias, activation: self.activation });
+                for (row, sums) in tile.iter().enumerate() {
+                    output.write(first_row + row, first_column, &sums[..columns]);
                 }
             });
         });

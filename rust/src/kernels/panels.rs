@@ -1,7 +1,11 @@
 //! A linear layer's matrix in panels of 64 columns, as the product kernels read it: one panel after the other, along K within
 //! each, so that memory is read once and in order.
 
+use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 use half::{bf16, f16};
+
+use super::cpu::Cpu;
+use super::rows::quantize;
 
 /// Columns of a panel; those behind the last one are zero.
 pub const COLUMNS: usize = 64;
@@ -55,13 +59,16 @@ impl Format {
     }
 
     /// Writes a panel of up to 64 `rows` of the matrix `[out, in]`, each of `k` numbers, into [`Self::panel_bytes`] zeros.
-    pub fn pack(self, rows: &[f32], k: usize, panel: &mut [u8]) {
+    pub fn pack(self, cpu: Cpu, rows: &[f32], k: usize, panel: &mut [u8]) {
+        let padded = self.padded(k);
+        let one = |bits: &[u16; 1]| bits[0].to_le_bytes();
+        let two = |bits: &[u16; 2]| (u32::from(bits[0]) | u32::from(bits[1]) << 16).to_le_bytes();
         match self {
-            Self::F32 => pack_wide(rows, k, panel, f32::to_le_bytes),
-            Self::F16 => pack_wide(rows, k, panel, |number| f16::from_f32(number).to_le_bytes()),
-            Self::Bf16 => pack_wide(rows, k, panel, |number| bf16::from_f32(number).to_le_bytes()),
-            Self::Bf16Pairs => pack_pairs(rows, k, panel),
-            Self::Int8 => pack_int8(rows, k, panel),
+            Self::F32 => interleave::<f32, 1, 4>(rows, k, panel, |number| number[0].to_le_bytes()),
+            Self::F16 => interleave::<u16, 1, 2>(&narrowed(rows, k, padded, to_f16), padded, panel, one),
+            Self::Bf16 => interleave::<u16, 1, 2>(&narrowed(rows, k, padded, to_bf16), padded, panel, one),
+            Self::Bf16Pairs => interleave::<u16, 2, 4>(&narrowed(rows, k, padded, to_bf16), padded, panel, two),
+            Self::Int8 => pack_int8(cpu, rows, k, panel),
         }
     }
 }
@@ -107,46 +114,52 @@ impl<'a> Panels<'a> {
     }
 }
 
-fn pack_wide<const B: usize>(rows: &[f32], k: usize, panel: &mut [u8], narrow: impl Fn(f32) -> [u8; B]) {
+/// Rows `[columns, k]` → `[k / G, 64, G]`, little-endian.
+fn interleave<T: Copy, const G: usize, const B: usize>(
+    rows: &[T],
+    k: usize,
+    panel: &mut [u8],
+    bytes: impl Fn(&[T; G]) -> [u8; B],
+) {
     let (panel, _) = panel.as_chunks_mut::<B>();
-    for (column, row) in rows.chunks_exact(k).enumerate() {
-        for (place, &number) in row.iter().enumerate() {
-            panel[place * COLUMNS + column] = narrow(number);
+    let groups: Vec<&[[T; G]]> = rows.chunks_exact(k).map(|row| row.as_chunks::<G>().0).collect();
+    for (place, columns) in panel.chunks_exact_mut(COLUMNS).enumerate() {
+        for (column, groups) in columns.iter_mut().zip(&groups) {
+            *column = bytes(&groups[place]);
         }
     }
 }
 
-fn pack_pairs(rows: &[f32], k: usize, panel: &mut [u8]) {
-    let (panel, _) = panel.as_chunks_mut::<2>();
-    for (column, row) in rows.chunks_exact(k).enumerate() {
-        for (place, &number) in row.iter().enumerate() {
-            panel[(place / 2 * COLUMNS + column) * 2 + place % 2] = bf16::from_f32(number).to_le_bytes();
-        }
+/// The bits of every number in 16, each row filled up with zeros to `padded`.
+fn narrowed(rows: &[f32], k: usize, padded: usize, narrow: impl Fn(&[f32], &mut [u16])) -> Vec<u16> {
+    let mut bits = vec![0; rows.len() / k * padded];
+    for (row, bits) in rows.chunks_exact(k).zip(bits.chunks_exact_mut(padded)) {
+        narrow(row, &mut bits[..k]);
     }
+    bits
 }
 
-fn pack_int8(rows: &[f32], k: usize, panel: &mut [u8]) {
+fn to_f16(row: &[f32], bits: &mut [u16]) {
+    bits.reinterpret_cast_mut::<f16>().convert_from_f32_slice(row);
+}
+
+fn to_bf16(row: &[f32], bits: &mut [u16]) {
+    bits.reinterpret_cast_mut::<bf16>().convert_from_f32_slice(row);
+}
+
+fn pack_int8(cpu: Cpu, rows: &[f32], k: usize, panel: &mut [u8]) {
+    let padded = Format::Int8.padded(k);
     let (numbers, notes) = panel.split_at_mut(Format::Int8.numbers(k));
     let (notes, _) = notes.as_chunks_mut::<4>();
     let (scales, sums) = notes.split_at_mut(notes.len() / 2);
-    for (column, row) in rows.chunks_exact(k).enumerate() {
-        for (number, block) in row.chunks(BLOCK).enumerate() {
-            let largest = block.iter().fold(0.0_f32, |largest, weight| largest.max(weight.abs()));
-            let to_steps = if largest > 0.0 { 127.0 / largest } else { 0.0 };
-            let mut sum = 0;
-            for (place, &weight) in block.iter().enumerate() {
-                let place = number * BLOCK + place;
-                let step = steps(weight * to_steps);
-                sum += i32::from(step);
-                numbers[(place / 4 * COLUMNS + column) * 4 + place % 4] = step.cast_unsigned();
-            }
-            scales[number * COLUMNS + column] = (largest / 127.0).to_le_bytes();
+    let mut steps = vec![0; rows.len() / k * padded];
+    for (column, (row, steps)) in rows.chunks_exact(k).zip(steps.chunks_exact_mut(padded)).enumerate() {
+        for (number, (block, steps)) in row.chunks(BLOCK).zip(steps.chunks_mut(BLOCK)).enumerate() {
+            let scale = quantize(cpu, block, steps, 0);
+            let sum: i32 = steps[..block.len()].iter().map(|step| i32::from(step.cast_signed())).sum();
+            scales[number * COLUMNS + column] = scale.to_le_bytes();
             sums[number * COLUMNS + column] = (-128 * sum).to_le_bytes();
         }
     }
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "-127 ..= 127")]
-fn steps(scaled: f32) -> i8 {
-    scaled.round_ties_even() as i8
+    interleave::<u8, 4, 4>(&steps, padded, numbers, |steps| *steps);
 }

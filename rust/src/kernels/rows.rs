@@ -78,7 +78,7 @@ fn to_bf16(cpu: Cpu, row: &[f32], narrow: &mut [u16]) {
 }
 
 /// Writes a block in steps of the scale that it gives. A block with a number that is not finite gives such a scale.
-fn quantize(cpu: Cpu, block: &[f32], steps: &mut [u8], flip: u8) -> f32 {
+pub(super) fn quantize(cpu: Cpu, block: &[f32], steps: &mut [u8], flip: u8) -> f32 {
     match cpu.vectors {
         #[cfg(target_arch = "x86_64")]
         Vectors::Avx512 => x86::quantize_avx512(block, steps, flip),
@@ -110,10 +110,10 @@ fn quantize_any(block: &[f32], steps: &mut [u8], flip: u8) -> f32 {
 #[expect(unsafe_code, reason = "instructions that the caller found this processor to have")]
 mod x86 {
     use std::arch::x86_64::{
-        _mm_mask_storeu_epi8, _mm_set1_epi8, _mm_xor_si128, _mm256_storeu_si256, _mm512_and_si512, _mm512_castps_si512,
-        _mm512_cvtepi32_epi8, _mm512_cvtneps_pbh, _mm512_cvtps_epi32, _mm512_loadu_ps, _mm512_maskz_loadu_ps,
-        _mm512_max_epi32, _mm512_mul_ps, _mm512_reduce_max_epi32, _mm512_set1_epi32, _mm512_set1_ps,
-        _mm512_setzero_si512,
+        __m256bh, __m256i, _mm_mask_storeu_epi8, _mm_set1_epi8, _mm_xor_si128, _mm256_storeu_si256, _mm512_and_si512,
+        _mm512_castps_si512, _mm512_cvtepi32_epi8, _mm512_cvtneps_pbh, _mm512_cvtps_epi32, _mm512_loadu_ps,
+        _mm512_maskz_loadu_ps, _mm512_max_epi32, _mm512_mul_ps, _mm512_reduce_max_epi32, _mm512_set1_epi32,
+        _mm512_set1_ps, _mm512_setzero_si512,
     };
 
     use half::bf16;
@@ -131,7 +131,7 @@ mod x86 {
         for (numbers, narrow) in numbers.iter().zip(blocks) {
             unsafe {
                 let rounded = _mm512_cvtneps_pbh(_mm512_loadu_ps(numbers.as_ptr()));
-                _mm256_storeu_si256(narrow.as_mut_ptr().cast(), std::mem::transmute(rounded));
+                _mm256_storeu_si256(narrow.as_mut_ptr().cast(), std::mem::transmute::<__m256bh, __m256i>(rounded));
             }
         }
         for (narrow, &number) in narrow_rest.iter_mut().zip(rest) {

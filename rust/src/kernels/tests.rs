@@ -40,7 +40,7 @@ fn packed(format: Format, matrix: &[f32], k: usize) -> Vec<Line> {
         .chunks(COLUMNS * k)
         .flat_map(|rows| {
             let mut panel = vec![0; size];
-            format.pack(rows, k, &mut panel);
+            format.pack(Cpu::detect(), rows, k, &mut panel);
             panel
         })
         .collect();
@@ -53,22 +53,10 @@ fn bytes(lines: &[Line]) -> Vec<u8> {
 
 fn cpus() -> Vec<Cpu> {
     let all = Cpu::detect();
-    let mut cpus = vec![Cpu::PORTABLE];
-    let kinds = [Int8::Avx2, Int8::AvxVnni, Int8::Avx512Vnni, Int8::Amx];
-    cpus.extend(kinds.into_iter().filter(|&int8| int8 <= all.int8).map(|int8| Cpu { int8, ..all }));
-    cpus.extend(
-        [Vectors::Avx2, Vectors::Avx512]
-            .into_iter()
-            .filter(|&it| it <= all.vectors)
-            .map(|vectors| Cpu { vectors, ..all }),
-    );
-    cpus.extend(
-        [Bf16::Avx512, Bf16::Amx]
-            .into_iter()
-            .filter(|&it| Some(it) <= all.bf16)
-            .map(|it| Cpu { bf16: Some(it), ..all }),
-    );
-    cpus
+    let int8 = Int8::here().into_iter().filter(|&int8| int8 > Int8::Portable).map(|int8| Cpu { int8, ..all });
+    let vectors = Vectors::here().into_iter().map(|vectors| Cpu { vectors, ..all });
+    let bf16 = Bf16::here().into_iter().map(|bf16| Cpu { bf16: Some(bf16), ..all });
+    std::iter::once(Cpu::PORTABLE).chain(int8).chain(vectors).chain(bf16).collect()
 }
 
 fn run(

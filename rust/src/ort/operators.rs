@@ -45,7 +45,7 @@ impl Operator for Ours {
         [OperatorOutput::required(Float32)]
     }
 
-    fn create_kernel<'attr>(&self, context: &KernelContext<'attr>) -> ::ort::Result<Computed> {
+    fn create_kernel(&self, context: &KernelContext<'_>) -> ::ort::Result<Computed> {
         let place = context.get::<i64>(LAYER).and_then(|place| usize::try_from(place).ok());
         let place = place.filter(|&place| place < self.layers.len());
         let place = place.ok_or_else(|| Error::new("a node without its layer"))?;

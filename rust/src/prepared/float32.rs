@@ -18,11 +18,9 @@ pub(crate) fn numbers(stored: &[u8], tensor: &Tensor) -> Vec<f32> {
     }
 }
 
-/// Row `row` of a matrix that was made of these bytes.
-pub(super) fn row(stored: &[u8], tensor: &Tensor, row: usize) -> Vec<f32> {
-    let width = tensor.shape[1];
-    let bytes = tensor.dtype.bytes();
-    let mut numbers = vec![0.0; width];
+/// Reads row `row` of a matrix that was made of these bytes.
+pub(super) fn read_row(stored: &[u8], tensor: &Tensor, row: usize, numbers: &mut [f32]) {
+    let (width, bytes) = (tensor.shape[1], tensor.dtype.bytes());
     match tensor.strides.as_deref() {
         Some(&[down, right]) => {
             for (column, number) in numbers.iter_mut().enumerate() {
@@ -30,9 +28,8 @@ pub(super) fn row(stored: &[u8], tensor: &Tensor, row: usize) -> Vec<f32> {
                 convert(&stored[place..place + bytes], tensor.dtype, std::slice::from_mut(number));
             }
         }
-        _ => convert(&stored[row * width * bytes..][..width * bytes], tensor.dtype, &mut numbers),
+        _ => convert(&stored[row * width * bytes..][..width * bytes], tensor.dtype, numbers),
     }
-    numbers
 }
 
 fn in_rows(numbers: &[f32], shape: &[usize], strides: &[usize]) -> Vec<f32> {

@@ -7,6 +7,7 @@ mod pack;
 mod store;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -16,7 +17,7 @@ use self::layers::Matrix;
 pub use self::layers::{AttentionLayer, DistanceTable, Layer, LinearLayer, NormLayer};
 use self::pack::Stack;
 use self::store::{Pieces, Region, Store};
-use crate::kernels::{Activation, COLUMNS, Cpu, Format};
+use crate::kernels::{Activation, COLUMNS, Cpu};
 use crate::weights::{Dtype, Tensor, Weights};
 use crate::{Error, Result};
 
@@ -66,7 +67,7 @@ pub struct Prepared {
 struct Made {
     store: Store,
     converted: HashMap<String, Arc<Region>>,
-    packed: HashMap<(String, Format), Arc<Matrix>>,
+    packed: HashMap<(String, Arithmetic), Arc<Matrix>>,
 }
 
 /// A linear layer by the names of its tensors, without `.weight` and `.bias`: several are one layer, their rows one below the other.
@@ -146,18 +147,26 @@ impl Prepared {
     fn packed(&self, name: String, stack: &Stack, arithmetic: Arithmetic) -> Result<Arc<Matrix>> {
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         let Made { store, packed, .. } = &mut *made;
-        let format = stack.format(arithmetic);
-        let key = (name, format);
+        let key = (name, arithmetic);
         if let Some(matrix) = packed.get(&key) {
             return Ok(Arc::clone(matrix));
         }
-        let write = |number, panel: &mut [u8]| stack.pack(format, number, panel);
-        let (count, size) = (stack.n.div_ceil(COLUMNS), format.panel_bytes(stack.k));
-        let in_file = stack.is_narrow();
-        let region = store.keep(&Pieces { count, size, in_file, threads: self.threads, write: &write })?;
-        let matrix = Arc::new(Matrix { format, n: stack.n, k: stack.k, region });
-        packed.insert(key, Arc::clone(&matrix));
-        Ok(matrix)
+        for &format in stack.formats(arithmetic) {
+            let misfits = AtomicBool::new(false);
+            let write = |number, panel: &mut [u8]| {
+                if !misfits.load(Ordering::Relaxed) && !stack.pack(format, number, panel) {
+                    misfits.store(true, Ordering::Relaxed);
+                }
+            };
+            let (count, size, in_file) = (stack.n.div_ceil(COLUMNS), format.panel_bytes(stack.k), stack.is_narrow());
+            let region = store.keep(&Pieces { count, size, in_file, threads: self.threads, write: &write })?;
+            if !misfits.into_inner() {
+                let matrix = Arc::new(Matrix { format, n: stack.n, k: stack.k, region });
+                packed.insert(key, Arc::clone(&matrix));
+                return Ok(matrix);
+            }
+        }
+        Err(Error::Internal(format!("{} cannot be packed", key.0)))
     }
 
     /// The few numbers of a tensor.

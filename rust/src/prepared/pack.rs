@@ -1,10 +1,10 @@
 //! Matrices → panels: the format that the wanted arithmetic and the numbers allow, written by several threads.
 
-use half::{bf16, f16};
+use half::f16;
 
 use super::Arithmetic;
 use super::float32;
-use crate::kernels::{COLUMNS, Format};
+use crate::kernels::{COLUMNS, Cpu, Format};
 use crate::weights::{Dtype, Tensor, Weights};
 
 /// Matrices of the same width, one below the other.
@@ -29,84 +29,79 @@ impl<'a> Stack<'a> {
         self.tensors.iter().any(|tensor| tensor.dtype.bytes() == 2)
     }
 
-    /// How it is packed for products in `arithmetic`: in 16 bits where that loses nothing.
-    pub fn format(&self, arithmetic: Arithmetic) -> Format {
+    /// How it may be packed for products in `arithmetic`, best first: in 16 bits where that loses nothing. The last always can.
+    pub fn formats(&self, arithmetic: Arithmetic) -> &'static [Format] {
+        let all = |dtype| self.tensors.iter().all(|tensor| tensor.dtype == dtype);
         match arithmetic {
-            Arithmetic::Bf16 => Format::Bf16Pairs,
-            Arithmetic::Int8 => Format::Int8,
-            Arithmetic::Float32 if self.all(Dtype::F16, fits_f16) => Format::F16,
-            Arithmetic::Float32 if self.all(Dtype::Bf16, fits_bf16) => Format::Bf16,
-            Arithmetic::Float32 => Format::F32,
+            Arithmetic::Bf16 => &[Format::Bf16Pairs],
+            Arithmetic::Int8 => &[Format::Int8],
+            Arithmetic::Float32 if all(Dtype::Bf16) => &[Format::Bf16],
+            Arithmetic::Float32 => &[Format::F16, Format::Bf16, Format::F32],
         }
     }
 
-    /// Whether all numbers are of a type, or lose nothing by becoming of it.
-    fn all(&self, dtype: Dtype, fits: fn(f32) -> bool) -> bool {
-        self.tensors.iter().all(|tensor| match tensor.dtype {
-            stored if stored == dtype => true,
-            Dtype::F16 | Dtype::Bf16 | Dtype::F64 => false,
-            Dtype::F32 => {
-                let (numbers, _) = self.weights.bytes(tensor).as_chunks();
-                // In blocks, so that the answer comes early where it is no.
-                numbers
-                    .chunks(4096)
-                    .all(|block| block.iter().fold(true, |all, &bytes| all & fits(f32::from_le_bytes(bytes))))
-            }
-        })
-    }
-
-    /// Writes the panel of this number into zeros.
-    pub fn pack(&self, format: Format, number: usize, panel: &mut [u8]) {
+    /// Writes the panel of this number into zeros; false where the format does not hold its numbers exactly and has to.
+    pub fn pack(&self, format: Format, number: usize, panel: &mut [u8]) -> bool {
         let first = number * COLUMNS;
-        let rows: Vec<f32> = (first..self.n.min(first + COLUMNS)).flat_map(|row| self.row(row)).collect();
-        format.pack(&rows, self.k, panel);
+        let mut rows = vec![0.0; (self.n - first).min(COLUMNS) * self.k];
+        for (row, numbers) in rows.chunks_exact_mut(self.k).enumerate() {
+            self.read(first + row, numbers);
+            if !fit(format, numbers) {
+                return false;
+            }
+        }
+        format.pack(Cpu::chosen(), &rows, self.k, panel);
+        true
     }
 
-    fn row(&self, row: usize) -> Vec<f32> {
-        let mut row = row;
+    fn read(&self, mut row: usize, numbers: &mut [f32]) {
         for tensor in &self.tensors {
             if row < tensor.shape[0] {
-                return float32::row(self.weights.bytes(tensor), tensor, row);
+                return float32::read_row(self.weights.bytes(tensor), tensor, row, numbers);
             }
             row -= tensor.shape[0];
         }
-        Vec::new()
     }
 }
 
-/// Whether a number is one of float16: 10 bits behind the point, and an exponent that it has.
-#[inline]
-fn fits_f16(number: f32) -> bool {
-    let bits = number.to_bits();
-    let (short, exponent) = (bits & 0x1fff == 0, bits >> 23 & 0xff);
-    (short && (113..=142).contains(&exponent)) || bits << 1 == 0 || is_small_f16(number, exponent)
+/// Whether a format holds numbers exactly that has to.
+fn fit(format: Format, numbers: &[f32]) -> bool {
+    match format {
+        Format::F16 => fit_f16(numbers),
+        Format::Bf16 => numbers.iter().fold(0, |any, number| any | number.to_bits() & 0xffff) == 0,
+        Format::F32 | Format::Bf16Pairs | Format::Int8 => true,
+    }
 }
 
-/// Numbers below the smallest power of two of float16 have fewer bits.
-fn is_small_f16(number: f32, exponent: u32) -> bool {
-    (103..113).contains(&exponent) && f16::from_f32(number).to_f32().to_bits() == number.to_bits()
-}
-
-#[inline]
-fn fits_bf16(number: f32) -> bool {
-    number.to_bits() & 0xffff == 0 && !bf16::from_f32(number).is_nan()
+/// Whether numbers are those of float16: 10 bits behind the point, and an exponent that it has.
+fn fit_f16(numbers: &[f32]) -> bool {
+    // As integers, without a branch, which compilers make vectors of. Numbers below the smallest power of two have fewer bits.
+    let unusual = |bits: u32| {
+        let (long, exponent) = (bits & 0x1fff, (bits >> 23 & 0xff).wrapping_sub(113));
+        long | (u32::from(exponent >= 30) & u32::from(bits << 1 != 0))
+    };
+    let same = |&number: &f32| number.is_finite() && f16::from_f32(number).to_f32().to_bits() == number.to_bits();
+    numbers.iter().fold(0, |any, number| any | unusual(number.to_bits())) == 0 || numbers.iter().all(same)
 }
 
 #[cfg(test)]
 mod tests {
+    use half::bf16;
+
     use super::*;
 
     #[test]
     fn sixteen_bits_hold_exactly_their_own_numbers() {
+        let fits = |format, number: f32| fit(format, &[1.0, number]);
         for bits in 0..=u16::MAX {
-            let number = f16::from_bits(bits);
-            assert_eq!(fits_f16(number.to_f32()), number.is_finite(), "{bits}");
-            let number = bf16::from_bits(bits);
-            assert_eq!(fits_bf16(number.to_f32()), !number.is_nan(), "{bits}");
+            let number = f16::from_bits(bits).to_f32();
+            assert_eq!(fits(Format::F16, number), number.is_finite(), "{bits}");
+            assert!(fits(Format::Bf16, bf16::from_bits(bits).to_f32()), "{bits}");
         }
         for number in [0.1, 65_536.0, 1e-9, 1.0 + f32::EPSILON, 2f32.powi(-24) * 1.5] {
-            assert!(!fits_f16(number) && f16::from_f32(number).to_f32().to_bits() != number.to_bits(), "{number}");
+            assert!(f16::from_f32(number).to_f32().to_bits() != number.to_bits(), "{number}");
+            assert!(!fits(Format::F16, number), "{number}");
         }
-        assert!(!fits_bf16(0.1));
+        assert!(!fits(Format::Bf16, 0.1));
     }
 }

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use pyo3::exceptions::{PyMemoryError, PyValueError};
 use pyo3::prelude::*;
 
+use crate::kernels::Cpu;
 use crate::panics::{be_quiet, caught};
 use crate::{Error, Result};
 
@@ -38,6 +39,16 @@ fn load_runtime(py: Python<'_>, path: PathBuf, dependencies: Vec<PathBuf>) -> Py
 #[pyfunction]
 fn loaded_runtime() -> Option<Runtime> {
     crate::ort::Library::loaded().map(Runtime::from)
+}
+
+/// Settles which instructions our own kernels use in this process, at most those of this name or all that the processor has, unless
+/// they were used already. Gives those in use: of float32, of 8-bit integers, and of bfloat16 where there are any.
+#[pyfunction]
+#[pyo3(signature = (at_most=None))]
+fn instructions(py: Python<'_>, at_most: Option<&str>) -> PyResult<(String, String, Option<String>)> {
+    let limit = at_most.map_or_else(|| Ok(Cpu::detect()), Cpu::at_most).map_err(|error| to_python(py, error))?;
+    let Cpu { vectors, int8, bf16 } = limit.choose();
+    Ok((vectors.to_string(), int8.to_string(), bf16.map(|bf16| bf16.to_string())))
 }
 
 /// Threads this process may use at once, by affinity and cgroup quota.
@@ -93,6 +104,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<tokenizer::Tokenizer>()?;
     module.add_function(wrap_pyfunction!(load_runtime, module)?)?;
     module.add_function(wrap_pyfunction!(loaded_runtime, module)?)?;
+    module.add_function(wrap_pyfunction!(instructions, module)?)?;
     module.add_function(wrap_pyfunction!(available_threads, module)?)?;
     module.add_function(wrap_pyfunction!(startable_threads, module)?)?;
     module.add_function(wrap_pyfunction!(panic_on_purpose, module)?)

@@ -203,6 +203,12 @@ impl Model {
         detached(py, || self.0.sessions().providers())
     }
 
+    /// Whether its graphs are made of operators of our own.
+    #[getter]
+    fn own_operators(&self) -> bool {
+        self.0.sessions().own_operators()
+    }
+
     /// Seconds of all threads together that calls spent tokenizing, waiting for a run, and running.
     #[getter]
     fn seconds(&self) -> (f64, f64, f64) {

@@ -111,6 +111,12 @@ impl Sessions {
         self.for_batches(1)?.session(self.first)?.map_or_else(|| Ok(Vec::new()), |session| session.providers())
     }
 
+    /// Whether graphs are made of operators of our own.
+    #[must_use]
+    pub fn own_operators(&self) -> bool {
+        self.ours
+    }
+
     /// The form that was opened first.
     #[must_use]
     pub fn first(&self) -> Form {

@@ -11,6 +11,13 @@ from statistics import median
 class Plan:
     """How much is measured."""
 
+    peer_rounds: int
+    peer_queries: int
+    shape_rounds: int
+    shape_layers: int
+    """At most; each shape has its own number."""
+    shape_texts: int
+    shape_pairs: int
     query_rounds: int
     bulk_rounds: int
     bulk_texts: int

@@ -8,19 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import median
 
 import texts
 from fleet import OURS, Entry, Fleet
-from jobs import CALLERS
 from report import Result, Target
 from texts import QUERY
 
 from measures import Plan, paired_ratio
 from measures.start import start_once
 
-MEASURES = ("start", "query", "bulk", "threads")
+MEASURES = ("start", "query", "bulk")
 _THIS, _AGAIN = (Entry(label, OURS.competitor, OURS.environment) for label in ("this build", "this build, again"))
 _LEAST_ROUNDS = 5
 _QUERIES = 20
@@ -36,9 +34,8 @@ class Turn:
     peak: float
 
 
-def measure(name: str, environment: Path, fleet: Fleet, plan: Plan) -> Result:
-    """One of `MEASURES` for this build and the one that is installed in `environment`."""
-    other = Entry("the other build", OURS.competitor, str(environment.absolute()))
+def measure(name: str, other: Entry, fleet: Fleet, plan: Plan) -> Result:
+    """One of `MEASURES` for this build and the other one."""
     title, rounds, texts_of_call, repeats = _work(name, plan)
     rounds = max(rounds, _LEAST_ROUNDS)
     turns: dict[str, list[Turn]] = {entry.label: [] for entry in (other, _THIS, _AGAIN)}
@@ -65,9 +62,6 @@ def _work(name: str, plan: Plan) -> tuple[str, int, list[str], int]:
         return "Start to the first vector", plan.start_rounds, [], 1
     if name == "query":
         return "One query", plan.query_rounds, [QUERY], _QUERIES
-    if name == "threads":
-        calls = CALLERS * plan.calls_per_thread
-        return f"{CALLERS} threads × {plan.calls_per_thread} queries", plan.thread_rounds, [QUERY] * calls, 1
     source = texts.load(plan.cranfield, plan.bulk_texts)
     return f"Bulk, {source.origin}", plan.bulk_rounds, source.passages, 1
 

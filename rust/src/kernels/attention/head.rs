@@ -11,6 +11,8 @@ use crate::kernels::vectors::{Simd, Vector};
 
 /// Queries whose scores are in memory at a time.
 const BLOCK: usize = 4 * ROWS;
+/// Keys whose values stay in the cache while all queries of a block take them.
+const NEAR: usize = 256;
 
 /// Its keys and values, packed, and space for a block of queries.
 pub(super) struct Head<'a, S> {
@@ -27,6 +29,8 @@ pub(super) struct Head<'a, S> {
     /// `[BLOCK, row]`.
     scores: &'a mut [f32],
     row: usize,
+    /// `[BLOCK, width]`.
+    sums: &'a mut [f32],
 }
 
 impl<'a, S: Simd> Head<'a, S> {
@@ -42,12 +46,12 @@ impl<'a, S: Simd> Head<'a, S> {
         let width = size.next_multiple_of(Self::LANES);
         // A row more than needed, so that rows do not fall on the same lines of the cache.
         let row = padded.next_multiple_of(LINE) + LINE;
-        let sizes = [padded * size, keys.len() * width, BLOCK * size, BLOCK * row];
-        let [packed_keys, packed_values, queries, scores] = aligned(scratch, sizes);
+        let sizes = [padded * size, keys.len() * width, BLOCK * size, BLOCK * row, BLOCK * width];
+        let [packed_keys, packed_values, queries, scores, sums] = aligned(scratch, sizes);
         let of = |rows| Columns { rows, column: part.head * size, size };
         pack_keys(of(attention.keys), keys.clone(), (Self::PANEL, Self::LANES), packed_keys);
         pack_values(of(attention.values), keys.clone(), width, packed_values);
-        Self { simd, size, keys: keys.len(), packed_keys, packed_values, width, queries, scores, row }
+        Self { simd, size, keys: keys.len(), packed_keys, packed_values, width, queries, scores, row, sums }
     }
 
     /// Writes what the queries of `part` are answered.
@@ -66,7 +70,8 @@ impl<'a, S: Simd> Head<'a, S> {
             }
             let totals = self.exponentials(block.len());
             let stride = attention.heads * self.size;
-            self.sum_values(&totals[..block.len()], first * stride + column, stride, out);
+            self.sum_values(block.len());
+            self.write(&totals[..block.len()], first * stride + column, stride, out);
         }
     }
 
@@ -113,7 +118,7 @@ impl<'a, S: Simd> Head<'a, S> {
     fn score_tile<const R: usize, const W: usize>(&mut self, first: usize, key: usize) {
         let queries = rows::<R>(&self.queries[first * self.size..], self.size, self.size);
         let keys = &self.packed_keys[key * self.size..];
-        let sums = product::<S, R, W>(self.simd, queries, keys, Self::PANEL);
+        let sums = product(self.simd, queries, (keys, Self::PANEL, 0), [[self.simd.splat(0.0); W]; R]);
         for (place, sums) in sums.into_iter().enumerate() {
             let row = &mut self.scores[(first + place) * self.row + key..][..W * Self::LANES];
             for (vector, sum) in sums.into_iter().enumerate() {
@@ -156,69 +161,78 @@ impl<'a, S: Simd> Head<'a, S> {
         numbers
     }
 
-    /// Values weighed by the exponentials of queries from `first` on, divided by `totals`.
+    /// Values weighed by the exponentials of the first `count` queries, in the order of the keys.
     #[inline(always)]
-    fn sum_values(&self, totals: &[f32], to: usize, stride: usize, out: &Shared) {
-        let mut column = 0;
-        while column < self.size {
-            let vectors = (self.width - column) / Self::LANES;
-            let at = (column, to, stride);
-            if Self::WIDE && vectors >= 4 {
-                self.sum_columns::<ROWS, 4>(totals, at, out);
-                column += 4 * Self::LANES;
-            } else if vectors >= 2 {
-                if Self::WIDE {
-                    self.sum_columns::<{ 2 * ROWS }, 2>(totals, at, out);
-                } else {
-                    self.sum_columns::<ROWS, 2>(totals, at, out);
-                }
-                column += 2 * Self::LANES;
-            } else {
-                self.sum_columns::<ROWS, 1>(totals, at, out);
-                column += Self::LANES;
+    fn sum_values(&mut self, count: usize) {
+        self.sums[..count * self.width].fill(0.0);
+        for first in (0..self.keys).step_by(NEAR) {
+            let keys = first..self.keys.min(first + NEAR);
+            let mut column = 0;
+            while column < self.width {
+                let vectors = (self.width - column) / Self::LANES;
+                column += Self::LANES
+                    * match vectors {
+                        1 => self.sum_columns::<ROWS, 1>(count, &keys, column),
+                        4.. if Self::WIDE => self.sum_columns::<ROWS, 4>(count, &keys, column),
+                        _ if Self::WIDE => self.sum_columns::<{ 2 * ROWS }, 2>(count, &keys, column),
+                        _ => self.sum_columns::<ROWS, 2>(count, &keys, column),
+                    };
             }
         }
     }
 
+    /// Of `W` vectors of columns, which it returns.
     #[inline(always)]
     fn sum_columns<const R: usize, const W: usize>(
-        &self,
-        totals: &[f32],
-        (column, to, stride): (usize, usize, usize),
-        out: &Shared,
-    ) {
-        let full = totals.len() / R * R;
-        let most = full + (totals.len() - full) / ROWS * ROWS;
+        &mut self,
+        count: usize,
+        keys: &Range<usize>,
+        column: usize,
+    ) -> usize {
+        let full = count / R * R;
+        let most = full + (count - full) / ROWS * ROWS;
         for place in (0..full).step_by(R) {
-            self.sum_tile::<R, W>(&totals[place..], place, column, (to + place * stride, stride), out);
+            self.sum_tile::<R, W>(place, keys, column);
         }
         for place in (full..most).step_by(ROWS) {
-            self.sum_tile::<ROWS, W>(&totals[place..], place, column, (to + place * stride, stride), out);
+            self.sum_tile::<ROWS, W>(place, keys, column);
         }
-        for place in most..totals.len() {
-            self.sum_tile::<1, W>(&totals[place..], place, column, (to + place * stride, stride), out);
+        for place in most..count {
+            self.sum_tile::<1, W>(place, keys, column);
         }
+        W
     }
 
     #[inline(always)]
-    fn sum_tile<const R: usize, const W: usize>(
-        &self,
-        totals: &[f32],
-        place: usize,
-        column: usize,
-        (to, stride): (usize, usize),
-        out: &Shared,
-    ) {
-        let powers = rows::<R>(&self.scores[place * self.row..], self.row, self.keys);
-        let sums = product::<S, R, W>(self.simd, powers, &self.packed_values[column..], self.width);
+    fn sum_tile<const R: usize, const W: usize>(&mut self, place: usize, keys: &Range<usize>, column: usize) {
+        let powers = rows::<R>(&self.scores[place * self.row + keys.start..], self.row, keys.len());
+        let values = &self.packed_values[keys.start * self.width..];
+        let mut sums = [[self.simd.splat(0.0); W]; R];
+        for (row, sums) in sums.iter_mut().enumerate() {
+            let from = &self.sums[(place + row) * self.width + column..][..W * Self::LANES];
+            for (vector, sum) in sums.iter_mut().enumerate() {
+                *sum = self.simd.load(&from[vector * Self::LANES..]);
+            }
+        }
+        let sums = product(self.simd, powers, (values, self.width, column), sums);
         for (row, sums) in sums.into_iter().enumerate() {
-            let total = self.simd.splat(totals[row]);
-            let to = to + row * stride;
+            let to = &mut self.sums[(place + row) * self.width + column..][..W * Self::LANES];
+            for (vector, sum) in sums.into_iter().enumerate() {
+                sum.store(&mut to[vector * Self::LANES..]);
+            }
+        }
+    }
+
+    /// Writes the sums divided by `totals`: the first row to `first`, the others `stride` numbers behind each other.
+    #[inline(always)]
+    fn write(&self, totals: &[f32], first: usize, stride: usize, out: &Shared) {
+        for (row, (sums, total)) in self.sums.chunks_exact(self.width).zip(totals).enumerate() {
+            let to = first + row * stride;
             #[expect(unsafe_code, reason = "columns of one head in rows that other heads write to")]
             // SAFETY: the queries of a head belong to one part, and a part to one thread.
-            let numbers = unsafe { out.part(to + column..to + self.size.min(column + W * Self::LANES)) };
-            for (numbers, sum) in numbers.chunks_mut(Self::LANES).zip(sums) {
-                (sum / total).store_part(numbers);
+            let out = unsafe { out.part(to..to + self.size) };
+            for (out, sums) in out.chunks_mut(Self::LANES).zip(sums.chunks_exact(Self::LANES)) {
+                (self.simd.load(sums) / self.simd.splat(*total)).store_part(out);
             }
         }
     }

@@ -1,82 +1,23 @@
 //! AVX2: 8 numbers of float32, 16 products of 8 bits in 16, or with AVX-VNNI 32 products of 8 bits an instruction.
+#![expect(clippy::cast_ptr_alignment, reason = "loads that need no alignment")]
 #![expect(
     unsafe_code,
     reason = "callers see to it that pointers lead to enough numbers and the processor has the instructions"
 )]
 
 use std::arch::x86_64::{
-    __m128i, __m256, __m256i, _mm_loadu_si128, _mm256_add_epi32, _mm256_castsi256_ps, _mm256_cvtepi32_ps,
-    _mm256_cvtepu16_epi32, _mm256_cvtph_ps, _mm256_dpbusd_avx_epi32, _mm256_fmadd_ps, _mm256_hadd_epi32,
+    __m256i, _mm256_add_epi32, _mm256_cvtepi32_ps, _mm256_dpbusd_avx_epi32, _mm256_fmadd_ps, _mm256_hadd_epi32,
     _mm256_loadu_ps, _mm256_loadu_si256, _mm256_madd_epi16, _mm256_mul_ps, _mm256_permute4x64_epi64, _mm256_set1_epi32,
-    _mm256_set1_epi64x, _mm256_set1_ps, _mm256_setzero_si256, _mm256_slli_epi32, _mm256_storeu_ps,
+    _mm256_set1_epi64x, _mm256_set1_ps, _mm256_setzero_si256, _mm256_storeu_ps,
 };
 
-use super::super::panels::{COLUMNS, Format};
-use super::float32;
+use super::super::panels::COLUMNS;
 use super::int8::Int8Tile;
-use super::lanes::Lanes;
 
-/// Vectors of float32 beside each other in a tile.
+/// Vectors of columns beside each other in a tile.
 const VECTORS: usize = 2;
 /// Columns of a tile in 8 bits.
 const GROUP: usize = VECTORS * 8;
-
-#[expect(clippy::inline_always, reason = "compiled into the loops that use it")]
-impl Lanes for __m256 {
-    const COUNT: usize = 8;
-
-    #[inline(always)]
-    unsafe fn load(from: *const f32) -> Self {
-        unsafe { _mm256_loadu_ps(from) }
-    }
-
-    #[inline(always)]
-    unsafe fn load_f16(from: *const u16) -> Self {
-        unsafe { _mm256_cvtph_ps(_mm_loadu_si128(from.cast::<__m128i>())) }
-    }
-
-    #[inline(always)]
-    unsafe fn load_bf16(from: *const u16) -> Self {
-        unsafe {
-            let wide = _mm256_cvtepu16_epi32(_mm_loadu_si128(from.cast::<__m128i>()));
-            _mm256_castsi256_ps(_mm256_slli_epi32::<16>(wide))
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn all(number: f32) -> Self {
-        unsafe { _mm256_set1_ps(number) }
-    }
-
-    #[inline(always)]
-    unsafe fn times_plus(self, other: Self, sum: Self) -> Self {
-        unsafe { _mm256_fmadd_ps(self, other, sum) }
-    }
-
-    #[inline(always)]
-    unsafe fn store(self, to: *mut f32) {
-        unsafe { _mm256_storeu_ps(to, self) }
-    }
-}
-
-/// See [`float32::multiply`].
-#[target_feature(enable = "avx2,fma,f16c")]
-pub(super) unsafe fn float32(
-    format: Format,
-    rows: usize,
-    values: *const f32,
-    panel: *const u8,
-    k: usize,
-    tile: *mut [f32; COLUMNS],
-) {
-    unsafe { float32::multiply::<__m256, VECTORS>(format, rows, values, panel, k, tile) }
-}
-
-/// See [`float32::widen`].
-#[target_feature(enable = "avx2,fma,f16c")]
-pub(super) unsafe fn widen(format: Format, bytes: &[u8], wide: &mut [f32]) {
-    unsafe { float32::widen::<__m256>(format, bytes, wide) }
-}
 
 /// The numbers of a panel in 16 bits.
 #[target_feature(enable = "avx2,fma,f16c")]
@@ -90,7 +31,7 @@ pub(super) fn widen_int8(panel: &[u8], wide: &mut Vec<i16>) {
 pub(super) unsafe fn int8(rows: usize, part: Int8Tile) {
     for start in (0..rows).step_by(3) {
         unsafe {
-            let part = part.from_row(start);
+            let part = part.after(start);
             match rows - start {
                 1 => int8_tile::<1>(part),
                 2 => int8_tile::<2>(part),

@@ -5,76 +5,16 @@
 )]
 
 use std::arch::x86_64::{
-    __m256i, __m512, __m512bh, __m512i, _mm256_loadu_si256, _mm512_castsi512_ps, _mm512_cvtepi32_ps,
-    _mm512_cvtepu16_epi32, _mm512_cvtph_ps, _mm512_dpbf16_ps, _mm512_dpbusd_epi32, _mm512_fmadd_ps, _mm512_loadu_ps,
-    _mm512_loadu_si512, _mm512_mul_ps, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps, _mm512_slli_epi32,
+    __m512, __m512bh, __m512i, _mm512_cvtepi32_ps, _mm512_dpbf16_ps, _mm512_dpbusd_epi32, _mm512_fmadd_ps,
+    _mm512_loadu_ps, _mm512_loadu_si512, _mm512_mul_ps, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps,
     _mm512_storeu_ps,
 };
 
-use super::super::panels::{COLUMNS, Format};
-use super::float32;
+use super::super::panels::COLUMNS;
 use super::int8::Int8Tile;
-use super::lanes::Lanes;
 
 /// Vectors of a panel's columns.
 const VECTORS: usize = COLUMNS / 16;
-
-#[expect(clippy::inline_always, reason = "compiled into the loops that use it")]
-impl Lanes for __m512 {
-    const COUNT: usize = 16;
-
-    #[inline(always)]
-    unsafe fn load(from: *const f32) -> Self {
-        unsafe { _mm512_loadu_ps(from) }
-    }
-
-    #[inline(always)]
-    unsafe fn load_f16(from: *const u16) -> Self {
-        unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(from.cast::<__m256i>())) }
-    }
-
-    #[inline(always)]
-    unsafe fn load_bf16(from: *const u16) -> Self {
-        unsafe {
-            let wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(from.cast::<__m256i>()));
-            _mm512_castsi512_ps(_mm512_slli_epi32::<16>(wide))
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn all(number: f32) -> Self {
-        unsafe { _mm512_set1_ps(number) }
-    }
-
-    #[inline(always)]
-    unsafe fn times_plus(self, other: Self, sum: Self) -> Self {
-        unsafe { _mm512_fmadd_ps(self, other, sum) }
-    }
-
-    #[inline(always)]
-    unsafe fn store(self, to: *mut f32) {
-        unsafe { _mm512_storeu_ps(to, self) }
-    }
-}
-
-/// See [`float32::multiply`].
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
-pub(super) unsafe fn float32(
-    format: Format,
-    rows: usize,
-    values: *const f32,
-    panel: *const u8,
-    k: usize,
-    tile: *mut [f32; COLUMNS],
-) {
-    unsafe { float32::multiply::<__m512, VECTORS>(format, rows, values, panel, k, tile) }
-}
-
-/// See [`float32::widen`].
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
-pub(super) unsafe fn widen(format: Format, bytes: &[u8], wide: &mut [f32]) {
-    unsafe { float32::widen::<__m512>(format, bytes, wide) }
-}
 
 /// Products in bfloat16 of up to six rows, `pairs` numbers along K by two.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
@@ -140,12 +80,14 @@ unsafe fn int8_tile<const R: usize>(part: Int8Tile) {
             let mut sums = [[_mm512_set1_epi32(0); VECTORS]; R];
             for vector in 0..VECTORS {
                 let first = _mm512_loadu_si512(part.sums.add(block * COLUMNS + vector * 16).cast());
-                sums.iter_mut().for_each(|sums| sums[vector] = first);
+                for sums in &mut sums {
+                    sums[vector] = first;
+                }
             }
             for quad in part.quads(block) {
                 let mut weights = [_mm512_set1_epi32(0); VECTORS];
                 for (vector, weight) in weights.iter_mut().enumerate() {
-                    *weight = _mm512_loadu_si512(part.panel.add((quad * VECTORS + vector) * 64).cast::<__m512i>());
+                    *weight = _mm512_loadu_si512(part.panel.add((quad * VECTORS + vector) * 64).cast());
                 }
                 for (row, sums) in sums.iter_mut().enumerate() {
                     let steps = part.steps.add(row * part.stride + quad * 4).cast::<i32>().read_unaligned();

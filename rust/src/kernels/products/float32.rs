@@ -2,162 +2,142 @@
 
 use super::super::cpu::Vectors;
 use super::super::panels::{COLUMNS, Format};
+use super::super::vectors::{Kernel, Simd, Vector, run};
 use super::Tile;
-use super::lanes::{Bf16, F16, F32, Lanes, Numbers};
-#[cfg(target_arch = "x86_64")]
-use super::{avx2, avx512};
 
 /// Rows of a tile.
-pub(super) const ROWS: usize = 6;
+const ROWS: usize = super::VECTOR_ROWS;
 /// Up to so many rows widening in registers is no slower than widening a panel beforehand.
 const FEW: usize = 12;
 
-/// A panel, as it is or widened beforehand.
+/// A panel, `[k, 64]`.
 #[derive(Clone, Copy)]
-pub(super) struct Panel<'a> {
-    format: Format,
-    bytes: &'a [u8],
-    vectors: Vectors,
+pub(super) enum Panel<'a> {
+    F32(&'a [f32]),
+    F16(&'a [u16]),
+    Bf16(&'a [u16]),
 }
 
 impl<'a> Panel<'a> {
-    /// For products with so many rows.
+    /// For products with so many rows: as it is, or widened beforehand.
+    #[expect(unsafe_code, reason = "any bytes are numbers")]
     pub fn new(vectors: Vectors, format: Format, bytes: &'a [u8], rows: usize, widened: &'a mut Vec<f32>) -> Self {
-        if format == Format::F32 || rows <= FEW {
-            return Self { format, bytes, vectors };
+        let panel = unsafe {
+            match format {
+                Format::F16 => Self::F16(bytes.align_to().1),
+                Format::Bf16 => Self::Bf16(bytes.align_to().1),
+                _ => return Self::F32(bytes.align_to().1),
+            }
+        };
+        if rows <= FEW {
+            return panel;
         }
         widened.resize(bytes.len() / 2, 0.0);
-        let panel = Self { format, bytes, vectors };
-        panel.widen(widened);
-        let bytes = widened.as_ptr().cast::<u8>();
-        #[expect(unsafe_code, reason = "float32 numbers as the bytes that they are")]
-        let bytes = unsafe { std::slice::from_raw_parts(bytes, widened.len() * 4) };
-        Self { format: Format::F32, bytes, vectors }
+        run(vectors, Widen(panel, widened));
+        Self::F32(widened)
     }
 
-    /// Adds the products of up to [`ROWS`] rows of `k` numbers to a tile.
-    #[expect(unsafe_code, reason = "the lengths are checked, and the processor has the instructions")]
-    pub fn multiply(self, values: &[f32], k: usize, tile: &mut Tile) {
-        let rows = values.len() / k;
-        assert!(rows <= ROWS && self.bytes.len() >= k * COLUMNS * if self.format == Format::F32 { 4 } else { 2 });
-        let (values, panel, tile) = (values.as_ptr(), self.bytes.as_ptr(), tile.as_mut_ptr());
-        unsafe {
-            match self.vectors {
-                #[cfg(target_arch = "x86_64")]
-                Vectors::Avx512 => avx512::float32(self.format, rows, values, panel, k, tile),
-                #[cfg(target_arch = "x86_64")]
-                Vectors::Avx2 => avx2::float32(self.format, rows, values, panel, k, tile),
-                _ => multiply::<[f32; 4], 4>(self.format, rows, values, panel, k, tile),
-            }
-        }
-    }
-
-    #[expect(unsafe_code, reason = "`wide` has room for all numbers, and the processor has the instructions")]
-    fn widen(self, wide: &mut [f32]) {
-        unsafe {
-            match self.vectors {
-                #[cfg(target_arch = "x86_64")]
-                Vectors::Avx512 => avx512::widen(self.format, self.bytes, wide),
-                #[cfg(target_arch = "x86_64")]
-                Vectors::Avx2 => avx2::widen(self.format, self.bytes, wide),
-                _ => widen::<[f32; 4]>(self.format, self.bytes, wide),
-            }
-        }
+    /// Puts the products of up to six rows of `k` numbers into a tile.
+    pub fn multiply(self, vectors: Vectors, values: &[f32], k: usize, tile: &mut Tile) {
+        run(vectors, Multiply { panel: self, values, k, tile });
     }
 }
 
-/// [`Panel::multiply`] with vectors `V`, `C` of them beside each other.
-///
-/// # Safety
-/// Every pointer leads to as many numbers as the sizes say; the processor has the instructions of `V`.
-#[inline(always)]
-#[expect(unsafe_code, clippy::inline_always, reason = "compiled for the instructions of who calls it")]
-pub(super) unsafe fn multiply<V: Lanes, const C: usize>(
-    format: Format,
-    rows: usize,
-    values: *const f32,
-    panel: *const u8,
-    k: usize,
-    tile: *mut [f32; COLUMNS],
-) {
-    unsafe {
-        match format {
-            Format::F32 => by_rows::<V, F32, C>(rows, values, panel, k, tile),
-            Format::F16 => by_rows::<V, F16, C>(rows, values, panel, k, tile),
-            _ => by_rows::<V, Bf16, C>(rows, values, panel, k, tile),
-        }
-    }
-}
+struct Widen<'a>(Panel<'a>, &'a mut [f32]);
 
-#[inline(always)]
-#[expect(unsafe_code, clippy::inline_always, reason = "as above")]
-unsafe fn by_rows<V: Lanes, N: Numbers, const C: usize>(
-    rows: usize,
-    values: *const f32,
-    panel: *const u8,
-    k: usize,
-    tile: *mut [f32; COLUMNS],
-) {
-    unsafe {
-        match rows {
-            1 => multiply_tile::<V, N, 1, C>(values, panel, k, tile),
-            2 => multiply_tile::<V, N, 2, C>(values, panel, k, tile),
-            3 => multiply_tile::<V, N, 3, C>(values, panel, k, tile),
-            4 => multiply_tile::<V, N, 4, C>(values, panel, k, tile),
-            5 => multiply_tile::<V, N, 5, C>(values, panel, k, tile),
-            _ => multiply_tile::<V, N, 6, C>(values, panel, k, tile),
-        }
-    }
-}
+impl Kernel for Widen<'_> {
+    type Output = ();
 
-#[inline(always)]
-#[expect(unsafe_code, clippy::inline_always, reason = "as above")]
-unsafe fn multiply_tile<V: Lanes, N: Numbers, const R: usize, const C: usize>(
-    values: *const f32,
-    panel: *const u8,
-    k: usize,
-    tile: *mut [f32; COLUMNS],
-) {
-    for group in (0..COLUMNS).step_by(C * V::COUNT) {
-        unsafe {
-            let place = |row: usize, column: usize| tile.cast::<f32>().add(row * COLUMNS + group + column * V::COUNT);
-            let mut sums = [[V::all(0.0); C]; R];
-            for step in 0..k {
-                let mut weights = [V::all(0.0); C];
-                for (column, weight) in weights.iter_mut().enumerate() {
-                    *weight = N::load(panel, step * COLUMNS + group + column * V::COUNT);
-                }
-                for (row, sums) in sums.iter_mut().enumerate() {
-                    let value = V::all(*values.add(row * k + step));
-                    for (sum, &weight) in sums.iter_mut().zip(&weights) {
-                        *sum = value.times_plus(weight, *sum);
-                    }
-                }
-            }
-            for (row, sums) in sums.iter().enumerate() {
-                for (column, sum) in sums.iter().enumerate() {
-                    sum.store(place(row, column));
-                }
-            }
-        }
-    }
-}
-
-/// Numbers in 16 bits as float32.
-///
-/// # Safety
-/// `wide` has room for all numbers; the processor has the instructions of `V`.
-#[inline(always)]
-#[expect(unsafe_code, clippy::inline_always, reason = "as above")]
-pub(super) unsafe fn widen<V: Lanes>(format: Format, bytes: &[u8], wide: &mut [f32]) {
-    for place in (0..wide.len()).step_by(V::COUNT) {
-        unsafe {
-            let numbers: V = if format == Format::F16 {
-                F16::load(bytes.as_ptr(), place)
-            } else {
-                Bf16::load(bytes.as_ptr(), place)
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Self(panel, wide) = self;
+        let lanes = S::Vector::LANES;
+        for (vector, wide) in wide.chunks_exact_mut(lanes).enumerate() {
+            let numbers = match panel {
+                Panel::F32(numbers) => simd.load(&numbers[vector * lanes..]),
+                Panel::F16(numbers) => simd.load_f16(&numbers[vector * lanes..]),
+                Panel::Bf16(numbers) => simd.load_bf16(&numbers[vector * lanes..]),
             };
-            numbers.store(wide.as_mut_ptr().add(place));
+            numbers.store(wide);
+        }
+    }
+}
+
+struct Multiply<'a> {
+    panel: Panel<'a>,
+    values: &'a [f32],
+    k: usize,
+    tile: &'a mut Tile,
+}
+
+impl Kernel for Multiply<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        // As many sums as fit into registers beside what is multiplied.
+        if S::Vector::REGISTERS >= 32 { self.by_width::<S, 4>(simd) } else { self.by_width::<S, 2>(simd) }
+    }
+}
+
+impl Multiply<'_> {
+    #[inline(always)]
+    fn by_width<S: Simd, const W: usize>(self, simd: S) {
+        match self.values.len() / self.k {
+            1 => self.by_size::<S, 1, W>(simd),
+            2 => self.by_size::<S, 2, W>(simd),
+            3 => self.by_size::<S, 3, W>(simd),
+            4 => self.by_size::<S, 4, W>(simd),
+            5 => self.by_size::<S, 5, W>(simd),
+            _ => self.by_size::<S, ROWS, W>(simd),
+        }
+    }
+
+    #[inline(always)]
+    fn by_size<S: Simd, const R: usize, const W: usize>(self, simd: S) {
+        let Self { panel, values, k, tile } = self;
+        match panel {
+            Panel::F32(numbers) => multiply::<S, R, W>(simd, |place| simd.load(&numbers[place..]), values, k, tile),
+            Panel::F16(numbers) => multiply::<S, R, W>(simd, |place| simd.load_f16(&numbers[place..]), values, k, tile),
+            Panel::Bf16(numbers) => {
+                multiply::<S, R, W>(simd, |place| simd.load_bf16(&numbers[place..]), values, k, tile);
+            }
+        }
+    }
+}
+
+/// Every sum is added up in the order of k, whatever else is in the tile.
+#[inline(always)]
+fn multiply<S: Simd, const R: usize, const W: usize>(
+    simd: S,
+    load: impl Fn(usize) -> S::Vector,
+    values: &[f32],
+    k: usize,
+    tile: &mut Tile,
+) {
+    let lanes = S::Vector::LANES;
+    let mut rows = [&values[..0]; R];
+    for (row, numbers) in rows.iter_mut().enumerate() {
+        *numbers = &values[row * k..][..k];
+    }
+    for group in (0..COLUMNS).step_by(W * lanes) {
+        let mut sums = [[simd.splat(0.0); W]; R];
+        for place in 0..k {
+            let mut weights = [simd.splat(0.0); W];
+            for (vector, weight) in weights.iter_mut().enumerate() {
+                *weight = load(place * COLUMNS + group + vector * lanes);
+            }
+            for (row, sums) in rows.iter().zip(&mut sums) {
+                let value = simd.splat(row[place]);
+                for (sum, &weight) in sums.iter_mut().zip(&weights) {
+                    *sum = weight.mul_add(value, *sum);
+                }
+            }
+        }
+        for (row, sums) in sums.iter().enumerate() {
+            for (vector, sum) in sums.iter().enumerate() {
+                sum.store(&mut tile[row][group + vector * lanes..]);
+            }
         }
     }
 }

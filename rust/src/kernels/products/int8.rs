@@ -40,7 +40,7 @@ impl Int8Tile {
     /// # Safety
     /// There are so many rows.
     #[expect(unsafe_code, reason = "by the caller")]
-    pub unsafe fn from_row(self, row: usize) -> Self {
+    pub unsafe fn after(self, row: usize) -> Self {
         unsafe {
             Self {
                 steps: self.steps.add(row * self.stride),

@@ -9,7 +9,6 @@ mod avx2;
 mod avx512;
 mod float32;
 mod int8;
-mod lanes;
 
 use self::int8::Int8Tile;
 use super::cpu::{Bf16, Cpu, Int8};
@@ -54,7 +53,7 @@ pub(super) fn multiply(
             let bytes = panels.numbers(number);
             let panel = float32::Panel::new(cpu.vectors, panels.format, bytes, rows.count, &mut widened.float32);
             for (first, count) in tiles(rows.count, VECTOR_ROWS) {
-                panel.multiply(&rows.values[first * panels.k..][..count * panels.k], panels.k, &mut tile);
+                panel.multiply(cpu.vectors, &rows.values[first * panels.k..][..count * panels.k], panels.k, &mut tile);
                 done(first, &mut tile[..count]);
             }
         }

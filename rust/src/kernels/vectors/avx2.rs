@@ -5,9 +5,9 @@
 )]
 
 use std::arch::x86_64::{
-    __m256, _mm256_add_ps, _mm256_blendv_ps, _mm256_castps_si256, _mm256_castsi256_ps, _mm256_div_ps, _mm256_fmadd_ps,
-    _mm256_loadu_ps, _mm256_max_ps, _mm256_min_ps, _mm256_mul_ps, _mm256_set1_ps, _mm256_slli_epi32, _mm256_storeu_ps,
-    _mm256_sub_ps,
+    __m256, _mm_loadu_si128, _mm256_add_ps, _mm256_blendv_ps, _mm256_castps_si256, _mm256_castsi256_ps,
+    _mm256_cvtepu16_epi32, _mm256_cvtph_ps, _mm256_div_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_max_ps,
+    _mm256_min_ps, _mm256_mul_ps, _mm256_set1_ps, _mm256_slli_epi32, _mm256_storeu_ps, _mm256_sub_ps,
 };
 use std::array::from_fn;
 use std::ops::{Add, Div, Mul, Sub};
@@ -16,28 +16,27 @@ use super::{Kernel, Simd, Vector};
 
 const LANES: usize = 8;
 
-/// Exists only in functions that are compiled for AVX2.
+/// Exists only where the processor has AVX2.
 #[derive(Clone, Copy)]
-pub(super) struct Avx2(());
+pub(in crate::kernels) struct Avx2(());
 
 /// Comes of [`Avx2`] alone.
 #[derive(Clone, Copy)]
-pub(super) struct F32x8(__m256);
+pub(in crate::kernels) struct F32x8(__m256);
 
-/// Whether the processor has what [`run`] is compiled for.
-pub(super) fn detected() -> bool {
-    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c")
+impl Avx2 {
+    /// For functions that are compiled for AVX2: others can call it nowhere but in `unsafe`.
+    #[target_feature(enable = "avx2,fma,f16c")]
+    #[inline]
+    pub(in crate::kernels) fn new() -> Self {
+        Self(())
+    }
 }
 
-/// `kernel` with AVX2.
+/// `kernel` with AVX2, which the processor must have.
+#[target_feature(enable = "avx2,fma,f16c")]
 pub(super) fn run<K: Kernel>(kernel: K) -> K::Output {
-    #[target_feature(enable = "avx2,fma,f16c")]
-    fn compiled<K: Kernel>(kernel: K) -> K::Output {
-        kernel.run(Avx2(()))
-    }
-    assert!(detected(), "this processor has no AVX2");
-    // SAFETY: the processor has them all.
-    unsafe { compiled(kernel) }
+    kernel.run(Avx2::new())
 }
 
 // SAFETY, of all below: who has one of the types runs on a processor with AVX2, and slices are checked before they are touched.
@@ -52,6 +51,17 @@ impl Simd for Avx2 {
     #[inline(always)]
     fn load(self, numbers: &[f32]) -> F32x8 {
         F32x8(unsafe { _mm256_loadu_ps(numbers[..LANES].as_ptr()) })
+    }
+
+    #[inline(always)]
+    fn load_f16(self, bits: &[u16]) -> F32x8 {
+        F32x8(unsafe { _mm256_cvtph_ps(_mm_loadu_si128(bits[..LANES].as_ptr().cast())) })
+    }
+
+    #[inline(always)]
+    fn load_bf16(self, bits: &[u16]) -> F32x8 {
+        let wide = unsafe { _mm256_cvtepu16_epi32(_mm_loadu_si128(bits[..LANES].as_ptr().cast())) };
+        F32x8(unsafe { _mm256_castsi256_ps(_mm256_slli_epi32::<16>(wide)) })
     }
 
     #[inline(always)]

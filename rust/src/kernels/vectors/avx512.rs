@@ -5,10 +5,10 @@
 )]
 
 use std::arch::x86_64::{
-    __m512, __mmask16, _mm512_add_ps, _mm512_castps_si512, _mm512_castsi512_ps, _mm512_div_ps, _mm512_fmadd_ps,
-    _mm512_loadu_ps, _mm512_mask_blend_ps, _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps, _mm512_max_ps, _mm512_min_ps,
-    _mm512_movepi32_mask, _mm512_mul_ps, _mm512_reduce_add_ps, _mm512_reduce_max_ps, _mm512_set1_ps, _mm512_slli_epi32,
-    _mm512_storeu_ps, _mm512_sub_ps,
+    __m512, __mmask16, _mm256_loadu_si256, _mm512_add_ps, _mm512_castps_si512, _mm512_castsi512_ps,
+    _mm512_cvtepu16_epi32, _mm512_cvtph_ps, _mm512_div_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mask_blend_ps,
+    _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps, _mm512_max_ps, _mm512_min_ps, _mm512_movepi32_mask, _mm512_mul_ps,
+    _mm512_reduce_add_ps, _mm512_reduce_max_ps, _mm512_set1_ps, _mm512_slli_epi32, _mm512_storeu_ps, _mm512_sub_ps,
 };
 use std::ops::{Add, Div, Mul, Sub};
 
@@ -16,33 +16,27 @@ use super::{Kernel, Simd, Vector};
 
 const LANES: usize = 16;
 
-/// Exists only in functions that are compiled for AVX-512.
+/// Exists only where the processor has AVX-512.
 #[derive(Clone, Copy)]
-pub(super) struct Avx512(());
+pub(in crate::kernels) struct Avx512(());
 
 /// Comes of [`Avx512`] alone.
 #[derive(Clone, Copy)]
-pub(super) struct F32x16(__m512);
+pub(in crate::kernels) struct F32x16(__m512);
 
-/// Whether the processor has what [`run`] is compiled for.
-pub(super) fn detected() -> bool {
-    is_x86_feature_detected!("avx512f")
-        && is_x86_feature_detected!("avx512bw")
-        && is_x86_feature_detected!("avx512vl")
-        && is_x86_feature_detected!("avx512dq")
-        && is_x86_feature_detected!("fma")
-        && is_x86_feature_detected!("f16c")
+impl Avx512 {
+    /// For functions that are compiled for AVX-512: others can call it nowhere but in `unsafe`.
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,fma,f16c")]
+    #[inline]
+    pub(in crate::kernels) fn new() -> Self {
+        Self(())
+    }
 }
 
-/// `kernel` with AVX-512.
+/// `kernel` with AVX-512, which the processor must have.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,fma,f16c")]
 pub(super) fn run<K: Kernel>(kernel: K) -> K::Output {
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,fma,f16c")]
-    fn compiled<K: Kernel>(kernel: K) -> K::Output {
-        kernel.run(Avx512(()))
-    }
-    assert!(detected(), "this processor has no AVX-512");
-    // SAFETY: the processor has them all.
-    unsafe { compiled(kernel) }
+    kernel.run(Avx512::new())
 }
 
 // SAFETY, of all below: who has one of the types runs on a processor with AVX-512, and slices are checked before they are touched.
@@ -57,6 +51,17 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn load(self, numbers: &[f32]) -> F32x16 {
         F32x16(unsafe { _mm512_loadu_ps(numbers[..LANES].as_ptr()) })
+    }
+
+    #[inline(always)]
+    fn load_f16(self, bits: &[u16]) -> F32x16 {
+        F32x16(unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(bits[..LANES].as_ptr().cast())) })
+    }
+
+    #[inline(always)]
+    fn load_bf16(self, bits: &[u16]) -> F32x16 {
+        let wide = unsafe { _mm512_cvtepu16_epi32(_mm256_loadu_si256(bits[..LANES].as_ptr().cast())) };
+        F32x16(unsafe { _mm512_castsi512_ps(_mm512_slli_epi32::<16>(wide)) })
     }
 
     #[inline(always)]

@@ -1,14 +1,15 @@
 //! Loops over float32 that are written once, for vectors of any width.
 
 #[cfg(target_arch = "x86_64")]
-mod avx2;
+pub(super) mod avx2;
 #[cfg(target_arch = "x86_64")]
-mod avx512;
+pub(super) mod avx512;
 mod portable;
 
 use std::ops::{Add, Div, Mul, Sub};
+use std::sync::OnceLock;
 
-use super::cpu::Vectors;
+use super::cpu::{Cpu, Vectors};
 
 /// Instructions that this processor has: a value of this type is the proof.
 pub(super) trait Simd: Copy {
@@ -19,6 +20,10 @@ pub(super) trait Simd: Copy {
     fn splat(self, number: f32) -> Self::Vector;
     /// The first [`Vector::LANES`] of `numbers`, which are as many or more.
     fn load(self, numbers: &[f32]) -> Self::Vector;
+    /// The first [`Vector::LANES`] of numbers in float16, which are as many or more.
+    fn load_f16(self, bits: &[u16]) -> Self::Vector;
+    /// The first [`Vector::LANES`] of numbers in bfloat16, which are as many or more.
+    fn load_bf16(self, bits: &[u16]) -> Self::Vector;
     /// `numbers`, which may be fewer than [`Vector::LANES`]; 0 in the other lanes.
     fn load_part(self, numbers: &[f32]) -> Self::Vector;
 }
@@ -62,15 +67,24 @@ pub(super) trait Kernel {
 }
 
 /// `kernel` with `vectors`, or with the widest below that the processor has.
+#[inline(always)]
+#[cfg_attr(target_arch = "x86_64", expect(unsafe_code, reason = "instructions are used where the processor has them"))]
 pub(super) fn run<K: Kernel>(vectors: Vectors, kernel: K) -> K::Output {
-    #[cfg(target_arch = "x86_64")]
-    {
-        if vectors >= Vectors::Avx512 && avx512::detected() {
-            return avx512::run(kernel);
-        }
-        if vectors >= Vectors::Avx2 && avx2::detected() {
-            return avx2::run(kernel);
-        }
+    match vectors.min(widest()) {
+        // SAFETY: the processor has what it is compiled for.
+        #[cfg(target_arch = "x86_64")]
+        Vectors::Avx512 => unsafe { avx512::run(kernel) },
+        // SAFETY: the processor has what it is compiled for.
+        #[cfg(target_arch = "x86_64")]
+        Vectors::Avx2 => unsafe { avx2::run(kernel) },
+        #[cfg(not(target_arch = "x86_64"))]
+        Vectors::Avx512 | Vectors::Avx2 => unreachable!("no other processor has them"),
+        Vectors::Portable => portable::run(kernel),
     }
-    portable::run(kernel)
+}
+
+#[inline]
+fn widest() -> Vectors {
+    static WIDEST: OnceLock<Vectors> = OnceLock::new();
+    *WIDEST.get_or_init(|| Cpu::detect().vectors)
 }

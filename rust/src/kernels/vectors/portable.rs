@@ -3,6 +3,8 @@
 use std::array::from_fn;
 use std::ops::{Add, Div, Mul, Sub};
 
+use half::{bf16, f16};
+
 use super::{Kernel, Simd, Vector};
 
 const LANES: usize = 4;
@@ -31,6 +33,16 @@ impl Simd for Portable {
     #[inline(always)]
     fn load(self, numbers: &[f32]) -> F32x4 {
         F32x4(from_fn(|lane| numbers[..LANES][lane]))
+    }
+
+    #[inline(always)]
+    fn load_f16(self, bits: &[u16]) -> F32x4 {
+        F32x4(from_fn(|lane| f16::from_bits(bits[..LANES][lane]).to_f32_const()))
+    }
+
+    #[inline(always)]
+    fn load_bf16(self, bits: &[u16]) -> F32x4 {
+        F32x4(from_fn(|lane| bf16::from_bits(bits[..LANES][lane]).to_f32_const()))
     }
 
     #[inline(always)]
