@@ -198,12 +198,12 @@ mod tests {
 
     type Number = Mutex<u32>;
 
-    fn number(of: u32) -> Option<Arc<Number>> {
-        Some(Arc::new(Mutex::new(of)))
+    fn enter(queue: &Queue, of: u32, patience: Patience) -> Result<Turn<'_, Number>> {
+        enter_while(queue, of, patience, true)
     }
 
-    fn enter<'q>(queue: &'q Queue, of: u32, patience: Patience) -> Result<Turn<'q, Number>> {
-        queue.enter(|| number(of), &mut Watcher::new(&mut |_| true, patience))
+    fn enter_while(queue: &Queue, of: u32, patience: Patience, goes_on: bool) -> Result<Turn<'_, Number>> {
+        queue.enter(|| Some(Arc::new(Mutex::new(of))), &mut Watcher::new(&mut |_| goes_on, patience))
     }
 
     fn wait_until(queue: &Queue, waiting: usize) {
@@ -272,8 +272,7 @@ mod tests {
         assert!(matches!(enter(&queue, 1, soon), Err(Error::Timeout(_))));
         let none = Patience { max_queue: Some(0), ..Patience::default() };
         assert!(matches!(enter(&queue, 1, none), Err(Error::QueueFull(_))));
-        let stopped = queue.enter(|| number(1), &mut Watcher::new(&mut |_| false, Patience::default()));
-        assert!(matches!(stopped, Err(Error::Stopped)));
+        assert!(matches!(enter_while(&queue, 1, Patience::default(), false), Err(Error::Stopped)));
         assert!(queue.lock().waiting.is_empty());
         drop(permit);
         assert!(matches!(enter(&queue, 1, none), Ok(Turn::Own(_))));
