@@ -67,8 +67,8 @@ impl Format {
             Self::F16 => interleave::<u16, 1, 2>(&narrowed(rows, k, padded, to_f16), padded, panel, one),
             Self::Bf16 => interleave::<u16, 1, 2>(&narrowed(rows, k, padded, to_bf16), padded, panel, one),
             Self::Bf16Pairs => interleave::<u16, 2, 4>(&narrowed(rows, k, padded, to_bf16), padded, panel, |pair| {
-                let [[a, b], [c, d]] = pair.map(u16::to_le_bytes);
-                [a, b, c, d]
+                let [one, two] = pair.map(u16::to_le_bytes);
+                [one[0], one[1], two[0], two[1]]
             }),
             Self::Int8 => pack_int8(cpu, rows, k, panel),
         }
