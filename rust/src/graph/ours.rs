@@ -9,7 +9,7 @@ use super::builder::Builder;
 use super::distances::bucket_scores;
 use super::layers::{Attention, Bias, Norm};
 use crate::Result;
-use crate::prepared::{AttentionLayer, DistanceTable, Layer, LinearNames, NormLayer, Prepared};
+use crate::prepared::{Arithmetic, AttentionLayer, DistanceTable, Layer, LinearNames, NormLayer, Prepared};
 
 /// Where each text begins among the tokens, and where the last one ends: `[texts + 1]`.
 pub(crate) const STARTS: &str = "text_starts";
@@ -66,7 +66,8 @@ pub(super) fn attention(
     output: &str,
 ) -> Result<String> {
     let shape = [*size, *size];
-    let layer = AttentionLayer { heads: *heads, size: size / heads, distances: distances.cloned() };
+    let exact = ours.arithmetic() == Arithmetic::Float32;
+    let layer = AttentionLayer { heads: *heads, size: size / heads, distances: distances.cloned(), exact };
     let product = |graph: &mut Builder, layers: &[&str], values: &str, output: &str| {
         let names = LinearNames { layers, shape, biased: true, activation: None, exact: false };
         Ok::<_, crate::Error>(graph.layer("Linear", Layer::Linear(ours.linear(names)?), &[values], output))

@@ -120,9 +120,9 @@ fn answer(
     [queries, keys, values]: [Rows; 3],
     [starts, asking]: [&[usize]; 2],
 ) -> ::ort::Result<()> {
-    let AttentionLayer { heads, size, ref distances } = *layer;
+    let AttentionLayer { heads, size, ref distances, exact } = *layer;
     let distances = distances.as_deref().map(|table| Distances { table: &table.scores, reach: table.reach });
-    let attention = Attention { heads, size, queries, keys, values, starts, asking, distances };
+    let attention = Attention { heads, size, queries, keys, values, starts, asking, distances, exact };
     with_output(context, shape, heads * size, |output| attend(Cpu::chosen(), &Pool(context), &attention, output))
 }
 

@@ -69,6 +69,8 @@ pub struct AttentionLayer {
     pub size: usize,
     /// What is added to scores by the distance of two tokens.
     pub distances: Option<Arc<DistanceTable>>,
+    /// Computed in float32.
+    pub exact: bool,
 }
 
 /// Scores by distance.

@@ -107,6 +107,12 @@ impl Prepared {
         &self.weights
     }
 
+    /// What products are computed in, but for layers that are exact.
+    #[must_use]
+    pub fn arithmetic(&self) -> Arithmetic {
+        self.arithmetic
+    }
+
     /// The tensor called `name` as float32, converted now if this is the first time that it is asked for.
     ///
     /// # Errors

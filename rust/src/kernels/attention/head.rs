@@ -3,9 +3,9 @@
 use std::ops::Range;
 
 use super::pack::{Columns, LINE, aligned, pack_keys, pack_values};
-use super::shared::Shared;
+use super::shared::{Answers, Shared};
 use super::tile::{ROWS, product, rows};
-use super::{Attention, Distances, Part};
+use super::{Attention, Part};
 use crate::kernels::exponential::{LOG2_E, exp2};
 use crate::kernels::vectors::{Simd, Vector};
 
@@ -65,13 +65,16 @@ impl<'a, S: Simd> Head<'a, S> {
             self.score(block.len());
             if let Some(distances) = attention.distances {
                 for place in 0..block.len() {
-                    self.add_distances(distances, part.head, place, first + place - text);
+                    let scores = &mut self.scores[place * self.row..][..self.keys];
+                    distances.add_to(scores, part.head, first + place - text);
                 }
             }
             let totals = self.exponentials(block.len());
             let stride = attention.heads * self.size;
             self.sum_values(block.len());
-            self.write(&totals[..block.len()], first * stride + column, stride, out);
+            let answers =
+                Answers { sums: self.sums, width: self.width, totals: &totals[..block.len()], size: self.size };
+            answers.write(self.simd, first * stride + column, stride, out);
         }
     }
 
@@ -124,15 +127,6 @@ impl<'a, S: Simd> Head<'a, S> {
             for (vector, sum) in sums.into_iter().enumerate() {
                 sum.store(&mut row[vector * Self::LANES..]);
             }
-        }
-    }
-
-    #[inline(always)]
-    fn add_distances(&mut self, distances: Distances, head: usize, place: usize, query: usize) {
-        let nearest = head * (2 * distances.reach - 1) + distances.reach - 1 - query;
-        let added = &distances.table[nearest..][..self.keys];
-        for (score, added) in self.scores[place * self.row..].iter_mut().zip(added) {
-            *score += added * LOG2_E;
         }
     }
 
@@ -219,20 +213,6 @@ impl<'a, S: Simd> Head<'a, S> {
             let to = &mut self.sums[(place + row) * self.width + column..][..W * Self::LANES];
             for (vector, sum) in sums.into_iter().enumerate() {
                 sum.store(&mut to[vector * Self::LANES..]);
-            }
-        }
-    }
-
-    /// Writes the sums divided by `totals`: the first row to `first`, the others `stride` numbers behind each other.
-    #[inline(always)]
-    fn write(&self, totals: &[f32], first: usize, stride: usize, out: &Shared) {
-        for (row, (sums, total)) in self.sums.chunks_exact(self.width).zip(totals).enumerate() {
-            let to = first + row * stride;
-            #[expect(unsafe_code, reason = "columns of one head in rows that other heads write to")]
-            // SAFETY: the queries of a head belong to one part, and a part to one thread.
-            let out = unsafe { out.part(to..to + self.size) };
-            for (out, sums) in out.chunks_mut(Self::LANES).zip(sums.chunks_exact(Self::LANES)) {
-                (self.simd.load(sums) / self.simd.splat(*total)).store_part(out);
             }
         }
     }

@@ -1,5 +1,7 @@
 //! Attention over texts that lie one behind the other, without padding.
 
+#[cfg(target_arch = "x86_64")]
+mod bf16;
 mod head;
 mod pack;
 mod shared;
@@ -13,6 +15,7 @@ use std::ops::Range;
 use self::head::Head;
 use self::shared::Shared;
 use super::cpu::Cpu;
+use super::exponential::LOG2_E;
 use super::threads::Threads;
 use super::vectors::{Kernel, Simd, run};
 
@@ -58,6 +61,8 @@ pub struct Attention<'a> {
     pub asking: &'a [usize],
     /// What is added to scores.
     pub distances: Option<Distances<'a>>,
+    /// Whether products are in float32; if not, they are in bfloat16 with sums in float32, where the processor has that.
+    pub exact: bool,
 }
 
 /// Writes what the queries are answered to `out`, `[queries, heads · size]`. The numbers of a text depend on nothing but the text.
@@ -70,15 +75,21 @@ pub fn attend(cpu: Cpu, threads: &dyn Threads, attention: &Attention, out: &mut 
     let groups = attention.groups(&parts);
     let out = Shared::new(out);
     threads.share(groups.len(), &|group| {
-        SCRATCH.with_borrow_mut(|scratch| {
-            run(cpu.vectors, Group { attention, parts: &parts[groups[group].clone()], out: &out, scratch });
+        let parts = &parts[groups[group].clone()];
+        SCRATCH.with_borrow_mut(|(wide, narrow)| match cpu.bf16 {
+            #[cfg(target_arch = "x86_64")]
+            #[expect(unsafe_code, reason = "a processor with bfloat16 has what this is compiled for")]
+            Some(kind) if !attention.exact => unsafe {
+                bf16::answer_parts(kind, attention, parts, &out, (wide, narrow));
+            },
+            _ => run(cpu.vectors, Group { attention, parts, out: &out, scratch: wide }),
         });
     });
 }
 
 thread_local! {
     /// Packed keys and values and the scores of one head: a few MB where texts are long.
-    static SCRATCH: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+    static SCRATCH: RefCell<(Vec<f32>, Vec<u16>)> = const { RefCell::new((Vec::new(), Vec::new())) };
 }
 
 /// Queries of one head of one text.
@@ -86,6 +97,18 @@ struct Part {
     text: usize,
     head: usize,
     queries: Range<usize>,
+}
+
+impl Distances<'_> {
+    /// Adds to the scores, times log2(e), of one query with the first keys.
+    #[inline(always)]
+    fn add_to(self, scores: &mut [f32], head: usize, query: usize) {
+        let nearest = head * (2 * self.reach - 1) + self.reach - 1 - query;
+        let added = &self.table[nearest..][..scores.len()];
+        for (score, added) in scores.iter_mut().zip(added) {
+            *score += added * LOG2_E;
+        }
+    }
 }
 
 impl Attention<'_> {

@@ -48,15 +48,16 @@ pub(super) fn pack_values(columns: Columns, values: Range<usize>, width: usize, 
 
 /// Slices of `sizes` in `scratch`, which grows where it must, each from the beginning of a line of the cache on.
 #[inline(always)]
-pub(super) fn aligned<const N: usize>(scratch: &mut Vec<f32>, sizes: [usize; N]) -> [&mut [f32]; N] {
-    let needed = sizes.iter().map(|size| size.next_multiple_of(LINE)).sum::<usize>() + LINE;
+pub(super) fn aligned<T: Copy + Default, const N: usize>(scratch: &mut Vec<T>, sizes: [usize; N]) -> [&mut [T]; N] {
+    let line = LINE * size_of::<f32>() / size_of::<T>();
+    let needed = sizes.iter().map(|size| size.next_multiple_of(line)).sum::<usize>() + line;
     if scratch.len() < needed {
-        scratch.resize(needed, 0.0);
+        scratch.resize(needed, T::default());
     }
-    let offset = scratch.as_ptr().align_offset(LINE * size_of::<f32>()).min(LINE);
+    let offset = scratch.as_ptr().align_offset(line * size_of::<T>()).min(line);
     let mut rest = &mut scratch[offset..];
     sizes.map(|size| {
-        let (slice, behind) = std::mem::take(&mut rest).split_at_mut(size.next_multiple_of(LINE));
+        let (slice, behind) = std::mem::take(&mut rest).split_at_mut(size.next_multiple_of(line));
         rest = behind;
         &mut slice[..size]
     })

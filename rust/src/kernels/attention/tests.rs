@@ -1,4 +1,7 @@
+use half::bf16;
+
 use super::*;
+use crate::kernels::cpu::Bf16;
 use crate::kernels::testing::{Several, assert_close, assert_same_bits, every_width, numbers};
 use crate::kernels::threads::Alone;
 
@@ -39,7 +42,25 @@ impl Texts {
             starts: &self.starts,
             asking: &self.starts,
             distances: distances.then_some(Distances { table: &self.table, reach: REACH }),
+            exact: true,
         }
+    }
+
+    /// The same by products in bfloat16.
+    fn reduced(&self, distances: bool) -> Attention<'_> {
+        Attention { exact: false, ..self.attention(distances) }
+    }
+
+    /// Rows as products in bfloat16 see them.
+    fn rounded(&self) -> Self {
+        let round = |number: f32| bf16::from_f32(number).to_f32();
+        let scale = LOG2_E / f32::from(u16::try_from(self.size).expect("small")).sqrt();
+        let hidden = self.hidden();
+        let rows = self.rows.iter().enumerate().map(|(place, &number)| match place / hidden % 3 {
+            0 => round(number * scale) / scale,
+            _ => round(number),
+        });
+        Self { rows: rows.collect(), starts: self.starts.clone(), table: self.table.clone(), ..*self }
     }
 
     fn expected(&self, distances: bool) -> Vec<f64> {
@@ -72,6 +93,18 @@ impl Texts {
     }
 }
 
+/// Every way to multiply bfloat16 that this machine has.
+fn with_bf16() -> Vec<Cpu> {
+    let all = [Bf16::Avx512, Bf16::Amx].map(Some).into_iter().filter(|bf16| *bf16 <= Cpu::detect().bf16);
+    all.map(|bf16| Cpu { bf16, ..Cpu::detect() }).collect()
+}
+
+/// Every kernel, and whether it is the one in float32.
+fn every_kernel() -> Vec<(Cpu, bool)> {
+    let exact = every_width().into_iter().map(|cpu| (cpu, true));
+    exact.chain(with_bf16().into_iter().map(|cpu| (cpu, false))).collect()
+}
+
 fn answers(cpu: Cpu, threads: &dyn Threads, attention: &Attention) -> Vec<f32> {
     let queries = attention.asking[attention.asking.len() - 1];
     let mut out = vec![f32::NAN; queries * attention.heads * attention.size];
@@ -97,10 +130,36 @@ fn answers_are_those_of_float64() {
 }
 
 #[test]
+fn answers_by_bf16_are_those_of_rounded_numbers() {
+    let lengths: [&[usize]; 5] = [&[1], &[1, 6, 7], &[31, 32, 33, 5], &[64, 65, 23], &[130, 0, 12]];
+    for (heads, size) in [(1, 1), (2, 8), (3, 16), (2, 32), (1, 33), (1, 64), (2, 80), (1, 100)] {
+        for lengths in lengths {
+            let texts = Texts::new(heads, size, lengths);
+            for distances in [false, true] {
+                let expected = texts.rounded().expected(distances);
+                for cpu in with_bf16() {
+                    let what = format!("{heads} × {size}, {lengths:?}, {distances}, {:?}", cpu.bf16);
+                    assert_close(&answers(cpu, &Alone, &texts.reduced(distances)), &expected, 8e-3, &what);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn without_bf16_answers_are_in_float32() {
+    let texts = Texts::new(2, 16, &[20, 3]);
+    for cpu in every_width() {
+        let exact = answers(cpu, &Alone, &texts.attention(true));
+        assert_same_bits(&answers(cpu, &Alone, &texts.reduced(true)), &exact, "both in float32");
+    }
+}
+
+#[test]
 fn a_text_has_the_same_bits_in_any_company_and_with_any_threads() {
     let texts = Texts::new(2, 32, &[33, 390, 1, 235, 12]);
-    for cpu in every_width() {
-        let attention = texts.attention(true);
+    for (cpu, exact) in every_kernel() {
+        let attention = Attention { exact, ..texts.attention(true) };
         let together = answers(cpu, &Alone, &attention);
         assert_same_bits(&answers(cpu, &Several(3), &attention), &together, "three threads");
         for text in texts.starts.windows(2) {
@@ -108,7 +167,7 @@ fn a_text_has_the_same_bits_in_any_company_and_with_any_threads() {
             let rows = &texts.rows[text[0] * 3 * width..text[1] * 3 * width];
             let starts = vec![0, text[1] - text[0]];
             let alone = Texts { starts, rows: rows.to_vec(), table: texts.table.clone(), ..texts };
-            let alone = answers(cpu, &Several(2), &alone.attention(true));
+            let alone = answers(cpu, &Several(2), &Attention { exact, ..alone.attention(true) });
             assert_same_bits(&alone, &together[text[0] * width..text[1] * width], "a text alone");
         }
     }
@@ -117,8 +176,8 @@ fn a_text_has_the_same_bits_in_any_company_and_with_any_threads() {
 #[test]
 fn first_tokens_that_ask_alone_are_answered_the_same() {
     let texts = Texts::new(3, 32, &[12, 1, 70]);
-    for cpu in every_width() {
-        let (all, width) = (texts.attention(true), texts.hidden());
+    for (cpu, exact) in every_kernel() {
+        let (all, width) = (Attention { exact, ..texts.attention(true) }, texts.hidden());
         let first = |rows: &[f32], stride: usize| -> Vec<f32> {
             texts.starts[..3].iter().flat_map(|row| &rows[row * stride..][..width]).copied().collect()
         };
@@ -133,11 +192,14 @@ fn first_tokens_that_ask_alone_are_answered_the_same() {
 fn a_text_of_several_parts_is_one_text() {
     let length = QUERIES + 30;
     let texts = Texts::new(1, 8, &[length]);
-    let expected: Vec<f64> =
-        (length - 40..length).flat_map(|query| texts.expected_of(query, 0, 0..length, false)).collect();
-    for cpu in every_width() {
-        let out = answers(cpu, &Several(2), &texts.attention(false));
-        assert_close(&out[(length - 40) * 8..], &expected, 2e-5, "the last queries");
+    let expected = |texts: &Texts| -> Vec<f64> {
+        (length - 40..length).flat_map(|query| texts.expected_of(query, 0, 0..length, false)).collect()
+    };
+    let [exact_numbers, rounded] = [expected(&texts), expected(&texts.rounded())];
+    for (cpu, exact) in every_kernel() {
+        let out = answers(cpu, &Several(2), &Attention { exact, ..texts.attention(false) });
+        let (expected, most) = if exact { (&exact_numbers, 2e-5) } else { (&rounded, 8e-3) };
+        assert_close(&out[(length - 40) * 8..], expected, most, "the last queries");
     }
 }
 
@@ -145,8 +207,8 @@ fn a_text_of_several_parts_is_one_text() {
 fn what_is_no_number_stays_in_its_text() {
     let mut texts = Texts::new(1, 16, &[5, 7]);
     texts.rows[2 * 48 + 16] = f32::NAN;
-    for cpu in every_width() {
-        let out = answers(cpu, &Alone, &texts.attention(false));
+    for (cpu, exact) in every_kernel() {
+        let out = answers(cpu, &Alone, &Attention { exact, ..texts.attention(false) });
         assert!(out[..5 * 16].iter().all(|number| number.is_nan()));
         assert!(out[5 * 16..].iter().all(|number| number.is_finite()));
     }

@@ -39,7 +39,7 @@ static CONFIGURATION: Configuration = Configuration {
 };
 
 /// Gives this thread its tiles while `work` uses them.
-pub(super) fn with_tiles<R>(work: impl FnOnce() -> R) -> R {
+pub(in crate::kernels) fn with_tiles<R>(work: impl FnOnce() -> R) -> R {
     unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const CONFIGURATION, options(nostack, readonly)) };
     let result = work();
     unsafe { asm!("tilerelease", options(nostack, nomem)) };
@@ -74,9 +74,9 @@ macro_rules! one_by_four {
     };
 }
 
-/// The same with two tiles of rows, and two of columns.
+/// The same with two tiles of rows, and two of columns, in a panel and sums of any width in bytes.
 macro_rules! two_by_two {
-    ($multiply:literal, $rows:expr, $stride:expr, $panel:expr, $steps:expr, $sums:expr) => {
+    ($multiply:literal, $rows:expr, $stride:expr, ($panel:expr, $width:expr), $steps:expr, ($sums:expr, $sums_width:expr)) => {
         asm!(
             "tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3",
             "2:",
@@ -88,16 +88,16 @@ macro_rules! two_by_two {
             concat!($multiply, " tmm2, tmm5, tmm6"),
             concat!($multiply, " tmm1, tmm4, tmm7"),
             concat!($multiply, " tmm3, tmm5, tmm7"),
-            "add {rows}, 64", "add {lower}, 64", "add {panel}, 4096",
+            "add {rows}, 64", "add {lower}, 64", "add {panel}, {step}",
             "dec {steps}", "jnz 2b",
-            "tilestored [{sums} + {width}], tmm0",
-            "tilestored [{sums} + {width} + 64], tmm1",
-            "tilestored [{below} + {width}], tmm2",
-            "tilestored [{below} + {width} + 64], tmm3",
+            "tilestored [{sums} + {sums_width}], tmm0",
+            "tilestored [{sums} + {sums_width} + 64], tmm1",
+            "tilestored [{below} + {sums_width}], tmm2",
+            "tilestored [{below} + {sums_width} + 64], tmm3",
             rows = inout(reg) $rows => _, lower = inout(reg) $rows.byte_add(SIDE * $stride) => _,
             panel = inout(reg) $panel => _, steps = inout(reg) $steps => _,
-            stride = in(reg) $stride, width = in(reg) ROW_BYTES,
-            sums = in(reg) $sums, below = in(reg) $sums.byte_add(SIDE * ROW_BYTES),
+            stride = in(reg) $stride, width = in(reg) $width, step = const SIDE * $width,
+            sums = in(reg) $sums, below = in(reg) $sums.byte_add(SIDE * $sums_width), sums_width = in(reg) $sums_width,
             options(nostack)
         )
     };
@@ -110,10 +110,27 @@ pub(super) unsafe fn bf16(rows: usize, values: *const u16, stride: usize, panel:
         if rows <= SIDE {
             one_by_four!("tdpbf16ps", values, stride * 2, panel, steps, tile);
         } else {
-            two_by_two!("tdpbf16ps", values, stride * 2, panel, steps, tile.cast::<f32>());
-            two_by_two!("tdpbf16ps", values, stride * 2, panel.add(128), steps, tile.cast::<f32>().add(32));
+            two_by_two!("tdpbf16ps", values, stride * 2, (panel, ROW_BYTES), steps, (tile, ROW_BYTES));
+            two_by_two!(
+                "tdpbf16ps",
+                values,
+                stride * 2,
+                (panel.add(128), ROW_BYTES),
+                steps,
+                (tile.byte_add(128), ROW_BYTES)
+            );
         }
     }
+}
+
+/// Products in bfloat16 of 32 rows, `stride` numbers apart, and a panel of 32 columns; sums are `sums_stride` apart.
+pub(in crate::kernels) unsafe fn bf16_square(
+    (rows, stride): (*const u16, usize),
+    panel: *const u8,
+    steps: usize,
+    (sums, sums_stride): (*mut f32, usize),
+) {
+    unsafe { two_by_two!("tdpbf16ps", rows, stride * 2, (panel, 128_usize), steps, (sums, sums_stride * 4)) };
 }
 
 /// Products in 8 bits of up to 32 rows, which are filled up to 16 or 32.
@@ -128,8 +145,15 @@ pub(super) unsafe fn int8(rows: usize, part: Int8Tile) {
             if rows <= SIDE {
                 one_by_four!("tdpbssd", values, part.stride, panel, steps, sums_at);
             } else {
-                two_by_two!("tdpbssd", values, part.stride, panel, steps, sums_at);
-                two_by_two!("tdpbssd", values, part.stride, panel.add(128), steps, sums_at.add(32));
+                two_by_two!("tdpbssd", values, part.stride, (panel, ROW_BYTES), steps, (sums_at, ROW_BYTES));
+                two_by_two!(
+                    "tdpbssd",
+                    values,
+                    part.stride,
+                    (panel.add(128), ROW_BYTES),
+                    steps,
+                    (sums_at.add(32), ROW_BYTES)
+                );
             }
             scale(&part, block, rows, &sums);
         }

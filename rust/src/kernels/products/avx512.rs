@@ -16,30 +16,37 @@ use super::int8::Int8Tile;
 /// Vectors of a panel's columns.
 const VECTORS: usize = COLUMNS / 16;
 
-/// Products in bfloat16 of up to six rows, `pairs` numbers along K by two.
+/// Products in bfloat16 of up to six rows.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
 pub(super) unsafe fn bf16(rows: usize, values: *const u16, stride: usize, panel: *const u8, tile: *mut [f32; COLUMNS]) {
+    let (values, pairs, tile) = ((values, stride), stride / 2, (tile.cast::<f32>(), COLUMNS));
     unsafe {
         match rows {
-            1 => bf16_tile::<1>(values, stride, panel, tile),
-            2 => bf16_tile::<2>(values, stride, panel, tile),
-            3 => bf16_tile::<3>(values, stride, panel, tile),
-            4 => bf16_tile::<4>(values, stride, panel, tile),
-            5 => bf16_tile::<5>(values, stride, panel, tile),
-            _ => bf16_tile::<6>(values, stride, panel, tile),
+            1 => bf16_tile::<1, VECTORS>(values, panel, pairs, tile),
+            2 => bf16_tile::<2, VECTORS>(values, panel, pairs, tile),
+            3 => bf16_tile::<3, VECTORS>(values, panel, pairs, tile),
+            4 => bf16_tile::<4, VECTORS>(values, panel, pairs, tile),
+            5 => bf16_tile::<5, VECTORS>(values, panel, pairs, tile),
+            _ => bf16_tile::<6, VECTORS>(values, panel, pairs, tile),
         }
     }
 }
 
+/// Products in bfloat16 of `R` rows, `stride` numbers apart, and a panel of `W` vectors; sums are `sums_stride` apart.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-unsafe fn bf16_tile<const R: usize>(values: *const u16, stride: usize, panel: *const u8, tile: *mut [f32; COLUMNS]) {
+pub(in crate::kernels) unsafe fn bf16_tile<const R: usize, const W: usize>(
+    (values, stride): (*const u16, usize),
+    panel: *const u8,
+    pairs: usize,
+    (sums_at, sums_stride): (*mut f32, usize),
+) {
     unsafe {
-        let mut sums = [[_mm512_setzero_ps(); VECTORS]; R];
-        for pair in 0..stride / 2 {
-            let mut weights = [_mm512_setzero_ps(); VECTORS];
+        let mut sums = [[_mm512_setzero_ps(); W]; R];
+        for pair in 0..pairs {
+            let mut weights = [_mm512_setzero_ps(); W];
             for (vector, weight) in weights.iter_mut().enumerate() {
-                *weight = _mm512_loadu_ps(panel.add((pair * VECTORS + vector) * 64).cast());
+                *weight = _mm512_loadu_ps(panel.add((pair * W + vector) * 64).cast());
             }
             for (row, sums) in sums.iter_mut().enumerate() {
                 let value = _mm512_set1_epi32(values.add(row * stride + pair * 2).cast::<i32>().read_unaligned());
@@ -51,7 +58,7 @@ unsafe fn bf16_tile<const R: usize>(values: *const u16, stride: usize, panel: *c
         }
         for (row, sums) in sums.iter().enumerate() {
             for (vector, &sum) in sums.iter().enumerate() {
-                _mm512_storeu_ps((*tile.add(row)).as_mut_ptr().add(vector * 16), sum);
+                _mm512_storeu_ps(sums_at.add(row * sums_stride + vector * 16), sum);
             }
         }
     }

@@ -2,11 +2,11 @@
 //! panel: not on how many rows there are, nor on which of them share a tile.
 
 #[cfg(target_arch = "x86_64")]
-mod amx;
+pub(super) mod amx;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
-mod avx512;
+pub(super) mod avx512;
 mod float32;
 mod int8;
 

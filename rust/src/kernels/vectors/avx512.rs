@@ -22,7 +22,7 @@ pub(in crate::kernels) struct Avx512(());
 
 /// Comes of [`Avx512`] alone.
 #[derive(Clone, Copy)]
-pub(in crate::kernels) struct F32x16(__m512);
+pub(in crate::kernels) struct F32x16(pub(super) __m512);
 
 impl Avx512 {
     /// For functions that are compiled for AVX-512: others can call it nowhere but in `unsafe`.
