@@ -85,6 +85,8 @@ class Ours(Competitor):
         info = self.model.info()
         files = " ".join(Path(file).name for file in info["files"])
         ran = {"core": _core_of_ours(), "ONNX Runtime": info["runtime_version"], "opened": f"{info['source']} {files}"}
+        if instructions := info.get("instructions"):  # an earlier build says nothing of them
+            ran["instructions"] = str(instructions)
         return {**super().facts(), **ran, "threads": str(info["threads"])}
 
 
