@@ -17,6 +17,7 @@ __all__ = [
     "Runtime",
     "Tokenizer",
     "available_threads",
+    "instructions",
     "load_runtime",
     "loaded_runtime",
     "panic_on_purpose",

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::model::{Model, Verb};
+use super::model::{Model, Verb, form_of, session_of};
 use crate::batch::plan;
 use crate::outputs::Outcome;
 use crate::panics::caught;
@@ -37,7 +37,7 @@ impl Model {
     ) -> Outcome<Vec<V::Row>> {
         // What is opened first keeps nobody waiting.
         for batch in self.batches(place, tokens, verb)? {
-            self.session(place, self.form(verb, batch.layout))?;
+            session_of(place, form_of(verb, batch.layout))?;
         }
         let wanted = || {
             let request = || Request { verb: verb.clone(), tokens: tokens.to_vec(), answer: Mutex::new(None) };

@@ -163,7 +163,7 @@ impl Model {
     pub(super) fn batches<I, V: Verb<I>>(&self, place: Place, tokens: &[Tokens], verb: &V) -> Result<Vec<Batch>> {
         let batches = self.planned(tokens, verb);
         if batches.iter().any(|batch| batch.layout == Layout::Masked)
-            && place.session(self.form(verb, Layout::Masked))?.is_none()
+            && place.session(form_of(verb, Layout::Masked))?.is_none()
         {
             let capacity = Capacity { mixed: Mixed::Apart, ..self.sessions.capacity(verb.batch_size()) };
             return Ok(plan(&lengths(tokens), capacity));
@@ -176,21 +176,6 @@ impl Model {
         plan(&lengths(tokens), self.sessions.capacity(verb.batch_size()))
     }
 
-    /// The form of the graph for batches of a layout.
-    pub(super) fn form<I, V: Verb<I>>(&self, verb: &V, layout: Layout) -> Form {
-        Form { outputs: verb.outputs(), layout }
-    }
-
-    /// The session for a form.
-    pub(super) fn session(&self, place: Place, form: Form) -> Result<Arc<Session>> {
-        let session = match place.session(form)? {
-            // Halves only save memory: where they cannot be opened any more, what is open gives the same.
-            None if form.layout == Layout::Halved => place.session(Form { layout: Layout::Plain, ..form })?,
-            found => found,
-        };
-        session.ok_or_else(replaced)
-    }
-
     /// Runs one batch of items, while it has what `enter` gives; a row for each of them, in the batch's order.
     pub(super) fn run_batch<'p, I, V: Verb<I>>(
         &self,
@@ -200,8 +185,8 @@ impl Model {
         verb: &V,
         enter: impl FnOnce() -> Result<Permit<'p>>,
     ) -> Outcome<Vec<V::Row>> {
-        let form = self.form(verb, batch.layout);
-        let session = self.session(place, form)?;
+        let form = form_of(verb, batch.layout);
+        let session = session_of(place, form)?;
         let inputs = Inputs::new(batch, tokens, self.rules);
         let feed = session.feed(&inputs)?;
         let permit = self.shares.waiting.of(enter)?;
@@ -238,6 +223,21 @@ pub(super) fn not_finite(item: &str) -> Error {
     Error::Numerics(format!(
         "the result for {item} is not finite. With an fp16 graph, try precision=\"fp32\"; with fp32 the weights are broken"
     ))
+}
+
+/// The form of the graph for batches of a layout.
+pub(super) fn form_of<I, V: Verb<I>>(verb: &V, layout: Layout) -> Form {
+    Form { outputs: verb.outputs(), layout }
+}
+
+/// The session for a form.
+pub(super) fn session_of(place: Place, form: Form) -> Result<Arc<Session>> {
+    let session = match place.session(form)? {
+        // Halves only save memory: where they cannot be opened any more, what is open gives the same.
+        None if form.layout == Layout::Halved => place.session(Form { layout: Layout::Plain, ..form })?,
+        found => found,
+    };
+    session.ok_or_else(replaced)
 }
 
 fn replaced() -> Error {
