@@ -5,7 +5,7 @@ use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 use half::{bf16, f16};
 
 use super::cpu::Cpu;
-use super::rows::quantize;
+use super::rows::quantize_signed;
 
 /// Columns of a panel; those behind the last one are zero.
 pub const COLUMNS: usize = 64;
@@ -103,7 +103,7 @@ impl<'a> Panels<'a> {
         &self.panel(number)[..self.format.numbers(self.k)]
     }
 
-    /// In 8 bits: the scales of panel `number`, `[blocks, 64]` float32, and then −128 × the sum of each block's numbers, int32.
+    /// In 8 bits: the scales of panel `number`, `[blocks, 64]` float32, and then the sum of each block's numbers.
     pub(super) fn scales(&self, number: usize) -> &'a [u8] {
         &self.panel(number)[self.format.numbers(self.k)..]
     }
@@ -155,11 +155,16 @@ fn pack_int8(cpu: Cpu, rows: &[f32], k: usize, panel: &mut [u8]) {
     let mut steps = vec![0; rows.len() / k * padded];
     for (column, (row, steps)) in rows.chunks_exact(k).zip(steps.chunks_exact_mut(padded)).enumerate() {
         for (number, (block, steps)) in row.chunks(BLOCK).zip(steps.chunks_mut(BLOCK)).enumerate() {
-            let scale = quantize(cpu, block, steps, 0);
+            let scale = quantize_signed(cpu, block, steps);
             let sum: i32 = steps[..block.len()].iter().map(|step| i32::from(step.cast_signed())).sum();
             scales[number * COLUMNS + column] = scale.to_le_bytes();
-            sums[number * COLUMNS + column] = (-128 * sum).to_le_bytes();
+            sums[number * COLUMNS + column] = (scale * whole(sum)).to_le_bytes();
         }
     }
     interleave::<u8, 4, 4>(&steps, padded, numbers, |steps| *steps);
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a sum of 128 numbers of 8 bits")]
+fn whole(sum: i32) -> f32 {
+    sum as f32
 }

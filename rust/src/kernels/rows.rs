@@ -8,6 +8,14 @@ use super::panels::{BLOCK, Format};
 /// Rows of a tile of AMX: rows are filled up with rows of zeros to a multiple of this.
 const TILE_ROWS: usize = 16;
 
+/// What the 8-bit numbers of a block stand for: `least` + number × `step`.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[repr(C)]
+pub(super) struct Scale {
+    pub step: f32,
+    pub least: f32,
+}
+
 /// Rows as a kernel takes them. Buffers are kept, so that a run allocates nothing after the first.
 #[derive(Default)]
 pub(super) struct Narrowed {
@@ -17,8 +25,8 @@ pub(super) struct Narrowed {
     pub steps: Vec<u8>,
     /// The same in 16 bits, for AVX2.
     pub wide_steps: Vec<i16>,
-    /// `[rows, blocks]`, for each block of 8-bit numbers what one step stands for.
-    pub scales: Vec<f32>,
+    /// `[rows, blocks]`, for each block of 8-bit numbers what they stand for.
+    pub scales: Vec<Scale>,
     /// Numbers from one row to the next.
     pub stride: usize,
 }
@@ -40,18 +48,16 @@ impl Narrowed {
                 fit(&mut self.steps, rows.next_multiple_of(TILE_ROWS) * self.stride, k < self.stride);
                 let blocks = k.div_ceil(BLOCK);
                 fit(&mut self.scales, rows * blocks, false);
-                // Products of VNNI take one factor without a sign.
-                let flip = if matches!(cpu.int8, Int8::Avx512Vnni | Int8::AvxVnni) { 0x80 } else { 0 };
                 let narrowed = self.steps.chunks_exact_mut(self.stride).zip(self.scales.chunks_exact_mut(blocks));
                 for (row, (steps, scales)) in values.chunks_exact(k).zip(narrowed) {
                     let blocks = row.chunks(BLOCK).zip(steps.chunks_mut(BLOCK)).zip(scales);
                     for ((block, steps), scale) in blocks {
-                        *scale = quantize(cpu, block, &mut steps[..block.len()], flip);
+                        *scale = quantize(cpu, block, &mut steps[..block.len()]);
                     }
                 }
                 if cpu.int8 == Int8::Avx2 {
                     self.wide_steps.clear();
-                    self.wide_steps.extend(self.steps.iter().map(|&step| i16::from(step.cast_signed())));
+                    self.wide_steps.extend(self.steps.iter().map(|&step| i16::from(step)));
                 }
             }
         }
@@ -77,14 +83,40 @@ fn to_bf16(cpu: Cpu, row: &[f32], narrow: &mut [u16]) {
     }
 }
 
-/// Writes a block in steps of the scale that it gives. A block with a number that is not finite gives such a scale.
-pub(super) fn quantize(cpu: Cpu, block: &[f32], steps: &mut [u8], flip: u8) -> f32 {
+/// Writes a block as 0 ..= 255, from its least number to its largest. A block with a number that is not finite gives such a scale.
+fn quantize(cpu: Cpu, block: &[f32], steps: &mut [u8]) -> Scale {
     match cpu.vectors {
         #[cfg(target_arch = "x86_64")]
-        Vectors::Avx512 => x86::quantize_avx512(block, steps, flip),
+        Vectors::Avx512 => x86::quantize_avx512(block, steps),
         #[cfg(target_arch = "x86_64")]
-        Vectors::Avx2 => x86::quantize_avx2(block, steps, flip),
-        _ => quantize_any(block, steps, flip),
+        Vectors::Avx2 => x86::quantize_avx2(block, steps),
+        _ => quantize_any(block, steps),
+    }
+}
+
+#[inline(always)]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 ..= 255, where all numbers are finite")]
+fn quantize_any(block: &[f32], steps: &mut [u8]) -> Scale {
+    let (mut least, mut most, mut no_number) = (f32::INFINITY, f32::NEG_INFINITY, 0.0);
+    for &number in block {
+        least = if number < least { number } else { least };
+        most = if number > most { number } else { most };
+        no_number += number * 0.0;
+    }
+    let scale = Scale::between(least, most, no_number);
+    let to_steps = scale.to_steps();
+    for (step, &number) in steps.iter_mut().zip(block) {
+        *step = ((number - least) * to_steps).round_ties_even() as i32 as u8;
+    }
+    scale
+}
+
+/// Writes a block of weights as -127 ..= 127; gives what one stands for.
+pub(super) fn quantize_signed(cpu: Cpu, block: &[f32], steps: &mut [u8]) -> f32 {
+    match cpu.vectors {
+        #[cfg(target_arch = "x86_64")]
+        Vectors::Avx512 | Vectors::Avx2 => x86::quantize_signed_avx2(block, steps),
+        _ => quantize_signed_any(block, steps),
     }
 }
 
@@ -94,31 +126,43 @@ pub(super) fn quantize(cpu: Cpu, block: &[f32], steps: &mut [u8], flip: u8) -> f
     clippy::cast_sign_loss,
     reason = "-127 ..= 127, where all numbers are finite"
 )]
-#[expect(clippy::inline_always, reason = "compiled for the instructions of who calls it")]
-fn quantize_any(block: &[f32], steps: &mut [u8], flip: u8) -> f32 {
+fn quantize_signed_any(block: &[f32], steps: &mut [u8]) -> f32 {
     // As integers: what is not finite is larger than all numbers.
     let largest = block.iter().fold(0, |largest, number| (number.to_bits() & 0x7fff_ffff).max(largest));
     let largest = f32::from_bits(largest);
     let to_steps = if largest > 0.0 { 127.0 / largest } else { 0.0 };
     for (step, &number) in steps.iter_mut().zip(block) {
-        *step = ((number * to_steps).round_ties_even() as i32 as u8) ^ flip;
+        *step = (number * to_steps).round_ties_even() as i32 as u8;
     }
     largest / 127.0
+}
+
+impl Scale {
+    /// `no_number` is 0, or not a number where the block has one that is not finite.
+    #[inline(always)]
+    fn between(least: f32, most: f32, no_number: f32) -> Self {
+        Self { step: (most - least) / 255.0 + no_number, least }
+    }
+
+    #[inline(always)]
+    fn to_steps(self) -> f32 {
+        if self.step > 0.0 { 1.0 / self.step } else { 0.0 }
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[expect(unsafe_code, reason = "instructions that the caller found this processor to have")]
 mod x86 {
     use std::arch::x86_64::{
-        __m256bh, __m256i, _mm_mask_storeu_epi8, _mm_set1_epi8, _mm_xor_si128, _mm256_storeu_si256, _mm512_and_si512,
-        _mm512_castps_si512, _mm512_cvtepi32_epi8, _mm512_cvtneps_pbh, _mm512_cvtps_epi32, _mm512_loadu_ps,
-        _mm512_maskz_loadu_ps, _mm512_max_epi32, _mm512_mul_ps, _mm512_reduce_max_epi32, _mm512_set1_epi32,
-        _mm512_set1_ps, _mm512_setzero_si512,
+        __m256bh, __m256i, _mm_mask_storeu_epi8, _mm256_storeu_si256, _mm512_cvtepi32_epi8, _mm512_cvtneps_pbh,
+        _mm512_cvtps_epi32, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mask_max_ps, _mm512_mask_min_ps,
+        _mm512_maskz_loadu_ps, _mm512_mul_ps, _mm512_reduce_add_ps, _mm512_reduce_max_ps, _mm512_reduce_min_ps,
+        _mm512_set1_ps, _mm512_setzero_ps, _mm512_sub_ps,
     };
 
     use half::bf16;
 
-    use super::quantize_any;
+    use super::{Scale, quantize_any, quantize_signed_any};
 
     pub(super) fn to_bf16(row: &[f32], narrow: &mut [u16]) {
         unsafe { to_bf16_avx512(row, narrow) }
@@ -139,38 +183,51 @@ mod x86 {
         }
     }
 
-    pub(super) fn quantize_avx512(block: &[f32], steps: &mut [u8], flip: u8) -> f32 {
+    pub(super) fn quantize_avx512(block: &[f32], steps: &mut [u8]) -> Scale {
         assert!(block.len() <= steps.len());
-        unsafe { quantize_by_16(block, steps.as_mut_ptr(), flip) }
+        unsafe { quantize_by_16(block, steps.as_mut_ptr()) }
     }
 
-    pub(super) fn quantize_avx2(block: &[f32], steps: &mut [u8], flip: u8) -> f32 {
+    pub(super) fn quantize_avx2(block: &[f32], steps: &mut [u8]) -> Scale {
         #[target_feature(enable = "avx2,fma,f16c")]
-        fn quantize(block: &[f32], steps: &mut [u8], flip: u8) -> f32 {
-            quantize_any(block, steps, flip)
+        fn quantize(block: &[f32], steps: &mut [u8]) -> Scale {
+            quantize_any(block, steps)
         }
-        unsafe { quantize(block, steps, flip) }
+        unsafe { quantize(block, steps) }
+    }
+
+    pub(super) fn quantize_signed_avx2(block: &[f32], steps: &mut [u8]) -> f32 {
+        #[target_feature(enable = "avx2,fma,f16c")]
+        fn quantize(block: &[f32], steps: &mut [u8]) -> f32 {
+            quantize_signed_any(block, steps)
+        }
+        unsafe { quantize(block, steps) }
     }
 
     /// [`quantize_any`] with room for as many steps as the block has numbers.
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
-    unsafe fn quantize_by_16(block: &[f32], steps: *mut u8, flip: u8) -> f32 {
+    unsafe fn quantize_by_16(block: &[f32], steps: *mut u8) -> Scale {
         let parts = || {
             (0..block.len()).step_by(16).map(|place| {
                 let mask = u16::MAX >> 16_usize.saturating_sub(block.len() - place);
                 (place, mask, unsafe { _mm512_maskz_loadu_ps(mask, block.as_ptr().add(place)) })
             })
         };
-        let no_sign = _mm512_set1_epi32(0x7fff_ffff);
-        let bits = |numbers| _mm512_and_si512(_mm512_castps_si512(numbers), no_sign);
-        let largest = parts().fold(_mm512_setzero_si512(), |most, (_, _, part)| _mm512_max_epi32(most, bits(part)));
-        let largest = f32::from_bits(_mm512_reduce_max_epi32(largest).cast_unsigned());
-        let to_steps = _mm512_set1_ps(if largest > 0.0 { 127.0 / largest } else { 0.0 });
-        let flip = _mm_set1_epi8(flip.cast_signed());
-        for (place, mask, part) in parts() {
-            let rounded = _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(_mm512_mul_ps(part, to_steps)));
-            unsafe { _mm_mask_storeu_epi8(steps.add(place).cast(), mask, _mm_xor_si128(rounded, flip)) };
+        let zero = _mm512_setzero_ps();
+        let mut least = _mm512_set1_ps(f32::INFINITY);
+        let (mut most, mut no_number) = (_mm512_set1_ps(f32::NEG_INFINITY), zero);
+        for (_, mask, part) in parts() {
+            least = _mm512_mask_min_ps(least, mask, least, part);
+            most = _mm512_mask_max_ps(most, mask, most, part);
+            no_number = _mm512_fmadd_ps(part, zero, no_number);
         }
-        largest / 127.0
+        let least = _mm512_reduce_min_ps(least);
+        let scale = Scale::between(least, _mm512_reduce_max_ps(most), _mm512_reduce_add_ps(no_number));
+        let (least, to_steps) = (_mm512_set1_ps(least), _mm512_set1_ps(scale.to_steps()));
+        for (place, mask, part) in parts() {
+            let rounded = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_sub_ps(part, least), to_steps));
+            unsafe { _mm_mask_storeu_epi8(steps.add(place).cast(), mask, _mm512_cvtepi32_epi8(rounded)) };
+        }
+        scale
     }
 }

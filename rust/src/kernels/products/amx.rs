@@ -11,6 +11,7 @@ use std::arch::x86_64::{
 };
 
 use super::super::panels::{BLOCK, COLUMNS};
+use super::super::rows::Scale;
 use super::int8::Int8Tile;
 
 /// Rows of a tile in memory: two of the processor's.
@@ -143,11 +144,11 @@ pub(super) unsafe fn int8(rows: usize, part: Int8Tile) {
         unsafe {
             let (values, panel) = (part.steps.add(start), part.panel.add(start * COLUMNS));
             if rows <= SIDE {
-                one_by_four!("tdpbssd", values, part.stride, panel, steps, sums_at);
+                one_by_four!("tdpbusd", values, part.stride, panel, steps, sums_at);
             } else {
-                two_by_two!("tdpbssd", values, part.stride, (panel, ROW_BYTES), steps, (sums_at, ROW_BYTES));
+                two_by_two!("tdpbusd", values, part.stride, (panel, ROW_BYTES), steps, (sums_at, ROW_BYTES));
                 two_by_two!(
-                    "tdpbssd",
+                    "tdpbusd",
                     values,
                     part.stride,
                     (panel.add(128), ROW_BYTES),
@@ -165,12 +166,16 @@ pub(super) unsafe fn int8(rows: usize, part: Int8Tile) {
 unsafe fn scale(part: &Int8Tile, block: usize, rows: usize, sums: &[[i32; COLUMNS]; ROWS]) {
     for vector in 0..COLUMNS / 16 {
         unsafe {
-            let scale = _mm512_loadu_ps(part.scales.add(block * COLUMNS + vector * 16));
+            let column = block * COLUMNS + vector * 16;
+            let (scale, of_weights) =
+                (_mm512_loadu_ps(part.scales.add(column)), _mm512_loadu_ps(part.sums.add(column)));
             for (row, sums) in sums[..rows].iter().enumerate() {
-                let step = _mm512_set1_ps(*part.row_scales.add(row * part.blocks + block));
+                let Scale { step, least } = *part.row_scales.add(row * part.blocks + block);
+                let (step, least) = (_mm512_set1_ps(step), _mm512_set1_ps(least));
                 let sum = _mm512_cvtepi32_ps(_mm512_loadu_si512(sums.as_ptr().add(vector * 16).cast()));
                 let place = (*part.tile.add(row)).as_mut_ptr().add(vector * 16);
-                _mm512_storeu_ps(place, _mm512_fmadd_ps(sum, _mm512_mul_ps(step, scale), _mm512_loadu_ps(place)));
+                let total = _mm512_fmadd_ps(least, of_weights, _mm512_loadu_ps(place));
+                _mm512_storeu_ps(place, _mm512_fmadd_ps(sum, _mm512_mul_ps(step, scale), total));
             }
         }
     }

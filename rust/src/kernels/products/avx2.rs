@@ -12,6 +12,7 @@ use std::arch::x86_64::{
 };
 
 use super::super::panels::COLUMNS;
+use super::super::rows::Scale;
 use super::int8::Int8Tile;
 
 /// Vectors of columns beside each other in a tile.
@@ -90,9 +91,7 @@ unsafe fn vnni_tile<const R: usize>(part: Int8Tile) {
     for block in 0..part.blocks {
         for group in (0..COLUMNS).step_by(GROUP) {
             unsafe {
-                let first = part.sums.add(block * COLUMNS + group).cast::<__m256i>();
-                let first = [_mm256_loadu_si256(first), _mm256_loadu_si256(first.add(1))];
-                let mut sums = [first; R];
+                let mut sums = [[_mm256_setzero_si256(); VECTORS]; R];
                 for quad in part.quads(block) {
                     let weights = part.panel.add((quad * COLUMNS + group) * 4).cast::<__m256i>();
                     let weights = [_mm256_loadu_si256(weights), _mm256_loadu_si256(weights.add(1))];
@@ -117,12 +116,15 @@ unsafe fn vnni_tile<const R: usize>(part: Int8Tile) {
 #[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn scale(part: &Int8Tile, block: usize, group: usize, row: usize, sums: [__m256i; VECTORS]) {
     unsafe {
-        let step = _mm256_set1_ps(*part.row_scales.add(row * part.blocks + block));
+        let Scale { step, least } = *part.row_scales.add(row * part.blocks + block);
+        let (step, least) = (_mm256_set1_ps(step), _mm256_set1_ps(least));
         for (vector, sum) in sums.into_iter().enumerate() {
             let column = group + vector * 8;
             let scale = _mm256_mul_ps(step, _mm256_loadu_ps(part.scales.add(block * COLUMNS + column)));
+            let of_weights = _mm256_loadu_ps(part.sums.add(block * COLUMNS + column));
             let place = (*part.tile.add(row)).as_mut_ptr().add(column);
-            _mm256_storeu_ps(place, _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum), scale, _mm256_loadu_ps(place)));
+            let total = _mm256_fmadd_ps(least, of_weights, _mm256_loadu_ps(place));
+            _mm256_storeu_ps(place, _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum), scale, total));
         }
     }
 }

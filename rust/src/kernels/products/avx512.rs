@@ -11,6 +11,7 @@ use std::arch::x86_64::{
 };
 
 use super::super::panels::COLUMNS;
+use super::super::rows::Scale;
 use super::int8::Int8Tile;
 
 /// Vectors of a panel's columns.
@@ -85,12 +86,6 @@ unsafe fn int8_tile<const R: usize>(part: Int8Tile) {
     unsafe {
         for block in 0..part.blocks {
             let mut sums = [[_mm512_set1_epi32(0); VECTORS]; R];
-            for vector in 0..VECTORS {
-                let first = _mm512_loadu_si512(part.sums.add(block * COLUMNS + vector * 16).cast());
-                for sums in &mut sums {
-                    sums[vector] = first;
-                }
-            }
             for quad in part.quads(block) {
                 let mut weights = [_mm512_set1_epi32(0); VECTORS];
                 for (vector, weight) in weights.iter_mut().enumerate() {
@@ -114,17 +109,19 @@ unsafe fn int8_tile<const R: usize>(part: Int8Tile) {
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 unsafe fn scale(part: &Int8Tile, block: usize, sums: &[[__m512i; VECTORS]]) {
     unsafe {
-        let mut scales = [_mm512_setzero_ps(); VECTORS];
-        for (vector, scale) in scales.iter_mut().enumerate() {
-            *scale = _mm512_loadu_ps(part.scales.add(block * COLUMNS + vector * 16));
+        let (mut scales, mut of_weights) = ([_mm512_setzero_ps(); VECTORS], [_mm512_setzero_ps(); VECTORS]);
+        for vector in 0..VECTORS {
+            scales[vector] = _mm512_loadu_ps(part.scales.add(block * COLUMNS + vector * 16));
+            of_weights[vector] = _mm512_loadu_ps(part.sums.add(block * COLUMNS + vector * 16));
         }
         for (row, sums) in sums.iter().enumerate() {
-            let step = _mm512_set1_ps(*part.row_scales.add(row * part.blocks + block));
-            for (vector, (&sum, &scale)) in sums.iter().zip(&scales).enumerate() {
+            let Scale { step, least } = *part.row_scales.add(row * part.blocks + block);
+            let (step, least) = (_mm512_set1_ps(step), _mm512_set1_ps(least));
+            for (vector, &sum) in sums.iter().enumerate() {
                 let place = (*part.tile.add(row)).as_mut_ptr().add(vector * 16);
-                let total =
-                    _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), _mm512_mul_ps(step, scale), _mm512_loadu_ps(place));
-                _mm512_storeu_ps(place, total);
+                let total = _mm512_fmadd_ps(least, of_weights[vector], _mm512_loadu_ps(place));
+                let scale = _mm512_mul_ps(step, scales[vector]);
+                _mm512_storeu_ps(place, _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), scale, total));
             }
         }
     }

@@ -3,11 +3,12 @@
 
 use super::super::cpu::{Cpu, Int8};
 use super::super::panels::{BLOCK, COLUMNS};
+use super::super::rows::Scale;
 #[cfg(target_arch = "x86_64")]
 use super::{amx, avx2, avx512};
 
-/// Some rows, a panel, and the tile that their products are added to. What VNNI takes has 128 added to each step of a row, which
-/// `sums` takes away again.
+/// Some rows, a panel, and the tile that their products are added to. Numbers of a row stand for their least and steps above it;
+/// the least is multiplied with the sums of the weights.
 #[derive(Clone, Copy)]
 pub(super) struct Int8Tile {
     /// `[rows, stride]`.
@@ -15,7 +16,7 @@ pub(super) struct Int8Tile {
     /// The same in 16 bits, for AVX2.
     pub wide_steps: *const i16,
     /// `[rows, blocks]`.
-    pub row_scales: *const f32,
+    pub row_scales: *const Scale,
     pub stride: usize,
     pub blocks: usize,
     /// `[stride / 4, 64, 4]`.
@@ -24,8 +25,8 @@ pub(super) struct Int8Tile {
     pub wide_panel: *const i16,
     /// `[blocks, 64]`.
     pub scales: *const f32,
-    /// `[blocks, 64]`.
-    pub sums: *const i32,
+    /// `[blocks, 64]`, each the sum of a block's weights.
+    pub sums: *const f32,
     pub tile: *mut [f32; COLUMNS],
 }
 
@@ -80,15 +81,18 @@ impl Int8Tile {
             let mut sums = [0_i32; COLUMNS];
             unsafe {
                 for place in places {
-                    let step = i32::from((*self.steps.add(row * self.stride + place)).cast_signed());
+                    let step = i32::from(*self.steps.add(row * self.stride + place));
                     for (column, sum) in sums.iter_mut().enumerate() {
                         let weight = *self.panel.add((place / 4 * COLUMNS + column) * 4 + place % 4);
                         *sum += step * i32::from(weight.cast_signed());
                     }
                 }
-                let step = *self.row_scales.add(row * self.blocks + block);
+                let Scale { step, least } = *self.row_scales.add(row * self.blocks + block);
                 let scales = std::slice::from_raw_parts(self.scales.add(block * COLUMNS), COLUMNS);
-                for ((total, sum), scale) in (*self.tile.add(row)).iter_mut().zip(sums).zip(scales) {
+                let of_weights = std::slice::from_raw_parts(self.sums.add(block * COLUMNS), COLUMNS);
+                let totals = (*self.tile.add(row)).iter_mut().zip(sums);
+                for ((total, sum), (scale, of_weights)) in totals.zip(scales.iter().zip(of_weights)) {
+                    *total += least * of_weights;
                     *total += sum as f32 * (step * scale);
                 }
             }
