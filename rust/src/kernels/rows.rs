@@ -2,6 +2,7 @@
 
 use half::bf16;
 
+use super::aligned::Aligned;
 use super::cpu::{Cpu, Int8, Vectors};
 use super::panels::{BLOCK, Format};
 
@@ -12,11 +13,11 @@ const TILE_ROWS: usize = 16;
 #[derive(Default)]
 pub(super) struct Narrowed {
     /// `[rows, stride]` in bfloat16.
-    pub pairs: Vec<u16>,
+    pub pairs: Aligned<u16>,
     /// `[rows, stride]` in 8 bits.
-    pub steps: Vec<u8>,
+    pub steps: Aligned<u8>,
     /// The same in 16 bits, for AVX2.
-    pub wide_steps: Vec<i16>,
+    pub wide_steps: Aligned<i16>,
     /// `[rows, blocks]`, for each block of 8-bit numbers what one step stands for.
     pub scales: Vec<f32>,
     /// Numbers from one row to the next.
@@ -39,7 +40,7 @@ impl Narrowed {
             Format::Int8 => {
                 fit(&mut self.steps, rows.next_multiple_of(TILE_ROWS) * self.stride, k < self.stride);
                 let blocks = k.div_ceil(BLOCK);
-                fit(&mut self.scales, rows * blocks, false);
+                self.scales.resize(rows * blocks, 0.0);
                 // Products of VNNI take one factor without a sign.
                 let flip = if matches!(cpu.int8, Int8::Avx512Vnni | Int8::AvxVnni) { 0x80 } else { 0 };
                 let narrowed = self.steps.chunks_exact_mut(self.stride).zip(self.scales.chunks_exact_mut(blocks));
@@ -50,8 +51,10 @@ impl Narrowed {
                     }
                 }
                 if cpu.int8 == Int8::Avx2 {
-                    self.wide_steps.clear();
-                    self.wide_steps.extend(self.steps.iter().map(|&step| i16::from(step.cast_signed())));
+                    self.wide_steps.fit(self.steps.len());
+                    for (wide, step) in self.wide_steps.iter_mut().zip(self.steps.iter()) {
+                        *wide = i16::from(step.cast_signed());
+                    }
                 }
             }
         }
@@ -59,11 +62,11 @@ impl Narrowed {
 }
 
 /// What lies behind the numbers of a row must be zero; other leftovers do no harm.
-fn fit<T: Copy + Default>(buffer: &mut Vec<T>, length: usize, clean: bool) {
+fn fit<T: Copy + Default>(buffer: &mut Aligned<T>, length: usize, clean: bool) {
+    buffer.fit(length);
     if clean {
-        buffer.clear();
+        buffer.fill(T::default());
     }
-    buffer.resize(length, T::default());
 }
 
 fn to_bf16(cpu: Cpu, row: &[f32], narrow: &mut [u16]) {

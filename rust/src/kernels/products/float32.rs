@@ -1,5 +1,6 @@
 //! Products in float32, of panels in float32 or in 16 bits that are widened on the way: the same numbers from half the bytes.
 
+use super::super::aligned::Aligned;
 use super::super::cpu::Vectors;
 use super::super::panels::{COLUMNS, Format};
 use super::super::vectors::{Kernel, Simd, Vector, run};
@@ -21,7 +22,7 @@ pub(super) enum Panel<'a> {
 impl<'a> Panel<'a> {
     /// For products with so many rows: as it is, or widened beforehand.
     #[expect(unsafe_code, reason = "any bytes are numbers")]
-    pub fn new(vectors: Vectors, format: Format, bytes: &'a [u8], rows: usize, widened: &'a mut Vec<f32>) -> Self {
+    pub fn new(vectors: Vectors, format: Format, bytes: &'a [u8], rows: usize, widened: &'a mut Aligned<f32>) -> Self {
         let panel = unsafe {
             match format {
                 Format::F16 => Self::F16(bytes.align_to().1),
@@ -32,7 +33,7 @@ impl<'a> Panel<'a> {
         if rows <= FEW {
             return panel;
         }
-        widened.resize(bytes.len() / 2, 0.0);
+        widened.fit(bytes.len() / 2);
         run(vectors, Widen(panel, widened));
         Self::F32(widened)
     }
