@@ -6,6 +6,7 @@
 )]
 
 mod activation;
+mod aligned;
 mod attention;
 mod cpu;
 mod exponential;

@@ -2,6 +2,7 @@
 
 use half::bf16;
 
+use super::aligned::Aligned;
 use super::cpu::{Cpu, Int8, Vectors};
 use super::panels::{BLOCK, Format};
 
@@ -20,11 +21,11 @@ pub(super) struct Scale {
 #[derive(Default)]
 pub(super) struct Narrowed {
     /// `[rows, stride]` in bfloat16.
-    pub pairs: Vec<u16>,
+    pub pairs: Aligned<u16>,
     /// `[rows, stride]` in 8 bits.
-    pub steps: Vec<u8>,
+    pub steps: Aligned<u8>,
     /// The same in 16 bits, for AVX2.
-    pub wide_steps: Vec<i16>,
+    pub wide_steps: Aligned<i16>,
     /// `[rows, blocks]`, for each block of 8-bit numbers what they stand for.
     pub scales: Vec<Scale>,
     /// Numbers from one row to the next.
@@ -47,7 +48,7 @@ impl Narrowed {
             Format::Int8 => {
                 fit(&mut self.steps, rows.next_multiple_of(TILE_ROWS) * self.stride, k < self.stride);
                 let blocks = k.div_ceil(BLOCK);
-                fit(&mut self.scales, rows * blocks, false);
+                self.scales.resize(rows * blocks, Scale::default());
                 let narrowed = self.steps.chunks_exact_mut(self.stride).zip(self.scales.chunks_exact_mut(blocks));
                 for (row, (steps, scales)) in values.chunks_exact(k).zip(narrowed) {
                     let blocks = row.chunks(BLOCK).zip(steps.chunks_mut(BLOCK)).zip(scales);
@@ -56,8 +57,10 @@ impl Narrowed {
                     }
                 }
                 if cpu.int8 == Int8::Avx2 {
-                    self.wide_steps.clear();
-                    self.wide_steps.extend(self.steps.iter().map(|&step| i16::from(step)));
+                    self.wide_steps.fit(self.steps.len());
+                    for (wide, &step) in self.wide_steps.iter_mut().zip(self.steps.iter()) {
+                        *wide = i16::from(step);
+                    }
                 }
             }
         }
@@ -65,11 +68,11 @@ impl Narrowed {
 }
 
 /// What lies behind the numbers of a row must be zero; other leftovers do no harm.
-fn fit<T: Copy + Default>(buffer: &mut Vec<T>, length: usize, clean: bool) {
+fn fit<T: Copy + Default>(buffer: &mut Aligned<T>, length: usize, clean: bool) {
+    buffer.fit(length);
     if clean {
-        buffer.clear();
+        buffer.fill(T::default());
     }
-    buffer.resize(length, T::default());
 }
 
 fn to_bf16(cpu: Cpu, row: &[f32], narrow: &mut [u16]) {

@@ -11,6 +11,7 @@ use std::arch::x86_64::{
     _mm256_set1_epi64x, _mm256_set1_ps, _mm256_setzero_si256, _mm256_storeu_ps,
 };
 
+use super::super::aligned::Aligned;
 use super::super::panels::COLUMNS;
 use super::super::rows::Scale;
 use super::int8::Int8Tile;
@@ -22,9 +23,11 @@ const GROUP: usize = VECTORS * 8;
 
 /// The numbers of a panel in 16 bits.
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn widen_int8(panel: &[u8], wide: &mut Vec<i16>) {
-    wide.clear();
-    wide.extend(panel.iter().map(|&weight| i16::from(weight.cast_signed())));
+pub(super) fn widen_int8(panel: &[u8], wide: &mut Aligned<i16>) {
+    wide.fit(panel.len());
+    for (wide, weight) in wide.iter_mut().zip(panel) {
+        *wide = i16::from(weight.cast_signed());
+    }
 }
 
 /// Products in 8 bits of up to six rows, in 16 bits: exact, and none saturates.

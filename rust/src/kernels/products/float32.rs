@@ -1,14 +1,15 @@
 //! Products in float32, of panels in float32 or in 16 bits that are widened on the way: the same numbers from half the bytes.
 
+use super::super::aligned::Aligned;
 use super::super::cpu::Vectors;
 use super::super::panels::{COLUMNS, Format};
 use super::super::vectors::{Kernel, Simd, Vector, run};
 use super::Tile;
 
-/// Rows of a tile.
+/// Rows of a tile. Twelve by half the columns lost by half: so many rows take more registers for their places than there are.
 const ROWS: usize = super::VECTOR_ROWS;
 /// Up to so many rows widening in registers is no slower than widening a panel beforehand.
-const FEW: usize = 12;
+const FEW: usize = 48;
 
 /// A panel, `[k, 64]`.
 #[derive(Clone, Copy)]
@@ -21,7 +22,7 @@ pub(super) enum Panel<'a> {
 impl<'a> Panel<'a> {
     /// For products with so many rows: as it is, or widened beforehand.
     #[expect(unsafe_code, reason = "any bytes are numbers")]
-    pub fn new(vectors: Vectors, format: Format, bytes: &'a [u8], rows: usize, widened: &'a mut Vec<f32>) -> Self {
+    pub fn new(vectors: Vectors, format: Format, bytes: &'a [u8], rows: usize, widened: &'a mut Aligned<f32>) -> Self {
         let panel = unsafe {
             match format {
                 Format::F16 => Self::F16(bytes.align_to().1),
@@ -32,7 +33,7 @@ impl<'a> Panel<'a> {
         if rows <= FEW {
             return panel;
         }
-        widened.resize(bytes.len() / 2, 0.0);
+        widened.fit(bytes.len() / 2);
         run(vectors, Widen(panel, widened));
         Self::F32(widened)
     }
@@ -97,20 +98,19 @@ impl Multiply<'_> {
     fn by_size<S: Simd, const R: usize, const W: usize>(self, simd: S) {
         let Self { panel, values, k, tile } = self;
         match panel {
-            Panel::F32(numbers) => multiply::<S, R, W>(simd, |place| simd.load(&numbers[place..]), values, k, tile),
-            Panel::F16(numbers) => multiply::<S, R, W>(simd, |place| simd.load_f16(&numbers[place..]), values, k, tile),
-            Panel::Bf16(numbers) => {
-                multiply::<S, R, W>(simd, |place| simd.load_bf16(&numbers[place..]), values, k, tile);
-            }
+            Panel::F32(numbers) => multiply::<S, _, R, W>(simd, S::load, numbers, values, k, tile),
+            Panel::F16(numbers) => multiply::<S, _, R, W>(simd, S::load_f16, numbers, values, k, tile),
+            Panel::Bf16(numbers) => multiply::<S, _, R, W>(simd, S::load_bf16, numbers, values, k, tile),
         }
     }
 }
 
 /// Every sum is added up in the order of k, whatever else is in the tile.
 #[inline(always)]
-fn multiply<S: Simd, const R: usize, const W: usize>(
+fn multiply<S: Simd, T, const R: usize, const W: usize>(
     simd: S,
-    load: impl Fn(usize) -> S::Vector,
+    load: impl Fn(S, &[T]) -> S::Vector,
+    panel: &[T],
     values: &[f32],
     k: usize,
     tile: &mut Tile,
@@ -122,22 +122,42 @@ fn multiply<S: Simd, const R: usize, const W: usize>(
     }
     for group in (0..COLUMNS).step_by(W * lanes) {
         let mut sums = [[simd.splat(0.0); W]; R];
-        for place in 0..k {
-            let mut weights = [simd.splat(0.0); W];
-            for (vector, weight) in weights.iter_mut().enumerate() {
-                *weight = load(place * COLUMNS + group + vector * lanes);
-            }
-            for (row, sums) in rows.iter().zip(&mut sums) {
-                let value = simd.splat(row[place]);
-                for (sum, &weight) in sums.iter_mut().zip(&weights) {
-                    *sum = weight.mul_add(value, *sum);
-                }
-            }
+        // Two at a time, by hand: half the instructions beside the products.
+        let mut pairs = panel[..k * COLUMNS].chunks_exact(2 * COLUMNS);
+        for (pair, columns) in pairs.by_ref().enumerate() {
+            let (first, second) = columns.split_at(COLUMNS);
+            add(simd, &load, &first[group..], (rows, 2 * pair), &mut sums);
+            add(simd, &load, &second[group..], (rows, 2 * pair + 1), &mut sums);
+        }
+        if k % 2 == 1 {
+            add(simd, &load, &pairs.remainder()[group..], (rows, k - 1), &mut sums);
         }
         for (row, sums) in sums.iter().enumerate() {
             for (vector, sum) in sums.iter().enumerate() {
                 sum.store(&mut tile[row][group + vector * lanes..]);
             }
+        }
+    }
+}
+
+/// Adds the products of number `place` of each row with `W` vectors of `columns`.
+#[inline(always)]
+fn add<S: Simd, T, const R: usize, const W: usize>(
+    simd: S,
+    load: &impl Fn(S, &[T]) -> S::Vector,
+    columns: &[T],
+    (rows, place): ([&[f32]; R], usize),
+    sums: &mut [[S::Vector; W]; R],
+) {
+    let columns = &columns[..W * S::Vector::LANES];
+    let mut weights = [simd.splat(0.0); W];
+    for (vector, weight) in weights.iter_mut().enumerate() {
+        *weight = load(simd, &columns[vector * S::Vector::LANES..]);
+    }
+    for (row, sums) in rows.iter().zip(sums) {
+        let value = simd.splat(row[place]);
+        for (sum, &weight) in sums.iter_mut().zip(&weights) {
+            *sum = weight.mul_add(value, *sum);
         }
     }
 }

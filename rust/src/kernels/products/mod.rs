@@ -11,6 +11,7 @@ mod float32;
 mod int8;
 
 use self::int8::Int8Tile;
+use super::aligned::Aligned;
 use super::cpu::{Bf16, Cpu, Int8};
 use super::panels::{BLOCK, COLUMNS, Format, Panels};
 use super::rows::Narrowed;
@@ -23,8 +24,8 @@ const VECTOR_ROWS: usize = 6;
 /// Room for a panel's numbers in a wider type.
 #[derive(Default)]
 pub(super) struct Widened {
-    float32: Vec<f32>,
-    int8: Vec<i16>,
+    float32: Aligned<f32>,
+    int8: Aligned<i16>,
 }
 
 /// Sums of some rows and the columns of a panel.
