@@ -103,6 +103,11 @@ impl<'a> Panels<'a> {
         &self.panel(number)[..self.format.numbers(self.k)]
     }
 
+    /// Panel `number` and all behind it.
+    pub(super) fn from(&self, number: usize) -> &'a [u8] {
+        &self.bytes[number * self.format.panel_bytes(self.k)..]
+    }
+
     /// In 8 bits: the scales of panel `number`, `[blocks, 64]` float32, and then the sum of each block's numbers.
     pub(super) fn scales(&self, number: usize) -> &'a [u8] {
         &self.panel(number)[self.format.numbers(self.k)..]

@@ -51,10 +51,16 @@ pub(super) fn multiply(
     let mut tile: Tile = [[0.0; COLUMNS]; TILE_ROWS];
     match panels.format {
         Format::F32 | Format::F16 | Format::Bf16 => {
-            let bytes = panels.numbers(number);
-            let panel = float32::Panel::new(cpu.vectors, panels.format, bytes, rows.count, &mut widened.float32);
+            if rows.count <= float32::FEW {
+                let mut sums = [[0.0; COLUMNS]; float32::FEW];
+                let sums = &mut sums[..rows.count];
+                float32::multiply_few(cpu.vectors, panels.format, panels.from(number), (rows.values, panels.k), sums);
+                return done(0, sums);
+            }
+            let panel = float32::Panel::new(cpu.vectors, panels.format, panels.numbers(number), &mut widened.float32);
             for (first, count) in tiles(rows.count, VECTOR_ROWS) {
-                panel.multiply(cpu.vectors, &rows.values[first * panels.k..][..count * panels.k], panels.k, &mut tile);
+                let values = &rows.values[first * panels.k..][..count * panels.k];
+                panel.multiply(cpu.vectors, values, panels.k, &mut tile[..count]);
                 done(first, &mut tile[..count]);
             }
         }

@@ -5,9 +5,9 @@
 )]
 
 use std::arch::x86_64::{
-    __m256, _mm_loadu_si128, _mm256_add_ps, _mm256_blendv_ps, _mm256_castps_si256, _mm256_castsi256_ps,
-    _mm256_cvtepu16_epi32, _mm256_cvtph_ps, _mm256_div_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_max_ps,
-    _mm256_min_ps, _mm256_mul_ps, _mm256_set1_ps, _mm256_slli_epi32, _mm256_storeu_ps, _mm256_sub_ps,
+    __m256, _MM_HINT_T0, _mm_loadu_si128, _mm_prefetch, _mm256_add_ps, _mm256_blendv_ps, _mm256_castps_si256,
+    _mm256_castsi256_ps, _mm256_cvtepu16_epi32, _mm256_cvtph_ps, _mm256_div_ps, _mm256_fmadd_ps, _mm256_loadu_ps,
+    _mm256_max_ps, _mm256_min_ps, _mm256_mul_ps, _mm256_set1_ps, _mm256_slli_epi32, _mm256_storeu_ps, _mm256_sub_ps,
 };
 use std::array::from_fn;
 use std::ops::{Add, Div, Mul, Sub};
@@ -62,6 +62,11 @@ impl Simd for Avx2 {
     fn load_bf16(self, bits: &[u16]) -> F32x8 {
         let wide = unsafe { _mm256_cvtepu16_epi32(_mm_loadu_si128(bits[..LANES].as_ptr().cast())) };
         F32x8(unsafe { _mm256_castsi256_ps(_mm256_slli_epi32::<16>(wide)) })
+    }
+
+    #[inline(always)]
+    fn prefetch(self, line: &[u8]) {
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) }
     }
 
     #[inline(always)]

@@ -26,6 +26,8 @@ pub(super) trait Simd: Copy {
     fn load_f16(self, bits: &[u16]) -> Self::Vector;
     /// The first [`Vector::LANES`] of numbers in bfloat16, which are as many or more.
     fn load_bf16(self, bits: &[u16]) -> Self::Vector;
+    /// Asks for a line of memory that will be read soon.
+    fn prefetch(self, _line: &[u8]) {}
     /// `numbers`, which may be fewer than [`Vector::LANES`]; 0 in the other lanes.
     fn load_part(self, numbers: &[f32]) -> Self::Vector;
 }
