@@ -7,8 +7,9 @@
 use std::arch::asm;
 use std::arch::x86_64::{
     _mm512_cvtepi32_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_loadu_si512, _mm512_mul_ps, _mm512_set1_ps,
-    _mm512_storeu_ps,
+    _mm512_setzero_ps, _mm512_storeu_ps,
 };
+use std::mem::MaybeUninit;
 
 use super::super::panels::{BLOCK, COLUMNS};
 use super::super::rows::Scale;
@@ -136,7 +137,8 @@ pub(in crate::kernels) unsafe fn bf16_square(
 
 /// Products in 8 bits of up to 32 rows, which are filled up to 16 or 32.
 pub(super) unsafe fn int8(rows: usize, part: Int8Tile) {
-    let mut sums = [[0_i32; COLUMNS]; ROWS];
+    // Not filled with zeros: that took 6 % of the time. (Prefetching the next step of a panel gained nothing.)
+    let mut sums = MaybeUninit::<[[i32; COLUMNS]; ROWS]>::uninit();
     for block in 0..part.blocks {
         let start = block * BLOCK;
         let steps = BLOCK.min(part.stride - start) / 64;
@@ -156,25 +158,26 @@ pub(super) unsafe fn int8(rows: usize, part: Int8Tile) {
                     (sums_at.add(32), ROW_BYTES)
                 );
             }
-            scale(&part, block, rows, &sums);
+            scale(&part, block, rows, sums.as_ptr().cast());
         }
     }
 }
 
-/// Adds the sums of a block to the tile, by its scales.
+/// Adds the sums of a block to the tile, by its scales; the first one begins it.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
-unsafe fn scale(part: &Int8Tile, block: usize, rows: usize, sums: &[[i32; COLUMNS]; ROWS]) {
+unsafe fn scale(part: &Int8Tile, block: usize, rows: usize, sums: *const [i32; COLUMNS]) {
     for vector in 0..COLUMNS / 16 {
         unsafe {
             let column = block * COLUMNS + vector * 16;
             let (scale, of_weights) =
                 (_mm512_loadu_ps(part.scales.add(column)), _mm512_loadu_ps(part.sums.add(column)));
-            for (row, sums) in sums[..rows].iter().enumerate() {
+            for row in 0..rows {
                 let Scale { step, least } = *part.row_scales.add(row * part.blocks + block);
                 let (step, least) = (_mm512_set1_ps(step), _mm512_set1_ps(least));
-                let sum = _mm512_cvtepi32_ps(_mm512_loadu_si512(sums.as_ptr().add(vector * 16).cast()));
+                let sum = _mm512_cvtepi32_ps(_mm512_loadu_si512(sums.add(row).cast::<i32>().add(vector * 16).cast()));
                 let place = (*part.tile.add(row)).as_mut_ptr().add(vector * 16);
-                let total = _mm512_fmadd_ps(least, of_weights, _mm512_loadu_ps(place));
+                let before = if block == 0 { _mm512_setzero_ps() } else { _mm512_loadu_ps(place) };
+                let total = _mm512_fmadd_ps(least, of_weights, before);
                 _mm512_storeu_ps(place, _mm512_fmadd_ps(sum, _mm512_mul_ps(step, scale), total));
             }
         }

@@ -104,7 +104,7 @@ unsafe fn int8_tile<const R: usize>(part: Int8Tile) {
     }
 }
 
-/// Adds the sums of a block to the tile, by its scales.
+/// Adds the sums of a block to the tile, by its scales; the first one begins it.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 unsafe fn scale(part: &Int8Tile, block: usize, sums: &[[__m512i; VECTORS]]) {
@@ -119,7 +119,8 @@ unsafe fn scale(part: &Int8Tile, block: usize, sums: &[[__m512i; VECTORS]]) {
             let (step, least) = (_mm512_set1_ps(step), _mm512_set1_ps(least));
             for (vector, &sum) in sums.iter().enumerate() {
                 let place = (*part.tile.add(row)).as_mut_ptr().add(vector * 16);
-                let total = _mm512_fmadd_ps(least, of_weights[vector], _mm512_loadu_ps(place));
+                let before = if block == 0 { _mm512_setzero_ps() } else { _mm512_loadu_ps(place) };
+                let total = _mm512_fmadd_ps(least, of_weights[vector], before);
                 let scale = _mm512_mul_ps(step, scales[vector]);
                 _mm512_storeu_ps(place, _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), scale, total));
             }

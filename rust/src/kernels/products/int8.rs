@@ -7,8 +7,8 @@ use super::super::rows::Scale;
 #[cfg(target_arch = "x86_64")]
 use super::{amx, avx2, avx512};
 
-/// Some rows, a panel, and the tile that their products are added to. Numbers of a row stand for their least and steps above it;
-/// the least is multiplied with the sums of the weights.
+/// Some rows, a panel, and the tile that their products go to. Numbers of a row stand for their least and steps above it; the least is
+/// multiplied with the sums of the weights.
 #[derive(Clone, Copy)]
 pub(super) struct Int8Tile {
     /// `[rows, stride]`.
@@ -53,7 +53,7 @@ impl Int8Tile {
         }
     }
 
-    /// Adds the products of so many rows to the tile.
+    /// Writes the products of so many rows to the tile.
     ///
     /// # Safety
     /// Every pointer leads to as many numbers as the sizes say, and `rows` is not more than the kernel takes.
@@ -76,6 +76,7 @@ impl Int8Tile {
 
     #[expect(unsafe_code, clippy::cast_precision_loss, reason = "by the caller; sums of a block are below 2²⁴")]
     unsafe fn multiply_row(self, row: usize) {
+        unsafe { *self.tile.add(row) = [0.0; COLUMNS] };
         for block in 0..self.blocks {
             let places = block * BLOCK..self.stride.min((block + 1) * BLOCK);
             let mut sums = [0_i32; COLUMNS];

@@ -114,7 +114,6 @@ fn multiply_int8(
     }
     let mut each = |most: usize| {
         for (first, count) in tiles(rows.count, most) {
-            tile[..count].fill([0.0; COLUMNS]);
             let (steps, scales) = (&steps[first * stride..], &scales[first * blocks..(first + count) * blocks]);
             assert!(steps.len() >= count * stride);
             let part = Int8Tile {
