@@ -198,6 +198,26 @@ impl Bf16 {
     }
 }
 
+impl Bf16 {
+    /// Whether its products are faster than those in float32. AVX512-BF16 takes half the time of them on AMD's processors, and twice
+    /// as long on Intel's.
+    #[must_use]
+    pub fn outpaces_float32(self) -> bool {
+        self == Self::Amx || !is_intel()
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn is_intel() -> bool {
+    let leaf = std::arch::x86_64::__cpuid(0);
+    [leaf.ebx, leaf.edx, leaf.ecx].map(u32::to_le_bytes).concat() == b"GenuineIntel"
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn is_intel() -> bool {
+    false
+}
+
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod amx {
     use std::arch::x86_64::{__cpuid, __cpuid_count};
