@@ -3,9 +3,10 @@
 use std::cell::RefCell;
 
 use super::activation::{Activation, Finish};
+use super::aligned::Aligned;
 use super::cpu::Cpu;
 use super::panels::{COLUMNS, Panels};
-use super::products::{self, Rows, Widened};
+use super::products::{self, Rows};
 use super::rows::Narrowed;
 use super::threads::Threads;
 use super::vectors::run;
@@ -15,7 +16,8 @@ const ROWS: usize = 512;
 
 thread_local! {
     static NARROWED: RefCell<Narrowed> = RefCell::default();
-    static WIDENED: RefCell<Widened> = RefCell::default();
+    /// A panel in float32.
+    static WIDENED: RefCell<Aligned<f32>> = RefCell::default();
 }
 
 /// A linear layer.

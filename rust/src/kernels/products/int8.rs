@@ -21,8 +21,6 @@ pub(super) struct Int8Tile {
     pub blocks: usize,
     /// `[stride / 4, 64, 4]`.
     pub panel: *const u8,
-    /// The same in 16 bits, for AVX2.
-    pub wide_panel: *const i16,
     /// `[blocks, 64]`.
     pub scales: *const f32,
     /// `[blocks, 64]`, each the sum of a block's weights.
@@ -34,23 +32,6 @@ impl Int8Tile {
     /// The groups of four along K that belong to a block.
     pub fn quads(&self, block: usize) -> std::ops::Range<usize> {
         block * BLOCK / 4..self.stride.min((block + 1) * BLOCK) / 4
-    }
-
-    /// The rows from `row` on.
-    ///
-    /// # Safety
-    /// There are so many rows.
-    #[expect(unsafe_code, reason = "by the caller")]
-    pub unsafe fn after(self, row: usize) -> Self {
-        unsafe {
-            Self {
-                steps: self.steps.add(row * self.stride),
-                wide_steps: self.wide_steps.wrapping_add(row * self.stride),
-                row_scales: self.row_scales.add(row * self.blocks),
-                tile: self.tile.add(row),
-                ..self
-            }
-        }
     }
 
     /// Writes the products of so many rows to the tile.

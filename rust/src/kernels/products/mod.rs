@@ -21,13 +21,6 @@ const TILE_ROWS: usize = 32;
 /// Rows that the vector kernels take at once.
 const VECTOR_ROWS: usize = 6;
 
-/// Room for a panel's numbers in a wider type.
-#[derive(Default)]
-pub(super) struct Widened {
-    float32: Aligned<f32>,
-    int8: Aligned<i16>,
-}
-
 /// Sums of some rows and the columns of a panel.
 pub(super) type Tile = [[f32; COLUMNS]; TILE_ROWS];
 
@@ -45,7 +38,7 @@ pub(super) fn multiply(
     panels: Panels,
     number: usize,
     rows: Rows,
-    widened: &mut Widened,
+    widened: &mut Aligned<f32>,
     done: &mut dyn FnMut(usize, &mut [[f32; COLUMNS]]),
 ) {
     let mut tile: Tile = [[0.0; COLUMNS]; TILE_ROWS];
@@ -57,7 +50,7 @@ pub(super) fn multiply(
                 float32::multiply_few(cpu.vectors, panels.format, panels.from(number), (rows.values, panels.k), sums);
                 return done(0, sums);
             }
-            let panel = float32::Panel::new(cpu.vectors, panels.format, panels.numbers(number), &mut widened.float32);
+            let panel = float32::Panel::new(cpu.vectors, panels.format, panels.numbers(number), widened);
             for (first, count) in tiles(rows.count, VECTOR_ROWS) {
                 let values = &rows.values[first * panels.k..][..count * panels.k];
                 panel.multiply(cpu.vectors, values, panels.k, &mut tile[..count]);
@@ -65,7 +58,7 @@ pub(super) fn multiply(
             }
         }
         Format::Bf16Pairs => multiply_bf16(cpu, panels.numbers(number), rows, &mut tile, done),
-        Format::Int8 => multiply_int8(cpu, panels, number, rows, widened, &mut tile, done),
+        Format::Int8 => multiply_int8(cpu, panels, number, rows, &mut tile, done),
     }
 }
 
@@ -101,17 +94,12 @@ fn multiply_int8(
     panels: Panels,
     number: usize,
     rows: Rows,
-    widened: &mut Widened,
     tile: &mut Tile,
     done: &mut dyn FnMut(usize, &mut [[f32; COLUMNS]]),
 ) {
     let Narrowed { steps, wide_steps, scales, stride, .. } = rows.narrowed;
     let (panel, notes, blocks) = (panels.numbers(number), panels.scales(number), panels.k.div_ceil(BLOCK));
     assert!(panel.len() == stride * COLUMNS && notes.len() == blocks * COLUMNS * 8);
-    #[cfg(target_arch = "x86_64")]
-    if cpu.int8 == Int8::Avx2 {
-        unsafe { avx2::widen_int8(panel, &mut widened.int8) };
-    }
     let mut each = |most: usize| {
         for (first, count) in tiles(rows.count, most) {
             let (steps, scales) = (&steps[first * stride..], &scales[first * blocks..(first + count) * blocks]);
@@ -123,7 +111,6 @@ fn multiply_int8(
                 stride: *stride,
                 blocks,
                 panel: panel.as_ptr(),
-                wide_panel: widened.int8.as_ptr(),
                 scales: notes.as_ptr().cast(),
                 sums: notes[notes.len() / 2..].as_ptr().cast(),
                 tile: tile.as_mut_ptr(),
