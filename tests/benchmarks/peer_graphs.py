@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sys
@@ -43,7 +44,9 @@ def dynamic(graph: Path, folder: Path) -> None:
 
     # Without VNNI products of signed weights saturate.
     kind = QuantType.QInt8 if "vnni" in Path("/proc/cpuinfo").read_text() else QuantType.QUInt8
-    with tempfile.TemporaryDirectory() as scratch:
+    graph, folder = graph.resolve(), folder.resolve()
+    # Both leave temporary files where they are called.
+    with tempfile.TemporaryDirectory() as scratch, contextlib.chdir(scratch):
         prepared = Path(scratch) / "model.onnx"
         quant_pre_process(graph, prepared, skip_symbolic_shape=True)
         quantize_dynamic(prepared, folder / "onnx" / "model.onnx", per_channel=True, weight_type=kind)

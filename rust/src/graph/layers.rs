@@ -12,7 +12,7 @@ use super::builder::{Builder, CONTRIB};
 use super::onnx::Attribute;
 use super::ours;
 use crate::Result;
-use crate::prepared::DistanceTable;
+use crate::prepared::{DistanceTable, LinearNames};
 
 /// Added to the scores of padding: no softmax gives it any weight.
 const MASKED: f32 = -3.4e38;
@@ -26,8 +26,8 @@ pub(super) fn product(
     output: &str,
 ) -> Result<String> {
     if let Some(prepared) = graph.ours {
-        let layer = ours::Linear { name, shape, biased: false, activation: None, exact: false };
-        return ours::linear(graph, prepared, &layer, values, output);
+        let names = LinearNames { layers: &[name], shape, biased: false, activation: None, exact: false };
+        return ours::linear(graph, prepared, names, values, output);
     }
     let matrix = graph.matrix(&format!("{name}.weight"), shape)?;
     Ok(graph.node_of(CONTRIB, "FusedMatMul", &[values, &matrix], output, &[Attribute::Int("transB", 1)]))
@@ -92,8 +92,8 @@ pub(super) fn token_linear(
     output: &str,
 ) -> Result<String> {
     if let Some(prepared) = graph.ours {
-        let layer = ours::Linear { name, shape, biased: true, activation: None, exact: true };
-        return ours::linear(graph, prepared, &layer, values, output);
+        let names = LinearNames { layers: &[name], shape, biased: true, activation: None, exact: true };
+        return ours::linear(graph, prepared, names, values, output);
     }
     let values = product(graph, name, shape, values, &format!("{name}.product"))?;
     let bias = graph.small(&format!("{name}.bias"), &[shape[0]])?;
@@ -156,8 +156,8 @@ pub(super) fn activated_layer(
     output: &str,
 ) -> Result<String> {
     if let Some(prepared) = graph.ours {
-        let layer = ours::Linear { name, shape, biased: true, activation: Some(activation), exact: false };
-        return ours::linear(graph, prepared, &layer, values, output);
+        let names = LinearNames { layers: &[name], shape, biased: true, activation: Some(activation), exact: false };
+        return ours::linear(graph, prepared, names, values, output);
     }
     let wide = product(graph, name, shape, values, &format!("{output}.product"))?;
     let bias = graph.small(&format!("{name}.bias"), &[shape[0]])?;

@@ -3,37 +3,25 @@
 
 use std::sync::Arc;
 
-use super::Activation;
 use super::architecture::Encoder;
 use super::builder::Builder;
 use super::distances::bucket_scores;
 use super::layers::{Attention, Bias, Norm};
 use crate::Result;
+use crate::kernels::{Bf16, Cpu};
 use crate::prepared::{Arithmetic, AttentionLayer, DistanceTable, Layer, LinearNames, NormLayer, Prepared};
 
 /// Where each text begins among the tokens, and where the last one ends: `[texts + 1]`.
 pub(crate) const STARTS: &str = "text_starts";
 
-/// A linear layer `name`, with what is done on the way out.
-pub(super) struct Linear<'a> {
-    pub name: &'a str,
-    pub shape: [usize; 2],
-    pub biased: bool,
-    pub activation: Option<Activation>,
-    /// In float32, whatever the rest is: a head, whose result is the model's.
-    pub exact: bool,
-}
-
 pub(super) fn linear(
     graph: &mut Builder,
     ours: &Prepared,
-    layer: &Linear,
+    names: LinearNames,
     values: &str,
     output: &str,
 ) -> Result<String> {
-    let &Linear { name, shape, biased, activation, exact } = layer;
-    let layer = ours.linear(LinearNames { layers: &[name], shape, biased, activation, exact })?;
-    Ok(graph.layer("Linear", Layer::Linear(layer), &[values], output))
+    Ok(graph.layer("Linear", Layer::Linear(ours.linear(names)?), &[values], output))
 }
 
 pub(super) fn add_and_norm(
@@ -66,17 +54,15 @@ pub(super) fn attention(
     output: &str,
 ) -> Result<String> {
     let shape = [*size, *size];
-    let exact = ours.arithmetic() == Arithmetic::Float32;
+    // Where the processor's products in bfloat16 are slower, nothing is won by them.
+    let exact = ours.arithmetic() == Arithmetic::Float32 || !Cpu::chosen().bf16.is_some_and(Bf16::outpaces_float32);
     let layer = AttentionLayer { heads: *heads, size: size / heads, distances: distances.cloned(), exact };
-    let product = |graph: &mut Builder, layers: &[&str], values: &str, output: &str| {
-        let names = LinearNames { layers, shape, biased: true, activation: None, exact: false };
-        Ok::<_, crate::Error>(graph.layer("Linear", Layer::Linear(ours.linear(names)?), &[values], output))
-    };
+    let of = |layers| LinearNames { layers, shape, biased: true, activation: None, exact: false };
     let inputs = if asking == states {
-        vec![product(graph, projections, states, &format!("{output}.product"))?]
+        vec![linear(graph, ours, of(projections), states, &format!("{output}.product"))?]
     } else {
-        let queries = product(graph, &projections[..1], asking, &format!("{output}.queries"))?;
-        vec![queries, product(graph, &projections[1..], states, &format!("{output}.keys_and_values"))?]
+        let queries = linear(graph, ours, of(&projections[..1]), asking, &format!("{output}.queries"))?;
+        vec![queries, linear(graph, ours, of(&projections[1..]), states, &format!("{output}.keys_and_values"))?]
     };
     let inputs: Vec<&str> = std::iter::once(STARTS).chain(inputs.iter().map(String::as_str)).collect();
     Ok(graph.layer("Attention", Layer::Attention(layer), &inputs, output))

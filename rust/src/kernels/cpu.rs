@@ -88,7 +88,7 @@ impl Cpu {
     /// All that the processor has.
     #[must_use]
     pub fn detect() -> Self {
-        Self::PORTABLE.or_better(Self { vectors: Vectors::Avx512, int8: Int8::Amx, bf16: Some(Bf16::Amx) })
+        Self::up_to(Self { vectors: Vectors::Avx512, int8: Int8::Amx, bf16: Some(Bf16::Amx) })
     }
 
     /// What the processor has, up to these instructions: `"portable"`, `"avx2"`, `"avx_vnni"`, `"avx512"`, `"avx512_vnni"`,
@@ -100,14 +100,14 @@ impl Cpu {
         let limit = LIMITS.iter().find(|(known, _)| *known == name);
         let known = || LIMITS.map(|(known, _)| known).join(", ");
         let (_, limit) = limit.ok_or_else(|| Error::Value(format!("{name:?} is none of {}", known())))?;
-        Ok(Self::PORTABLE.or_better(*limit))
+        Ok(Self::up_to(*limit))
     }
 
     /// The best of what the processor has, up to `limit`.
-    fn or_better(self, limit: Self) -> Self {
+    fn up_to(limit: Self) -> Self {
         Self {
-            vectors: best(Vectors::here(), limit.vectors).unwrap_or(self.vectors),
-            int8: best(Int8::here(), limit.int8).unwrap_or(self.int8),
+            vectors: best(Vectors::here(), limit.vectors).unwrap_or(Vectors::Portable),
+            int8: best(Int8::here(), limit.int8).unwrap_or(Int8::Portable),
             bf16: limit.bf16.and_then(|limit| best(Bf16::here(), limit)),
         }
     }
@@ -196,9 +196,7 @@ impl Bf16 {
         let avx512 = Vectors::here().contains(&Vectors::Avx512) && detected!("avx512bf16");
         there(&[(Self::Avx512, avx512), (Self::Amx, avx512 && amx::is_here())])
     }
-}
 
-impl Bf16 {
     /// Whether its products are faster than those in float32. AVX512-BF16 takes half the time of them on AMD's processors, and twice
     /// as long on Intel's.
     #[must_use]

@@ -3,11 +3,11 @@
 use std::cell::RefCell;
 
 use super::activation::{Activation, Finish};
-use super::aligned::Aligned;
 use super::cpu::Cpu;
 use super::panels::{COLUMNS, Panels};
-use super::products::{self, Rows};
+use super::products::{self, Rows, Scratch};
 use super::rows::Narrowed;
+use super::shared::Shared;
 use super::threads::Threads;
 use super::vectors::run;
 
@@ -16,8 +16,7 @@ const ROWS: usize = 512;
 
 thread_local! {
     static NARROWED: RefCell<Narrowed> = RefCell::default();
-    /// A panel in float32.
-    static WIDENED: RefCell<Aligned<f32>> = RefCell::default();
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
 /// A linear layer.
@@ -43,47 +42,24 @@ impl Linear<'_> {
             for (values, output) in values.chunks(ROWS * k).zip(output.chunks_mut(ROWS * n)) {
                 narrowed.take(cpu, format, values, k);
                 let rows = Rows { count: values.len() / k, values, narrowed };
-                let output = Columns::of(output, n);
+                let output = Shared::new(output);
                 threads.share(self.panels.count(), &|number| self.panel(cpu, rows, number, &output));
             }
         });
     }
 
-    fn panel(&self, cpu: Cpu, rows: Rows, number: usize, output: &Columns) {
+    #[expect(unsafe_code, reason = "a panel belongs to one thread, and its columns to no other panel")]
+    fn panel(&self, cpu: Cpu, rows: Rows, number: usize, output: &Shared) {
         let (first_column, columns) = (number * COLUMNS, self.panels.columns(number));
         let bias = self.bias.map(|bias| &bias[first_column..][..columns]);
-        WIDENED.with_borrow_mut(|widened| {
-            products::multiply(cpu, self.panels, number, rows, widened, &mut |first_row, tile| {
+        SCRATCH.with_borrow_mut(|scratch| {
+            products::multiply(cpu, self.panels, number, rows, scratch, &mut |first_row, tile| {
                 run(cpu.vectors, Finish { rows: tile, columns, bias, activation: self.activation });
                 for (row, sums) in tile.iter().enumerate() {
-                    output.write(first_row + row, first_column, &sums[..columns]);
+                    let first = (first_row + row) * self.panels.n + first_column;
+                    unsafe { output.part(first..first + columns) }.copy_from_slice(&sums[..columns]);
                 }
             });
         });
-    }
-}
-
-/// Rows that threads write at once, each its own columns.
-struct Columns {
-    start: *mut f32,
-    rows: usize,
-    width: usize,
-}
-
-#[expect(unsafe_code, reason = "threads write different columns")]
-unsafe impl Sync for Columns {}
-
-impl Columns {
-    fn of(output: &mut [f32], width: usize) -> Self {
-        Self { start: output.as_mut_ptr(), rows: output.len() / width, width }
-    }
-
-    #[expect(unsafe_code, reason = "inside of the rows, and nobody else writes these columns")]
-    fn write(&self, row: usize, column: usize, numbers: &[f32]) {
-        assert!(row < self.rows && column + numbers.len() <= self.width);
-        unsafe {
-            let place = self.start.add(row * self.width + column);
-            std::ptr::copy_nonoverlapping(numbers.as_ptr(), place, numbers.len());
-        }
     }
 }

@@ -15,6 +15,7 @@ mod normalize;
 mod panels;
 mod products;
 mod rows;
+mod shared;
 #[cfg(test)]
 mod testing;
 mod threads;

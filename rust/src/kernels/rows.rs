@@ -5,6 +5,7 @@ use half::bf16;
 use super::aligned::Aligned;
 use super::cpu::{Cpu, Int8, Vectors};
 use super::panels::{BLOCK, Format};
+use super::vectors::{Kernel, Simd, run};
 
 /// Rows of a tile of AMX: rows are filled up with rows of zeros to a multiple of this.
 const TILE_ROWS: usize = 16;
@@ -88,12 +89,21 @@ fn to_bf16(cpu: Cpu, row: &[f32], narrow: &mut [u16]) {
 
 /// Writes a block as 0 ..= 255, from its least number to its largest. A block with a number that is not finite gives such a scale.
 fn quantize(cpu: Cpu, block: &[f32], steps: &mut [u8]) -> Scale {
-    match cpu.vectors {
-        #[cfg(target_arch = "x86_64")]
-        Vectors::Avx512 => x86::quantize_avx512(block, steps),
-        #[cfg(target_arch = "x86_64")]
-        Vectors::Avx2 => x86::quantize_avx2(block, steps),
-        _ => quantize_any(block, steps),
+    #[cfg(target_arch = "x86_64")]
+    if cpu.vectors == Vectors::Avx512 {
+        return x86::quantize(block, steps);
+    }
+    run(cpu.vectors, Quantize(block, steps))
+}
+
+struct Quantize<'a>(&'a [f32], &'a mut [u8]);
+
+impl Kernel for Quantize<'_> {
+    type Output = Scale;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) -> Scale {
+        quantize_any(self.0, self.1)
     }
 }
 
@@ -116,10 +126,17 @@ fn quantize_any(block: &[f32], steps: &mut [u8]) -> Scale {
 
 /// Writes a block of weights as -127 ..= 127; gives what one stands for.
 pub(super) fn quantize_signed(cpu: Cpu, block: &[f32], steps: &mut [u8]) -> f32 {
-    match cpu.vectors {
-        #[cfg(target_arch = "x86_64")]
-        Vectors::Avx512 | Vectors::Avx2 => x86::quantize_signed_avx2(block, steps),
-        _ => quantize_signed_any(block, steps),
+    run(cpu.vectors, QuantizeSigned(block, steps))
+}
+
+struct QuantizeSigned<'a>(&'a [f32], &'a mut [u8]);
+
+impl Kernel for QuantizeSigned<'_> {
+    type Output = f32;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) -> f32 {
+        quantize_signed_any(self.0, self.1)
     }
 }
 
@@ -165,7 +182,7 @@ mod x86 {
 
     use half::bf16;
 
-    use super::{Scale, quantize_any, quantize_signed_any};
+    use super::Scale;
 
     pub(super) fn to_bf16(row: &[f32], narrow: &mut [u16]) {
         unsafe { to_bf16_avx512(row, narrow) }
@@ -186,25 +203,9 @@ mod x86 {
         }
     }
 
-    pub(super) fn quantize_avx512(block: &[f32], steps: &mut [u8]) -> Scale {
+    pub(super) fn quantize(block: &[f32], steps: &mut [u8]) -> Scale {
         assert!(block.len() <= steps.len());
         unsafe { quantize_by_16(block, steps.as_mut_ptr()) }
-    }
-
-    pub(super) fn quantize_avx2(block: &[f32], steps: &mut [u8]) -> Scale {
-        #[target_feature(enable = "avx2,fma,f16c")]
-        fn quantize(block: &[f32], steps: &mut [u8]) -> Scale {
-            quantize_any(block, steps)
-        }
-        unsafe { quantize(block, steps) }
-    }
-
-    pub(super) fn quantize_signed_avx2(block: &[f32], steps: &mut [u8]) -> f32 {
-        #[target_feature(enable = "avx2,fma,f16c")]
-        fn quantize(block: &[f32], steps: &mut [u8]) -> f32 {
-            quantize_signed_any(block, steps)
-        }
-        unsafe { quantize(block, steps) }
     }
 
     /// [`quantize_any`] with room for as many steps as the block has numbers.

@@ -59,6 +59,13 @@ fn cpus() -> Vec<Cpu> {
     std::iter::once(Cpu::PORTABLE).chain(int8).chain(vectors).chain(bf16).collect()
 }
 
+/// Every kernel of each format that this processor has.
+fn kernels() -> Vec<(Format, Cpu)> {
+    let formats = [Format::F32, Format::F16, Format::Bf16, Format::Bf16Pairs, Format::Int8];
+    let kernels = formats.into_iter().flat_map(|format| cpus().into_iter().map(move |cpu| (format, cpu)));
+    kernels.filter(|(format, cpu)| *format != Format::Bf16Pairs || cpu.bf16.is_some()).collect()
+}
+
 fn run(
     cpu: Cpu,
     format: Format,
@@ -88,27 +95,25 @@ fn rounded(format: Format, number: f32) -> f64 {
 
 #[test]
 fn products_are_those_of_float64() {
-    for format in [Format::F32, Format::F16, Format::Bf16, Format::Bf16Pairs, Format::Int8] {
-        for cpu in cpus().into_iter().filter(|cpu| format != Format::Bf16Pairs || cpu.bf16.is_some()) {
-            for [n, k] in SHAPES {
-                let (matrix, bias) = (numbers(n * k, 1), numbers(n, 3));
-                let lines = packed(format, &matrix, k);
-                for rows in [1, 5, 12, 13, 37] {
-                    let values = numbers(rows * k, 2);
-                    let output = run(cpu, format, &lines, [n, k], &values, &Alone);
-                    for (place, &sum) in output.iter().enumerate() {
-                        let (row, column) = (place / n, place % n);
-                        let narrow = if format == Format::Bf16Pairs { format } else { Format::F32 };
-                        let terms = (0..k)
-                            .map(|i| rounded(narrow, values[row * k + i]) * rounded(format, matrix[column * k + i]));
-                        let expected = terms.sum::<f64>() + f64::from(bias[column]);
-                        let size = f64::from(u32::try_from(k).expect("small")).sqrt();
-                        let bound = if format == Format::Int8 { 0.02 } else { 3e-6 };
-                        assert!(
-                            (f64::from(sum) - expected).abs() <= bound * size,
-                            "{format:?} {cpu:?} {n}x{k} {rows}: {sum} {expected}"
-                        );
-                    }
+    for (format, cpu) in kernels() {
+        for [n, k] in SHAPES {
+            let (matrix, bias) = (numbers(n * k, 1), numbers(n, 3));
+            let lines = packed(format, &matrix, k);
+            for rows in [1, 5, 12, 13, 37] {
+                let values = numbers(rows * k, 2);
+                let output = run(cpu, format, &lines, [n, k], &values, &Alone);
+                for (place, &sum) in output.iter().enumerate() {
+                    let (row, column) = (place / n, place % n);
+                    let narrow = if format == Format::Bf16Pairs { format } else { Format::F32 };
+                    let terms =
+                        (0..k).map(|i| rounded(narrow, values[row * k + i]) * rounded(format, matrix[column * k + i]));
+                    let expected = terms.sum::<f64>() + f64::from(bias[column]);
+                    let size = f64::from(u32::try_from(k).expect("small")).sqrt();
+                    let bound = if format == Format::Int8 { 0.02 } else { 3e-6 };
+                    assert!(
+                        (f64::from(sum) - expected).abs() <= bound * size,
+                        "{format:?} {cpu:?} {n}x{k} {rows}: {sum} {expected}"
+                    );
                 }
             }
         }
@@ -118,15 +123,13 @@ fn products_are_those_of_float64() {
 #[test]
 fn a_row_has_the_same_bits_whatever_its_company_and_threads() {
     let (n, k) = (200, 384);
-    for format in [Format::F32, Format::F16, Format::Bf16, Format::Bf16Pairs, Format::Int8] {
+    for (format, cpu) in kernels() {
         let lines = packed(format, &numbers(n * k, 1), k);
-        for cpu in cpus().into_iter().filter(|cpu| format != Format::Bf16Pairs || cpu.bf16.is_some()) {
-            let values = numbers(600 * k, 2);
-            let together = run(cpu, format, &lines, [n, k], &values, &Several);
-            for (first, rows) in [(0, 1), (7, 2), (100, 12), (400, 33), (599, 1)] {
-                let alone = run(cpu, format, &lines, [n, k], &values[first * k..(first + rows) * k], &Alone);
-                assert_eq!(alone, together[first * n..(first + rows) * n], "{format:?} {cpu:?} {first}");
-            }
+        let values = numbers(600 * k, 2);
+        let together = run(cpu, format, &lines, [n, k], &values, &Several);
+        for (first, rows) in [(0, 1), (7, 2), (100, 12), (400, 33), (599, 1)] {
+            let alone = run(cpu, format, &lines, [n, k], &values[first * k..(first + rows) * k], &Alone);
+            assert_eq!(alone, together[first * n..(first + rows) * n], "{format:?} {cpu:?} {first}");
         }
     }
 }
@@ -145,19 +148,16 @@ fn all_kernels_of_8_bits_give_the_same() {
 #[test]
 fn what_is_not_finite_stays_so_in_its_row_alone() {
     let (n, k) = (64, 200);
-    for format in [Format::F32, Format::F16, Format::Bf16, Format::Bf16Pairs, Format::Int8] {
+    for (format, cpu) in kernels() {
         let lines = packed(format, &numbers(n * k, 1), k);
-        for cpu in cpus().into_iter().filter(|cpu| format != Format::Bf16Pairs || cpu.bf16.is_some()) {
-            for broken in [f32::NAN, f32::INFINITY] {
-                let mut values = numbers(20 * k, 2);
-                values[7 * k + 150] = broken;
-                let output = run(cpu, format, &lines, [n, k], &values, &Alone);
-                let finite: Vec<bool> =
-                    output.chunks(n).map(|row| row.iter().all(|number| number.is_finite())).collect();
-                let expected: Vec<bool> = (0..20).map(|row| row != 7).collect();
-                assert_eq!(finite, expected, "{format:?} {cpu:?}");
-                assert!(output[7 * n..8 * n].iter().all(|number| !number.is_finite()), "{format:?} {cpu:?}");
-            }
+        for broken in [f32::NAN, f32::INFINITY] {
+            let mut values = numbers(20 * k, 2);
+            values[7 * k + 150] = broken;
+            let output = run(cpu, format, &lines, [n, k], &values, &Alone);
+            let finite: Vec<bool> = output.chunks(n).map(|row| row.iter().all(|number| number.is_finite())).collect();
+            let expected: Vec<bool> = (0..20).map(|row| row != 7).collect();
+            assert_eq!(finite, expected, "{format:?} {cpu:?}");
+            assert!(output[7 * n..8 * n].iter().all(|number| !number.is_finite()), "{format:?} {cpu:?}");
         }
     }
 }

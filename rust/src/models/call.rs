@@ -45,7 +45,7 @@ impl<'a, I: Sync, V: Verb<I>> Call<'a, I, V> {
     /// Does all of it; each row goes to `rows`.
     pub(super) fn finish(&self, rows: &mut dyn Rows<V::Row>, watcher: &mut Watcher) -> Result<()> {
         let Some(first) = self.next().transpose()? else { return Ok(()) };
-        let place = self.place(first.batches.len())?;
+        let place = self.place(|| first.batches.len())?;
         let mut results = Results { rows, items: V::ITEMS, open: VecDeque::new() };
         if !self.ended() {
             return self.stream(first, place, &mut results, watcher);
@@ -111,17 +111,17 @@ impl<'a, I: Sync, V: Verb<I>> Call<'a, I, V> {
         model.sessions().check()?;
         let name = |row: usize| format!("{}[{}]", V::ITEMS, window.new[row]);
         let tokens = model.tokens(items, *verb, &window, &name)?;
-        let place = self.place(model.planned(&tokens, *verb).len())?;
+        let place = self.place(|| model.planned(&tokens, *verb).len())?;
         let batches = model.batches(place, &tokens, *verb)?;
         Ok(Chunk { window, tokens, batches })
     }
 
     /// Where the call runs: that is decided by its first window.
-    fn place(&self, batches: usize) -> Result<Place<'a>> {
+    fn place(&self, batches: impl FnOnce() -> usize) -> Result<Place<'a>> {
         if let Some(place) = self.place.get() {
             return Ok(*place);
         }
-        let place = self.model.sessions().for_batches(batches)?;
+        let place = self.model.sessions().for_batches(batches())?;
         Ok(*self.place.get_or_init(|| place))
     }
 

@@ -9,7 +9,7 @@ use ::ort::operator::{ComputeContext, Kernel, KernelContext, Operator, OperatorD
 use ::ort::value::TensorElementType::{Float32, Int64};
 
 use crate::graph::{LAYER, OURS};
-use crate::kernels::{Attention, Bf16, Cpu, Distances, Rows, Summands, Threads, add_and_norm, attend};
+use crate::kernels::{Attention, Cpu, Distances, Rows, Summands, Threads, add_and_norm, attend};
 use crate::panics::caught;
 use crate::prepared::{AttentionLayer, Layer, LinearLayer, NormLayer};
 
@@ -122,10 +122,8 @@ fn answer(
 ) -> ::ort::Result<()> {
     let AttentionLayer { heads, size, ref distances, exact } = *layer;
     let distances = distances.as_deref().map(|table| Distances { table: &table.scores, reach: table.reach });
-    let cpu = Cpu::chosen();
-    let exact = exact || !cpu.bf16.is_some_and(Bf16::outpaces_float32);
     let attention = Attention { heads, size, queries, keys, values, starts, asking, distances, exact };
-    with_output(context, shape, heads * size, |output| attend(cpu, &Pool(context), &attention, output))
+    with_output(context, shape, heads * size, |output| attend(Cpu::chosen(), &Pool(context), &attention, output))
 }
 
 fn missing(place: usize) -> Error {

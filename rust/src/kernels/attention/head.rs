@@ -2,11 +2,12 @@
 
 use std::ops::Range;
 
+use super::answers::Answers;
 use super::pack::{Columns, LINE, aligned, pack_keys, pack_values};
-use super::shared::{Answers, Shared};
 use super::tile::{ROWS, product, rows};
 use super::{Attention, Part};
 use crate::kernels::exponential::{LOG2_E, exp2};
+use crate::kernels::shared::Shared;
 use crate::kernels::vectors::{Simd, Vector};
 
 /// Queries whose scores are in memory at a time.

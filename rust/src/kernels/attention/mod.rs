@@ -1,10 +1,10 @@
 //! Attention over texts that lie one behind the other, without padding.
 
+mod answers;
 #[cfg(target_arch = "x86_64")]
 mod bf16;
 mod head;
 mod pack;
-mod shared;
 #[cfg(test)]
 mod tests;
 mod tile;
@@ -13,9 +13,9 @@ use std::cell::RefCell;
 use std::ops::Range;
 
 use self::head::Head;
-use self::shared::Shared;
 use super::cpu::Cpu;
 use super::exponential::LOG2_E;
+use super::shared::Shared;
 use super::threads::Threads;
 use super::vectors::{Kernel, Simd, run};
 

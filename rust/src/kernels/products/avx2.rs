@@ -7,12 +7,13 @@
 
 use std::arch::x86_64::{
     __m256i, _mm256_add_epi32, _mm256_cvtepi32_ps, _mm256_dpbusd_avx_epi32, _mm256_fmadd_ps, _mm256_loadu_ps,
-    _mm256_loadu_si256, _mm256_madd_epi16, _mm256_mul_ps, _mm256_set1_epi32, _mm256_set1_ps, _mm256_setr_epi8,
-    _mm256_setzero_ps, _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srai_epi16, _mm256_storeu_ps,
+    _mm256_loadu_si256, _mm256_madd_epi16, _mm256_mul_ps, _mm256_set1_epi32, _mm256_set1_ps, _mm256_setzero_ps,
+    _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srai_epi16, _mm256_storeu_ps,
 };
 
 use super::super::panels::COLUMNS;
 use super::super::rows::Scale;
+use super::by_rows;
 use super::int8::Int8Tile;
 
 /// Vectors of columns beside each other in a tile.
@@ -25,60 +26,31 @@ const GROUP: usize = VECTORS * 8;
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(super) unsafe fn int8(rows: usize, part: Int8Tile) {
     unsafe {
-        match rows {
-            1 => int8_tile::<1>(part),
-            2 => int8_tile::<2>(part),
-            3 => int8_tile::<3>(part),
-            4 => int8_tile::<4>(part),
-            5 => int8_tile::<5>(part),
-            _ => int8_tile::<6>(part),
-        }
+        by_rows!(rows, int8_tile(part));
     }
 }
 
-/// Of four bytes the first two, or the last two, each as the upper half of 16 bits.
-const LOW_PAIR: [i8; 4] = [-1, 0, -1, 1];
-const HIGH_PAIR: [i8; 4] = [-1, 2, -1, 3];
+/// Where a shuffle takes the bytes from that make pairs of fours: from `first` on two of each, as the upper halves of 16 bits.
+const fn pair_of_fours(first: u8) -> [u8; 32] {
+    let mut places = [0x80; 32];
+    let (mut at, mut byte) = (0, first);
+    while at < places.len() {
+        places[at + 1] = byte;
+        places[at + 3] = byte + 1;
+        // Shuffles count from the beginning of each half.
+        (at, byte) = (at + 4, (byte + 4) % 16);
+    }
+    places
+}
+
+static PAIRS: [[u8; 32]; 2] = [pair_of_fours(0), pair_of_fours(2)];
 
 /// Of eight fours of weights a pair each, in 16 bits.
 #[inline]
 #[target_feature(enable = "avx2")]
-unsafe fn wide(fours: *const __m256i, [a, b, c, d]: [i8; 4]) -> __m256i {
-    let places = _mm256_setr_epi8(
-        a,
-        b,
-        c,
-        d,
-        a,
-        b + 4,
-        c,
-        d + 4,
-        a,
-        b + 8,
-        c,
-        d + 8,
-        a,
-        b + 12,
-        c,
-        d + 12,
-        a,
-        b,
-        c,
-        d,
-        a,
-        b + 4,
-        c,
-        d + 4,
-        a,
-        b + 8,
-        c,
-        d + 8,
-        a,
-        b + 12,
-        c,
-        d + 12,
-    );
-    _mm256_srai_epi16::<8>(_mm256_shuffle_epi8(unsafe { _mm256_loadu_si256(fours) }, places))
+unsafe fn wide(fours: *const __m256i, places: &[u8; 32]) -> __m256i {
+    let (fours, places) = unsafe { (_mm256_loadu_si256(fours), _mm256_loadu_si256(places.as_ptr().cast())) };
+    _mm256_srai_epi16::<8>(_mm256_shuffle_epi8(fours, places))
 }
 
 #[inline]
@@ -90,7 +62,7 @@ unsafe fn int8_tile<const R: usize>(part: Int8Tile) {
                 let mut sums = [[_mm256_setzero_si256(); VECTORS]; R];
                 for quad in part.quads(block) {
                     let bytes = part.panel.add((quad * COLUMNS + group) * 4).cast::<__m256i>();
-                    for (pair, places) in [LOW_PAIR, HIGH_PAIR].into_iter().enumerate() {
+                    for (pair, places) in PAIRS.iter().enumerate() {
                         let weights = [wide(bytes, places), wide(bytes.add(1), places)];
                         for (row, sums) in sums.iter_mut().enumerate() {
                             let steps = part.wide_steps.add(row * part.stride + quad * 4 + pair * 2);
@@ -113,14 +85,7 @@ unsafe fn int8_tile<const R: usize>(part: Int8Tile) {
 #[target_feature(enable = "avx2,fma,f16c,avxvnni")]
 pub(super) unsafe fn int8_vnni(rows: usize, part: Int8Tile) {
     unsafe {
-        match rows {
-            1 => vnni_tile::<1>(part),
-            2 => vnni_tile::<2>(part),
-            3 => vnni_tile::<3>(part),
-            4 => vnni_tile::<4>(part),
-            5 => vnni_tile::<5>(part),
-            _ => vnni_tile::<6>(part),
-        }
+        by_rows!(rows, vnni_tile(part));
     }
 }
 

@@ -12,6 +12,7 @@ use std::arch::x86_64::{
 
 use super::super::panels::COLUMNS;
 use super::super::rows::Scale;
+use super::by_rows;
 use super::int8::Int8Tile;
 
 /// Vectors of a panel's columns.
@@ -22,14 +23,7 @@ const VECTORS: usize = COLUMNS / 16;
 pub(super) unsafe fn bf16(rows: usize, values: *const u16, stride: usize, panel: *const u8, tile: *mut [f32; COLUMNS]) {
     let (values, pairs, tile) = ((values, stride), stride / 2, (tile.cast::<f32>(), COLUMNS));
     unsafe {
-        match rows {
-            1 => bf16_tile::<1, VECTORS>(values, panel, pairs, tile),
-            2 => bf16_tile::<2, VECTORS>(values, panel, pairs, tile),
-            3 => bf16_tile::<3, VECTORS>(values, panel, pairs, tile),
-            4 => bf16_tile::<4, VECTORS>(values, panel, pairs, tile),
-            5 => bf16_tile::<5, VECTORS>(values, panel, pairs, tile),
-            _ => bf16_tile::<6, VECTORS>(values, panel, pairs, tile),
-        }
+        by_rows!(rows, bf16_tile, VECTORS(values, panel, pairs, tile));
     }
 }
 
@@ -69,14 +63,7 @@ pub(in crate::kernels) unsafe fn bf16_tile<const R: usize, const W: usize>(
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 pub(super) unsafe fn int8(rows: usize, part: Int8Tile) {
     unsafe {
-        match rows {
-            1 => int8_tile::<1>(part),
-            2 => int8_tile::<2>(part),
-            3 => int8_tile::<3>(part),
-            4 => int8_tile::<4>(part),
-            5 => int8_tile::<5>(part),
-            _ => int8_tile::<6>(part),
-        }
+        by_rows!(rows, int8_tile(part));
     }
 }
 

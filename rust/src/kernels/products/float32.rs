@@ -10,7 +10,7 @@ use super::super::vectors::{Kernel, Simd, Vector, run};
 /// Rows of a tile. Twelve by half the columns lost by half: so many rows take more registers for their places than there are.
 const ROWS: usize = super::VECTOR_ROWS;
 /// Up to so many rows widening in registers is no slower than widening a panel beforehand.
-pub(super) const FEW: usize = 48;
+pub(super) const FEW: usize = super::TILE_ROWS;
 /// Numbers along K that few rows are multiplied with at a time: of a panel, what the nearest cache holds.
 const STEP: usize = 64;
 

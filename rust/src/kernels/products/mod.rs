@@ -16,13 +16,19 @@ use super::cpu::{Bf16, Cpu, Int8};
 use super::panels::{BLOCK, COLUMNS, Format, Panels};
 use super::rows::Narrowed;
 
-/// Most rows of a tile.
-const TILE_ROWS: usize = 32;
+/// Most rows of a tile, and of those whose sums are kept at a time.
+const TILE_ROWS: usize = 48;
 /// Rows that the vector kernels take at once.
 const VECTOR_ROWS: usize = 6;
 
-/// Sums of some rows and the columns of a panel.
-pub(super) type Tile = [[f32; COLUMNS]; TILE_ROWS];
+/// What products with a panel need beside it. It is kept, and not filled with zeros for each panel.
+#[derive(Default)]
+pub(super) struct Scratch {
+    /// The panel in float32.
+    widened: Aligned<f32>,
+    /// Sums of some rows and the columns of the panel.
+    sums: Aligned<f32>,
+}
 
 /// The rows of a product: as they came in, and narrowed for the panels.
 #[derive(Clone, Copy)]
@@ -38,15 +44,15 @@ pub(super) fn multiply(
     panels: Panels,
     number: usize,
     rows: Rows,
-    widened: &mut Aligned<f32>,
+    Scratch { widened, sums }: &mut Scratch,
     done: &mut dyn FnMut(usize, &mut [[f32; COLUMNS]]),
 ) {
-    let mut tile: Tile = [[0.0; COLUMNS]; TILE_ROWS];
+    sums.fit(TILE_ROWS * COLUMNS);
+    let (tile, _) = sums.as_chunks_mut::<COLUMNS>();
     match panels.format {
         Format::F32 | Format::F16 | Format::Bf16 => {
             if rows.count <= float32::FEW {
-                let mut sums = [[0.0; COLUMNS]; float32::FEW];
-                let sums = &mut sums[..rows.count];
+                let sums = &mut tile[..rows.count];
                 float32::multiply_few(cpu.vectors, panels.format, panels.from(number), (rows.values, panels.k), sums);
                 return done(0, sums);
             }
@@ -57,8 +63,8 @@ pub(super) fn multiply(
                 done(first, &mut tile[..count]);
             }
         }
-        Format::Bf16Pairs => multiply_bf16(cpu, panels.numbers(number), rows, &mut tile, done),
-        Format::Int8 => multiply_int8(cpu, panels, number, rows, &mut tile, done),
+        Format::Bf16Pairs => multiply_bf16(cpu, panels.numbers(number), rows, tile, done),
+        Format::Int8 => multiply_int8(cpu, panels, number, rows, tile, done),
     }
 }
 
@@ -67,7 +73,7 @@ fn multiply_bf16(
     cpu: Cpu,
     panel: &[u8],
     rows: Rows,
-    tile: &mut Tile,
+    tile: &mut [[f32; COLUMNS]],
     done: &mut dyn FnMut(usize, &mut [[f32; COLUMNS]]),
 ) {
     let Narrowed { pairs, stride, .. } = rows.narrowed;
@@ -94,7 +100,7 @@ fn multiply_int8(
     panels: Panels,
     number: usize,
     rows: Rows,
-    tile: &mut Tile,
+    tile: &mut [[f32; COLUMNS]],
     done: &mut dyn FnMut(usize, &mut [[f32; COLUMNS]]),
 ) {
     let Narrowed { steps, wide_steps, scales, stride, .. } = rows.narrowed;
@@ -125,6 +131,21 @@ fn multiply_int8(
         _ => each(VECTOR_ROWS),
     }
 }
+
+/// `$tile::<R>` of the arguments, R being the number of rows: one to six.
+macro_rules! by_rows {
+    ($rows:expr, $tile:ident $(, $width:ident)? ($($argument:expr),*)) => {
+        match $rows {
+            1 => $tile::<1 $(, $width)?>($($argument),*),
+            2 => $tile::<2 $(, $width)?>($($argument),*),
+            3 => $tile::<3 $(, $width)?>($($argument),*),
+            4 => $tile::<4 $(, $width)?>($($argument),*),
+            5 => $tile::<5 $(, $width)?>($($argument),*),
+            _ => $tile::<6 $(, $width)?>($($argument),*),
+        }
+    };
+}
+use by_rows;
 
 /// So many rows in tiles of at most `most`, as equal as may be where they are few: (first, count).
 fn tiles(rows: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {

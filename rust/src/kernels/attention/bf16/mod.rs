@@ -5,11 +5,12 @@ mod product;
 
 use self::pack::{interleave_keys, interleave_values, narrow_queries};
 use self::product::product;
+use super::answers::Answers;
 use super::pack::{Columns, LINE, aligned};
-use super::shared::{Answers, Shared};
 use super::{Attention, Part};
 use crate::kernels::cpu::Bf16;
 use crate::kernels::exponential::{LOG2_E, exp2};
+use crate::kernels::shared::Shared;
 use crate::kernels::vectors::avx512::{Avx512, F32x16};
 use crate::kernels::vectors::avx512_bf16::Pairs;
 use crate::kernels::vectors::{Simd, Vector};

@@ -4,8 +4,7 @@
 use std::marker::PhantomData;
 use std::ops::Range;
 
-use crate::kernels::vectors::{Simd, Vector};
-
+/// Numbers that threads write to at once, each its own.
 pub(super) struct Shared<'a> {
     first: *mut f32,
     len: usize,
@@ -29,31 +28,5 @@ impl<'a> Shared<'a> {
         assert!(range.start <= range.end && range.end <= self.len, "a part of the numbers");
         // SAFETY: in bounds by the line above, and the caller's alone.
         unsafe { std::slice::from_raw_parts_mut(self.first.add(range.start), range.len()) }
-    }
-}
-
-/// What some queries of one head are answered, before it is divided by the sum of their weights.
-pub(super) struct Answers<'a> {
-    /// `[queries, width]`.
-    pub(super) sums: &'a [f32],
-    pub(super) width: usize,
-    /// One for each query.
-    pub(super) totals: &'a [f32],
-    /// Numbers of an answer.
-    pub(super) size: usize,
-}
-
-impl Answers<'_> {
-    /// Writes the first answer to `first`, the others `stride` numbers behind each other.
-    #[inline(always)]
-    pub(super) fn write<S: Simd>(&self, simd: S, first: usize, stride: usize, out: &Shared) {
-        for (row, (sums, total)) in self.sums.chunks_exact(self.width).zip(self.totals).enumerate() {
-            let to = first + row * stride;
-            // SAFETY: the queries of a head belong to one part, and a part to one thread.
-            let out = unsafe { out.part(to..to + self.size) };
-            for (out, sums) in out.chunks_mut(S::Vector::LANES).zip(sums.chunks_exact(S::Vector::LANES)) {
-                (simd.load(sums) / simd.splat(*total)).store_part(out);
-            }
-        }
     }
 }
