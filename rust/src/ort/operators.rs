@@ -76,7 +76,7 @@ impl Kernel for Computed {
 fn linear(layer: &LinearLayer, context: &ComputeContext) -> ::ort::Result<()> {
     let linear = layer.linear();
     with_input(context, 0, |shape, values| {
-        with_output(context, shape, linear.panels.n, |output| {
+        with_output(context, shape, linear.matrix.n(), |output| {
             linear.run(Cpu::chosen(), values, output, &Pool(context));
         })
     })

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::store::Region;
-use crate::kernels::{Activation, Format, LayerNorm, Linear, Panels};
+use crate::kernels::{self, Activation, Format, LayerNorm, Linear, Panels};
 
 /// A part of a model that one of our own operators computes.
 pub enum Layer {
@@ -37,7 +37,7 @@ impl LinearLayer {
     pub fn linear(&self) -> Linear<'_> {
         let Matrix { format, n, k, ref region } = *self.matrix;
         let panels = Panels { format, n, k, bytes: region.bytes() };
-        Linear { panels, bias: self.bias.as_deref(), activation: self.activation }
+        Linear { matrix: kernels::Matrix::Packed(panels), bias: self.bias.as_deref(), activation: self.activation }
     }
 }
 
