@@ -124,7 +124,9 @@ impl<'a> Builder<'a> {
 
     /// A row of a matrix as float32, `[columns]`.
     pub(super) fn row(&mut self, name: &str, matrix: &str, row: usize) -> Result<String> {
-        let Some(&[height, width]) = self.weights.shape(matrix) else { return self.height(matrix).map(|_| String::new()) };
+        let Some(&[height, width]) = self.weights.shape(matrix) else {
+            return self.height(matrix).map(|_| String::new());
+        };
         let tensor = self.find(matrix, &[height, width])?;
         let mut numbers = vec![0.0; width];
         float32::read_row(self.weights.bytes(&tensor), &tensor, row, &mut numbers);

@@ -186,14 +186,14 @@ impl Model {
     }
 
     /// Runs one batch of items, while it has what `enter` gives; a row for each of them, in the batch's order.
-    pub(super) fn run_batch<'p, I, V: Verb<I>>(
+    pub(super) fn run_batch<'p, 'w, I, V: Verb<I>>(
         &self,
         place: Place,
         tokens: &[Tokens],
         batch: &Batch,
         verb: &V,
-        enter: impl FnOnce(&mut Watcher) -> Result<Permit<'p>>,
-        watcher: &mut Watcher,
+        enter: impl FnOnce(&mut Watcher<'w>) -> Result<Permit<'p>>,
+        watcher: &mut Watcher<'w>,
     ) -> Outcome<Vec<V::Row>> {
         let form = form_of(verb, batch.layout);
         let session = session_of(place, form)?;

@@ -11,7 +11,8 @@ use ::ort::value::TensorElementType::{Float32, Int64};
 use super::stop::stop;
 use crate::graph::{LAYER, OURS};
 use crate::kernels::{
-    Attention, CausalAttention, Cpu, Distances, Rows, Summands, Threads, add_and_norm, attend, attend_causally, rms_norm,
+    Attention, CausalAttention, Cpu, Distances, Means, Rows, Summands, Threads, add_and_norm, attend, attend_causally,
+    rms_norm,
 };
 use crate::panics::caught;
 use crate::prepared::{AttentionLayer, CausalLayer, GatedLayer, Layer, LinearLayer, NormLayer, RmsNormLayer};
@@ -25,7 +26,11 @@ pub(super) fn domain(layers: &Arc<Vec<Layer>>) -> ::ort::Result<OperatorDomain> 
         .add(operator("Attention", attention_inputs))?
         .add(operator("RmsNorm", || vec![OperatorInput::required(Float32)]))?
         .add(operator("CausalAttention", attention_inputs))?
-        .add(operator("GatedFeedForward", || vec![OperatorInput::required(Float32)]))
+        .add(operator("GatedFeedForward", || vec![OperatorInput::required(Float32)]))?
+        .add(operator("Means", || {
+            let starts = || OperatorInput::required(Int64);
+            vec![OperatorInput::required(Float32), starts(), starts(), OperatorInput::required(Int64)]
+        }))
 }
 
 fn attention_inputs() -> Vec<OperatorInput> {
@@ -77,7 +82,7 @@ impl Kernel for Computed {
                 Layer::RmsNorm(layer) => rms(layer, context),
                 Layer::Causal(layer) => causal(layer, context),
                 Layer::Gated(layer) => gated(layer, context),
-                Layer::Means(_) => Err(Error::new("not yet")),
+                &Layer::Means(of) => means(of, context),
             };
             Ok(computed)
         };
@@ -158,6 +163,19 @@ fn gated(layer: &GatedLayer, context: &ComputeContext) -> ::ort::Result<()> {
     })
 }
 
+/// Of rows: where texts begin among them and among those that are left, and what of each text stays.
+fn means(of: usize, context: &ComputeContext) -> ::ort::Result<()> {
+    let [starts, left, kept] = [whole_numbers(context, 1)?, whole_numbers(context, 2)?, whole_numbers(context, 3)?];
+    let (kept, _) = kept.as_chunks();
+    with_input(context, 0, |shape, rows| {
+        let size = rows.len() / starts.last().copied().unwrap_or(1).max(1);
+        let means = Means { of, starts: &starts, left: &left, kept, size };
+        let mut shape = shape.to_vec();
+        shape[1] = left.last().map_or(0, |&tokens| i64::try_from(tokens).unwrap_or(i64::MAX));
+        with_output(context, &shape, size, |output| means.run(&Pool(context), rows, output))
+    })
+}
+
 /// Queries, and keys and values, of these widths: all side by side, or queries of one token a text, and the others side by side. `work`
 /// also gets where each text begins among the tokens, and among the queries.
 fn with_asking(
@@ -165,9 +183,7 @@ fn with_asking(
     [asking_width, asked_width]: [usize; 2],
     work: impl FnOnce(&[i64], [Rows; 3], [&[usize]; 2]) -> ::ort::Result<()>,
 ) -> ::ort::Result<()> {
-    let starts = context.input(0)?.ok_or_else(|| missing(0))?;
-    let (_, starts) = starts.try_extract_tensor::<i64>()?;
-    let starts: Vec<usize> = starts.iter().map(|&start| usize::try_from(start).unwrap_or_default()).collect();
+    let starts = whole_numbers(context, 0)?;
     with_input(context, 1, |shape, first| {
         if context.num_inputs()? < 3 {
             let stride = asking_width + 2 * asked_width;
@@ -186,6 +202,12 @@ fn with_asking(
 
 fn missing(place: usize) -> Error {
     Error::new(format!("there is no input {place}"))
+}
+
+fn whole_numbers(context: &ComputeContext, place: usize) -> ::ort::Result<Vec<usize>> {
+    let value = context.input(place)?.ok_or_else(|| missing(place))?;
+    let (_, numbers) = value.try_extract_tensor::<i64>()?;
+    Ok(numbers.iter().map(|&number| usize::try_from(number).unwrap_or_default()).collect())
 }
 
 fn with_input<R>(

@@ -110,7 +110,8 @@ impl Session {
     /// # Errors
     /// [`Error::ModelFormat`] with both widths.
     pub fn check_width(&self, dimension: usize) -> Result<()> {
-        let states = self.outputs.iter().filter(|(part, _)| matches!(part, Part::Cls | Part::HiddenStates | Part::Last));
+        let states =
+            self.outputs.iter().filter(|(part, _)| matches!(part, Part::Cls | Part::HiddenStates | Part::Last));
         let declared = |(_, name): &(Part, CString)| signature::width(self.opened.outputs(), name.to_str().ok()?);
         match states.filter_map(declared).find(|&width| width != dimension) {
             Some(width) => Err(Error::ModelFormat(format!(

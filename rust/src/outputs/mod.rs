@@ -35,8 +35,7 @@ pub enum Part {
 
 impl Part {
     /// Each of them.
-    pub const ALL: [Self; 6] =
-        [Self::Cls, Self::HiddenStates, Self::Sparse, Self::Colbert, Self::Logits, Self::Last];
+    pub const ALL: [Self; 6] = [Self::Cls, Self::HiddenStates, Self::Sparse, Self::Colbert, Self::Logits, Self::Last];
 
     /// Names that graphs have for it, best first: ours, transformers', sentence-transformers'.
     #[must_use]

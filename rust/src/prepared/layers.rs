@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use super::store::Region;
-use crate::kernels::{self, Activation, Format, Gated, LayerNorm, Linear, Number, Panels, RmsNorm, RotaryTable, Stored, StoredRows};
+use crate::kernels::{
+    self, Activation, Format, Gated, LayerNorm, Linear, Number, Panels, RmsNorm, RotaryTable, Stored, StoredRows,
+};
 use crate::weights::{Dtype, Tensor, Weights};
 
 /// A part of a model that one of our own operators computes.
@@ -45,7 +47,12 @@ impl Matrix {
     pub fn stored(weights: &Arc<Weights>, tensors: &[Tensor], exact: bool) -> Option<Self> {
         let plain = |tensor: &Tensor| tensor.strides.is_none() && number(tensor.dtype).is_some();
         let k = tensors.first()?.shape[1];
-        tensors.iter().all(plain).then(|| Self::Stored { weights: Arc::clone(weights), tensors: tensors.to_vec(), k, exact })
+        tensors.iter().all(plain).then(|| Self::Stored {
+            weights: Arc::clone(weights),
+            tensors: tensors.to_vec(),
+            k,
+            exact,
+        })
     }
 
     fn matrix(&self) -> kernels::Matrix<'_> {
@@ -54,9 +61,8 @@ impl Matrix {
                 kernels::Matrix::Packed(Panels { format, n, k, bytes: region.bytes() })
             }
             Self::Stored { weights, tensors, k, exact } => {
-                let rows = |tensor: &Tensor| {
-                    Some(StoredRows { bytes: weights.bytes(tensor), number: number(tensor.dtype)? })
-                };
+                let rows =
+                    |tensor: &Tensor| Some(StoredRows { bytes: weights.bytes(tensor), number: number(tensor.dtype)? });
                 let rows: Vec<_> = tensors.iter().filter_map(rows).collect();
                 kernels::Matrix::Stored(Stored::new(&rows, *k, *exact))
             }

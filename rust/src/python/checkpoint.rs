@@ -7,9 +7,9 @@ use numpy::{IntoPyArray, PyArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
+use super::decoder::DecoderSizes;
 use super::{detached, to_python};
 use crate::batch::Layout;
-use super::decoder::DecoderSizes;
 use crate::graph::{Activation, Architecture, Depth, Encoder, Form, Network};
 use crate::outputs::Outputs;
 use crate::prepared::{Arithmetic, Prepared};
@@ -58,7 +58,9 @@ impl Checkpoint {
         outputs: Vec<String>,
         layout: &str,
     ) -> PyResult<(Bound<'py, PyBytes>, PathBuf)> {
-        let form = || Ok(Form { outputs: Outputs::named(&outputs)?, layout: layout.parse::<Layout>()?, depth: Depth::default() });
+        let form = || {
+            Ok(Form { outputs: Outputs::named(&outputs)?, layout: layout.parse::<Layout>()?, depth: Depth::default() })
+        };
         let assembled = detached(py, || self.0.assemble(form()?))?;
         Ok((PyBytes::new(py, &assembled.proto), assembled.folder))
     }
@@ -123,7 +125,7 @@ fn head_file((layer, path): (String, PathBuf)) -> Result<WeightFile> {
 #[derive(FromPyObject)]
 pub(super) enum Sizes {
     Encoder(EncoderSizes),
-    Decoder(Box<DecoderSizes>),
+    Decoder(DecoderSizes),
 }
 
 impl TryFrom<Sizes> for Network {
@@ -132,7 +134,7 @@ impl TryFrom<Sizes> for Network {
     fn try_from(sizes: Sizes) -> Result<Self> {
         match sizes {
             Sizes::Encoder(sizes) => sizes.try_into().map(Self::Encoder),
-            Sizes::Decoder(sizes) => (*sizes).try_into().map(Self::Decoder),
+            Sizes::Decoder(sizes) => sizes.try_into().map(Self::Decoder),
         }
     }
 }

@@ -23,7 +23,9 @@ pub(crate) fn interruptible<R: Send>(watcher: &mut Watcher, work: &(dyn Fn() -> 
         loop {
             match done.recv_timeout(watcher.interval()) {
                 Ok(result) => return result,
-                Err(RecvTimeoutError::Disconnected) => return Err(Error::Internal("a run ended without a result".into())),
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(Error::Internal("a run ended without a result".into()));
+                }
                 Err(RecvTimeoutError::Timeout) => {
                     if let Err(error) = watcher.look() {
                         stop.store(true, Ordering::Relaxed);

@@ -9,7 +9,6 @@ mod sizes;
 use self::names::Names;
 pub use self::sizes::{Decoder, Head};
 use super::builder::Builder;
-use super::form::Depth;
 use super::{Form, ours};
 use crate::Result;
 use crate::outputs::Part;

@@ -16,7 +16,8 @@ pub(super) struct Names {
 impl Names {
     pub fn new(weights: &Weights) -> Result<Self> {
         let found = ["model.", ""].into_iter().find(|prefix| weights.contains(&format!("{prefix}{WORDS}")));
-        let lacking = || Error::ModelFormat(weights.lacking(&format!("without a decoder: no {WORDS}, alone or after model.")));
+        let lacking =
+            || Error::ModelFormat(weights.lacking(&format!("without a decoder: no {WORDS}, alone or after model.")));
         Ok(Self { prefix: found.ok_or_else(lacking)? })
     }
 

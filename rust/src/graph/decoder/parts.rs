@@ -1,6 +1,8 @@
 //! The parts of a decoder as nodes, on tokens `[1, tokens, hidden]`.
 
-use super::Tower;
+use std::ops::Range;
+
+use super::{Decoder, Tower};
 use crate::Result;
 use crate::graph::builder::Builder;
 use crate::graph::onnx::Attribute;
@@ -49,15 +51,39 @@ impl Tower<'_> {
         [asking, states]: [&str; 2],
         starts: &str,
     ) -> Result<String> {
-        let decoder = self.decoder;
-        let name = |part| self.names.layer(number, part);
-        let [query, key, value] = ["q", "k", "v"].map(|part| name(&format!("self_attn.{part}_proj")));
-        let size = decoder.head_dim;
-        let (asking_width, asked_width) = (decoder.num_attention_heads * size, decoder.num_key_value_heads * size);
-        let head_norm = |part| -> Result<Option<RmsNormLayer>> {
-            decoder.query_key_norms.then(|| self.norm_layer(&name(part), size)).transpose()
+        let Decoder { hidden_size: hidden, num_attention_heads, num_key_value_heads, head_dim, .. } = *self.decoder;
+        let (asking_width, asked_width) = (num_attention_heads * head_dim, num_key_value_heads * head_dim);
+        let output = format!("layer.{number}.attention");
+        let biased = self.decoder.qkv_bias;
+        let names = ["q", "k", "v"].map(|part| self.names.layer(number, &format!("self_attn.{part}_proj")));
+        let names = names.each_ref().map(String::as_str);
+        let heights = [asking_width, asked_width, asked_width];
+        let mut project = |parts: Range<usize>, states: &str, output: &str| {
+            let names = LinearNames { biased, ..in_place(&names[parts.clone()], &heights[parts], hidden) };
+            self.linear(graph, names, states, output)
         };
-        let layer = CausalLayer {
+        let projected = if asking == states {
+            vec![project(0..3, states, &format!("{output}.product"))?]
+        } else {
+            let queries = project(0..1, asking, &format!("{output}.queries"))?;
+            vec![queries, project(1..3, states, &format!("{output}.keys_and_values"))?]
+        };
+        let inputs: Vec<&str> = std::iter::once(starts).chain(projected.iter().map(String::as_str)).collect();
+        let taken = graph.layer("CausalAttention", Layer::Causal(self.causal(number)?), &inputs, &output);
+        let (name, biased) = (self.names.layer(number, "self_attn.o_proj"), self.decoder.o_bias);
+        let (layers, heights) = ([&*name], [hidden]);
+        let names = LinearNames { biased, ..in_place(&layers, &heights, asking_width) };
+        self.linear(graph, names, &taken, &format!("{output}.output"))
+    }
+
+    fn causal(&self, number: usize) -> Result<CausalLayer> {
+        let decoder = self.decoder;
+        let size = decoder.head_dim;
+        let head_norm = |part| {
+            let norm = || self.norm_layer(&self.names.layer(number, part), size);
+            decoder.query_key_norms.then(norm).transpose()
+        };
+        Ok(CausalLayer {
             heads: decoder.num_attention_heads,
             key_heads: decoder.num_key_value_heads,
             size,
@@ -67,38 +93,20 @@ impl Tower<'_> {
             rotary: self.prepared.rotary(size, decoder.rope_theta, decoder.rope_factor),
             query_norm: head_norm("self_attn.q_norm")?,
             key_norm: head_norm("self_attn.k_norm")?,
-        };
-        let output = format!("layer.{number}.attention");
-        let mut linear = |names: &[&str], heights: &[usize], values: &str, output: &str| {
-            let names = LinearNames { biased: decoder.qkv_bias, ..self.in_place(names, heights, decoder.hidden_size) };
-            Ok::<_, crate::Error>(graph.layer("Linear", Layer::Linear(self.prepared.linear(names)?), &[values], output))
-        };
-        let inputs = if asking == states {
-            let heights = [asking_width, asked_width, asked_width];
-            vec![linear(&[&query, &key, &value], &heights, states, &format!("{output}.product"))?]
-        } else {
-            let queries = linear(&[&query], &[asking_width], asking, &format!("{output}.queries"))?;
-            let heights = [asked_width; 2];
-            vec![queries, linear(&[&key, &value], &heights, states, &format!("{output}.keys_and_values"))?]
-        };
-        let inputs: Vec<&str> = std::iter::once(starts).chain(inputs.iter().map(String::as_str)).collect();
-        let taken = graph.layer("CausalAttention", Layer::Causal(layer), &inputs, &output);
-        let names = [&*name("self_attn.o_proj")];
-        let names = LinearNames {
-            biased: decoder.o_bias,
-            ..self.in_place(&names, &[decoder.hidden_size], asking_width)
-        };
-        let linear = Layer::Linear(self.prepared.linear(names)?);
-        Ok(graph.layer("Linear", linear, &[&taken], &format!("{output}.output")))
+        })
+    }
+
+    fn linear(&self, graph: &mut Builder, names: LinearNames, values: &str, output: &str) -> Result<String> {
+        Ok(graph.layer("Linear", Layer::Linear(self.prepared.linear(names)?), &[values], output))
     }
 
     fn feed_forward(&self, graph: &mut Builder, number: usize, states: &str, output: &str) -> Result<String> {
         let (hidden, inner) = (self.decoder.hidden_size, self.decoder.intermediate_size);
         let [gate, up, down] = ["gate", "up", "down"].map(|part| self.names.layer(number, &format!("mlp.{part}_proj")));
         let layer = GatedLayer {
-            gate: self.prepared.linear(self.in_place(&[&gate], &[inner], hidden))?,
-            up: self.prepared.linear(self.in_place(&[&up], &[inner], hidden))?,
-            down: self.prepared.linear(self.in_place(&[&down], &[hidden], inner))?,
+            gate: self.prepared.linear(in_place(&[&gate], &[inner], hidden))?,
+            up: self.prepared.linear(in_place(&[&up], &[inner], hidden))?,
+            down: self.prepared.linear(in_place(&[&down], &[hidden], inner))?,
             activation: self.decoder.hidden_act,
         };
         Ok(graph.layer("GatedFeedForward", Layer::Gated(layer), &[states], output))
@@ -137,7 +145,8 @@ impl Tower<'_> {
 
     /// The last token of each text.
     pub fn last_tokens(&self, graph: &mut Builder, states: &str, starts: &str) -> String {
-        let (second, end, one) = (graph.constant("second", &[1]), graph.constant("end", &[i64::MAX]), graph.constant("one", &[1]));
+        let (second, end, one) =
+            (graph.constant("second", &[1]), graph.constant("end", &[i64::MAX]), graph.constant("one", &[1]));
         let ends = graph.node_once("Slice", &[starts, &second, &end], &format!("{starts}.ends"));
         let places = graph.node_once("Sub", &[&ends, &one], &format!("{starts}.last"));
         graph.node("Gather", &[states, &places], &format!("{states}.last"), &[Attribute::Int("axis", 1)])
@@ -151,9 +160,9 @@ impl Tower<'_> {
         let scale = graph.number(scale);
         graph.node("Mul", &[values, &scale], &format!("{values}.scaled"), &[])
     }
+}
 
-    /// Linear layers whose rows are multiplied where they lie in the checkpoint.
-    fn in_place<'n>(&self, layers: &'n [&'n str], heights: &'n [usize], width: usize) -> LinearNames<'n> {
-        LinearNames { layers, heights, width, biased: false, activation: None, exact: false, in_place: true }
-    }
+/// Linear layers whose rows are multiplied where they lie in the checkpoint.
+fn in_place<'n>(layers: &'n [&'n str], heights: &'n [usize], width: usize) -> LinearNames<'n> {
+    LinearNames { in_place: true, ..LinearNames::of(layers, heights, width) }
 }

@@ -1,12 +1,12 @@
 //! What comes out of a decoder: the last token's row, and scores after layers.
 
 use super::{KEPT, Tower};
-use crate::{Error, Result};
 use crate::graph::builder::Builder;
 use crate::graph::form::Depth;
 use crate::graph::onnx::Attribute;
 use crate::outputs::{Outputs, Part};
 use crate::prepared::Layer;
+use crate::{Error, Result};
 
 impl Tower<'_> {
     /// The score of each text, `[texts, 1]`, from the last token's state after so many layers.
@@ -23,7 +23,7 @@ impl Tower<'_> {
             let cap = graph.number(cap);
             for (operator, inputs) in [("Div", 2), ("Tanh", 1), ("Mul", 2)] {
                 let output = format!("{score}.{operator}");
-                score = graph.node(operator, &[&score, &cap][..inputs], &output, &[]);
+                score = graph.node(operator, &[&*score, &*cap][..inputs], &output, &[]);
             }
         }
         Ok(score)
@@ -61,7 +61,7 @@ impl Tower<'_> {
         number: usize,
     ) -> String {
         let layer = Layer::Means(depth.ratio as usize);
-        graph.layer("Means", layer, &[starts, next, KEPT, states], &format!("layer.{number}.compressed"))
+        graph.layer("Means", layer, &[states, starts, next, KEPT], &format!("layer.{number}.compressed"))
     }
 
     /// Rows `[1, texts, hidden]`, normalized, as `[texts, hidden]`.
