@@ -5,7 +5,7 @@ Errors are those of `bge_fast.errors`. ``tokenize_pair`` and ``panic_on_purpose`
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, final
+from typing import Any, Literal, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,16 +46,16 @@ class Progress:
 
 @final
 class Checkpoint:
-    """Weight files and the sizes of their encoder, from which any form of the graph is assembled.
+    """Weight files and the sizes of their network, from which any form of the graph is assembled.
 
     ``files`` are real paths, ``names`` what errors call them; ``heads`` are layers of BGE-M3 with their files;
-    ``outputs`` what there must be tensors for. Sizes are those of ``encoder_sizes``.
+    ``outputs`` what there must be tensors for. Sizes are those of ``graph_sizes``.
     """
 
     def __new__(
         cls,
         files: list[str],
-        encoder: Mapping[str, int | float | str],
+        sizes: Mapping[str, Any],
         *,
         names: list[str] | None = None,
         heads: list[tuple[str, str]] | None = None,
@@ -85,7 +85,7 @@ class Model:
         threads: int,
         low_memory: bool,
         arithmetic: str,
-        model_type: str,
+        model_type: str | None,
         pad_id: int,
         dimension: int,
         outputs: list[str],

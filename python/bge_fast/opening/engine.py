@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from bge_fast import _core
 from bge_fast.errors import DeviceError, ForkedProcessError, ModelFormatError, warn
 from bge_fast.opening.adapter import Merged
-from bge_fast.opening.architectures import ARCHITECTURES
+from bge_fast.opening.architectures import graph_of
 from bge_fast.opening.files import Facts, ModelFiles
 from bge_fast.opening.hub import find_model
 from bge_fast.opening.kinds import declares_reranker, no_reranker
@@ -210,7 +210,7 @@ def _open_on(options: EngineOptions, device: Device, threads: int) -> tuple[Mode
         threads=threads,
         low_memory=options.low_memory,
         arithmetic="fp32" if checkpoint is None else files.computation,
-        model_type=ARCHITECTURES[files.architecture].graph,
+        model_type=graph_of(files.architecture),
         pad_id=files.pad_id,
         dimension=files.dimension,
         outputs=list(_possible(options.outputs, heads)),
@@ -230,12 +230,12 @@ def checkpoint_of(files: ModelFiles) -> _core.Checkpoint | None:
     Raises:
         ModelFormatError: a weight file is damaged, or a tensor is missing or has another shape.
     """
-    if files.encoder is None:
+    if files.sizes is None:
         return None
     try:
         checkpoint = _core.Checkpoint(
             [str(path) for path in files.paths.values()],
-            files.encoder,
+            files.sizes,
             names=list(files.paths),
             heads=[(layer, str(path)) for layer, path in files.head_files.items()],
             changed=str(files.merged.path) if files.merged else None,
@@ -248,7 +248,7 @@ def checkpoint_of(files: ModelFiles) -> _core.Checkpoint | None:
         raise
     if tensor := checkpoint.left_over():
         warn(
-            f"{files.name}: num_hidden_layers of config.json is {files.encoder['num_hidden_layers']}, but the weights "
+            f"{files.name}: num_hidden_layers of config.json is {files.sizes['num_hidden_layers']}, but the weights "
             f"go on with {tensor}: layers behind the last of config.json are not run"
         )
     return checkpoint

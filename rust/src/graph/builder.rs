@@ -122,6 +122,25 @@ impl<'a> Builder<'a> {
         Ok(name.to_owned())
     }
 
+    /// A row of a matrix as float32, `[columns]`.
+    pub(super) fn row(&mut self, name: &str, matrix: &str, row: usize) -> Result<String> {
+        let Some(&[height, width]) = self.weights.shape(matrix) else { return self.height(matrix).map(|_| String::new()) };
+        let tensor = self.find(matrix, &[height, width])?;
+        let mut numbers = vec![0.0; width];
+        float32::read_row(self.weights.bytes(&tensor), &tensor, row, &mut numbers);
+        self.graph.initializer.push(TensorProto::floats(name, dims(&[width]), numbers));
+        Ok(name.to_owned())
+    }
+
+    /// One number.
+    pub(super) fn number(&mut self, value: f32) -> String {
+        let name = format!("number_{value}");
+        if self.known.insert(name.clone()) {
+            self.graph.initializer.push(TensorProto::floats(&name, Vec::new(), vec![value]));
+        }
+        name
+    }
+
     /// Rows of a matrix.
     pub(super) fn height(&self, name: &str) -> Result<usize> {
         match self.weights.shape(name) {
@@ -237,8 +256,8 @@ impl<'a> Builder<'a> {
     }
 
     /// The graph, of these inputs.
-    pub(super) fn finish(mut self, inputs: &[(&str, &[&str])]) -> Assembled {
-        let input = |(name, dims): &(&str, &[&str])| ValueInfo::tensor(name, DataType::Int64, dims);
+    pub(super) fn finish<N: AsRef<str>>(mut self, inputs: &[(N, &[&str])]) -> Assembled {
+        let input = |(name, dims): &(N, &[&str])| ValueInfo::tensor(name.as_ref(), DataType::Int64, dims);
         self.graph.input = inputs.iter().map(input).collect();
         let opset = |(domain, version): (&str, i64)| OperatorSetId { domain: domain.into(), version };
         let ours = (!self.layers.is_empty()).then_some((OURS, 1));

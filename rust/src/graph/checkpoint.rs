@@ -1,9 +1,9 @@
-//! A checkpoint as it is: its encoder's sizes and its weights, from which graphs are assembled.
+//! A checkpoint as it is: its network's sizes and its weights, from which graphs are assembled.
 
 use std::sync::Arc;
 
 use super::bert::Bert;
-use super::{Assembled, Conversion, Encoder, Form, assemble};
+use super::{Assembled, Conversion, Depth, Form, Head, Network, assemble, decoder};
 use crate::Result;
 use crate::batch::Layout;
 use crate::outputs::Outputs;
@@ -13,7 +13,7 @@ use crate::weights::{WeightFile, Weights};
 /// An opened checkpoint. Nothing of its weights is copied.
 #[derive(Clone)]
 pub struct Checkpoint {
-    encoder: Encoder,
+    network: Network,
     weights: Arc<Weights>,
 }
 
@@ -26,14 +26,14 @@ impl Checkpoint {
     pub fn open(
         files: &[WeightFile],
         changed: Option<&WeightFile>,
-        encoder: Encoder,
+        network: Network,
         outputs: Outputs,
     ) -> Result<Self> {
         let mut weights = Weights::open(files)?;
         changed.map_or(Ok(()), |file| weights.replace(file))?;
-        let checkpoint = Self { encoder, weights: Arc::new(weights) };
-        let form = Form { outputs, layout: Layout::Masked };
-        assemble(&checkpoint.encoder, &checkpoint.weights, Conversion::Draft, form)?;
+        let checkpoint = Self { network, weights: Arc::new(weights) };
+        let form = Form { outputs, layout: Layout::Masked, depth: Depth::default() };
+        assemble(&checkpoint.network, &checkpoint.weights, Conversion::Draft, form)?;
         Ok(checkpoint)
     }
 
@@ -42,7 +42,7 @@ impl Checkpoint {
     /// # Errors
     /// Those of [`assemble`].
     pub fn assemble(&self, form: Form) -> Result<Assembled> {
-        assemble(&self.encoder, &self.weights, Conversion::InGraph, form)
+        assemble(&self.network, &self.weights, Conversion::InGraph, form)
     }
 
     /// The graph for a session that is handed its float32 tensors.
@@ -50,21 +50,35 @@ impl Checkpoint {
     /// # Errors
     /// Those of [`assemble`].
     pub fn assemble_with(&self, prepared: &Prepared, form: Form) -> Result<Assembled> {
-        assemble(&self.encoder, &self.weights, Conversion::Prepared(prepared), form)
+        assemble(&self.network, &self.weights, Conversion::Prepared(prepared), form)
     }
 
     /// The first tensor of a layer that the sizes do not have, where there is one: it is not run.
     ///
     /// # Errors
-    /// [`crate::Error::ModelFormat`] where there is no encoder.
+    /// [`crate::Error::ModelFormat`] where there is no network.
     pub fn left_over(&self) -> Result<Option<&str>> {
-        Ok(Bert::new(&self.encoder, &self.weights)?.left_over(&self.weights))
+        match &self.network {
+            Network::Encoder(encoder) => Ok(Bert::new(encoder, &self.weights)?.left_over(&self.weights)),
+            Network::Decoder(sizes) => decoder::left_over(sizes, &self.weights),
+        }
     }
 
-    /// The sizes of the encoder.
+    /// The same, of a decoder that scores by the word of this id.
     #[must_use]
-    pub fn encoder(&self) -> &Encoder {
-        &self.encoder
+    pub fn answering(mut self, word: usize) -> Self {
+        if let Network::Decoder(decoder) = &mut self.network
+            && let Head::Word { id, .. } = &mut decoder.head
+        {
+            *id = word;
+        }
+        self
+    }
+
+    /// The sizes of the network.
+    #[must_use]
+    pub fn network(&self) -> &Network {
+        &self.network
     }
 
     /// The mapped files.

@@ -6,8 +6,37 @@ use crate::outputs::Outputs;
 /// One form of a checkpoint's graph.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Form {
-    /// What it puts out. Where that is the first row alone, the last layer computes nothing else.
+    /// What it puts out. Where that is one row a text, the last layer computes nothing else.
     pub outputs: Outputs,
     /// Which batches it takes.
     pub layout: Layout,
+    /// How far through a decoder's layers it goes.
+    pub depth: Depth,
+}
+
+/// How far texts go through a decoder's layers, and with how many of their tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Depth {
+    /// Bit k: there is a score after k layers. None: after all layers.
+    pub cutoffs: u64,
+    /// Bit k: before layer k, counted from 0, runs of a passage's tokens become one.
+    pub compressed: u64,
+    /// Tokens of such a run.
+    pub ratio: u32,
+}
+
+impl Depth {
+    /// Layers of this many after which there is a score, ascending.
+    pub fn cutoffs(self, layers: usize) -> Vec<usize> {
+        if self.cutoffs == 0 { vec![layers] } else { (0..64).filter(|&layer| bit(self.cutoffs, layer)).collect() }
+    }
+
+    /// Layers before which tokens are averaged.
+    pub fn compressing(self) -> impl Iterator<Item = usize> {
+        (1..64).filter(move |&layer| bit(self.compressed, layer))
+    }
+}
+
+fn bit(set: u64, place: usize) -> bool {
+    place < 64 && set >> place & 1 == 1
 }

@@ -18,7 +18,8 @@ pub(super) fn add(graph: &mut Builder, bert: &Bert, outputs: Outputs, states: &s
     for part in outputs.iter() {
         match part {
             Part::Cls => graph.output("dense_vecs", &["batch", &hidden]),
-            Part::HiddenStates => {
+            // An encoder's rows are taken later.
+            Part::HiddenStates | Part::Last => {
                 graph.node("Identity", &[states], "last_hidden_state", &[]);
                 graph.output("last_hidden_state", &["batch", "length", &hidden]);
             }

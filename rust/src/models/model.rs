@@ -6,10 +6,10 @@ use super::call::Call;
 use super::shares::{Share, Shares};
 use super::windows::Window;
 use crate::batch::{Batch, Capacity, InputRules, Inputs, Layout, Mixed, plan};
-use crate::graph::Form;
+use crate::graph::{Depth, Form, Network};
 use crate::ort::Session;
 use crate::outputs::{Array, Outcome, Outputs, Part, RowError};
-use crate::run::{GraphSource, Patience, Permit, Place, Sessions, Watcher};
+use crate::run::{GraphSource, Patience, Permit, Place, Sessions, Watcher, interruptible};
 use crate::tokenizer::{Tokenizer, Tokens};
 use crate::{Error, Result};
 
@@ -41,6 +41,14 @@ pub(crate) trait Verb<I>: Clone + PartialEq + Send + Sync + 'static {
     fn batch_size(&self) -> usize;
     /// What the graph puts out.
     fn outputs(&self) -> Outputs;
+    /// How far they go through a decoder's layers.
+    fn depth(&self) -> Depth {
+        Depth::default()
+    }
+    /// Tokens of each item behind its passage.
+    fn behind(&self) -> usize {
+        0
+    }
     /// A row for each item of a batch.
     fn read(&self, model: &Model, inputs: &Inputs, arrays: &[Array]) -> Outcome<Vec<Self::Row>>;
 }
@@ -76,7 +84,8 @@ impl Model {
         patience: Patience,
     ) -> Result<Self> {
         if let GraphSource::Checkpoint(checkpoint) = sessions.source()
-            && checkpoint.encoder().type_vocab_size < 2
+            && let Network::Encoder(encoder) = checkpoint.network()
+            && encoder.type_vocab_size < 2
             && sessions.first().outputs.contains(Part::Logits)
             && tokenizer.types_pairs()
         {
@@ -183,14 +192,18 @@ impl Model {
         tokens: &[Tokens],
         batch: &Batch,
         verb: &V,
-        enter: impl FnOnce() -> Result<Permit<'p>>,
+        enter: impl FnOnce(&mut Watcher) -> Result<Permit<'p>>,
+        watcher: &mut Watcher,
     ) -> Outcome<Vec<V::Row>> {
         let form = form_of(verb, batch.layout);
         let session = session_of(place, form)?;
-        let inputs = Inputs::new(batch, tokens, self.rules);
+        let mut inputs = Inputs::new(batch, tokens, self.rules);
+        inputs.compress(form.depth.compressing(), form.depth.ratio as usize, verb.behind());
         let feed = session.feed(&inputs)?;
-        let permit = self.shares.waiting.of(enter)?;
-        let values = self.shares.running.of(|| session.run(&feed, form.outputs))?;
+        let permit = self.shares.waiting.of(|| enter(watcher))?;
+        let run = || session.run(&feed, form.outputs);
+        let slow = self.sessions.runs_take_long();
+        let values = self.shares.running.of(|| if slow { interruptible(watcher, &run) } else { run() })?;
         drop(permit);
         verb.read(self, &inputs, &values.arrays()?).map_err(|error| match error {
             RowError::NotFinite { row } => RowError::NotFinite { row: batch.rows[row] },
@@ -201,7 +214,7 @@ impl Model {
     /// Sees that every id has a row in the word table, where the size of that is known.
     fn check_ids(&self, tokens: &[Tokens], name: &dyn Fn(usize) -> String) -> Result<()> {
         let GraphSource::Checkpoint(checkpoint) = self.sessions.source() else { return Ok(()) };
-        let rows = checkpoint.encoder().vocab_size;
+        let rows = checkpoint.network().vocab_size();
         let beyond =
             |text: &Tokens| text.ids.iter().copied().find(|&id| usize::try_from(id).is_ok_and(|id| id >= rows));
         let found = tokens.iter().enumerate().find_map(|(row, text)| Some((row, beyond(text)?)));
@@ -227,7 +240,7 @@ pub(super) fn not_finite(item: &str) -> Error {
 
 /// The form of the graph for batches of a layout.
 pub(super) fn form_of<I, V: Verb<I>>(verb: &V, layout: Layout) -> Form {
-    Form { outputs: verb.outputs(), layout }
+    Form { outputs: verb.outputs(), layout, depth: verb.depth() }
 }
 
 /// The session for a form.

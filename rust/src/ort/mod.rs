@@ -7,10 +7,12 @@ mod operators;
 mod options;
 mod session;
 mod signature;
+mod stop;
 mod threads;
 
 pub use self::handed::HandedOver;
 pub use self::library::Library;
 pub use self::options::Placement;
 pub use self::session::{Feed, Graph, Session, Values};
+pub(crate) use self::stop::until_stopped;
 pub use self::threads::startable;

@@ -4,7 +4,7 @@ use std::ffi::CString;
 
 use ::ort::value::{Outlet, TensorElementType, ValueType};
 
-use crate::graph::STARTS;
+use crate::graph::{KEPT, STARTS, layer_of_starts};
 use crate::outputs::Part;
 use crate::{Error, Result};
 
@@ -17,6 +17,10 @@ pub(super) enum Input {
     Positions,
     /// Where each text begins, in a graph of ours.
     Starts,
+    /// The same before a layer of a decoder.
+    StartsBefore(usize),
+    /// What of each text is no passage.
+    Kept,
 }
 
 /// The inputs of a graph: all of them int64, `[batch, length]`, neither of which is fixed.
@@ -32,6 +36,10 @@ fn known_input(outlet: &Outlet) -> Result<(CString, Input)> {
         "token_type_ids" => Input::Types,
         "position_ids" => Input::Positions,
         STARTS => return Ok((c_name(name)?, Input::Starts)),
+        KEPT => return Ok((c_name(name)?, Input::Kept)),
+        _ if layer_of_starts(name).is_some() => {
+            return Ok((c_name(name)?, Input::StartsBefore(layer_of_starts(name).unwrap_or_default())));
+        }
         _ => {
             return Err(Error::ModelFormat(format!(
                 "the graph asks for an input {name:?}; known are input_ids, attention_mask, token_type_ids and position_ids"

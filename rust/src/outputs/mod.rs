@@ -27,13 +27,16 @@ pub enum Part {
     Sparse = 4,
     /// M3's vector of each token, before normalization: `[rows, length, width]`.
     Colbert = 8,
-    /// A reranker's score, `[rows, 1]`.
+    /// A reranker's score, `[rows, 1]`; of some decoders several, `[rows, scores]`.
     Logits = 16,
+    /// The last token's hidden state, `[rows, hidden]`.
+    Last = 32,
 }
 
 impl Part {
     /// Each of them.
-    pub const ALL: [Self; 5] = [Self::Cls, Self::HiddenStates, Self::Sparse, Self::Colbert, Self::Logits];
+    pub const ALL: [Self; 6] =
+        [Self::Cls, Self::HiddenStates, Self::Sparse, Self::Colbert, Self::Logits, Self::Last];
 
     /// Names that graphs have for it, best first: ours, transformers', sentence-transformers'.
     #[must_use]
@@ -45,6 +48,8 @@ impl Part {
             Self::Sparse => &["sparse_vecs"],
             Self::Colbert => &["colbert_vecs"],
             Self::Logits => &["logits"],
+            // Of hidden states the last token's is taken later.
+            Self::Last => &["last", "last_hidden_state", "token_embeddings"],
         }
     }
 }
@@ -105,6 +110,7 @@ impl std::str::FromStr for Part {
             "sparse" => Ok(Self::Sparse),
             "colbert" => Ok(Self::Colbert),
             "logits" => Ok(Self::Logits),
+            "last" => Ok(Self::Last),
             other => Err(Error::Value(format!("{other:?} is not an output of a graph"))),
         }
     }

@@ -9,7 +9,8 @@ use pyo3::types::{PyBytes, PyDict};
 
 use super::{detached, to_python};
 use crate::batch::Layout;
-use crate::graph::{Activation, Architecture, Encoder, Form};
+use super::decoder::DecoderSizes;
+use crate::graph::{Activation, Architecture, Depth, Encoder, Form, Network};
 use crate::outputs::Outputs;
 use crate::prepared::{Arithmetic, Prepared};
 use crate::run::{GraphFile, GraphSource};
@@ -26,12 +27,12 @@ impl Checkpoint {
     /// their names; `outputs` are seen to be possible.
     #[new]
     #[pyo3(signature = (
-        files, encoder, *, names=None, heads=None, changed=None, outputs=vec!["hidden_states".to_owned()]
+        files, sizes, *, names=None, heads=None, changed=None, outputs=vec!["hidden_states".to_owned()]
     ))]
     fn new(
         py: Python<'_>,
         files: Vec<PathBuf>,
-        encoder: EncoderSizes,
+        sizes: Sizes,
         names: Option<Vec<String>>,
         heads: Option<Vec<(String, PathBuf)>>,
         changed: Option<PathBuf>,
@@ -39,13 +40,13 @@ impl Checkpoint {
     ) -> PyResult<Self> {
         let names = names.unwrap_or_else(|| files.iter().map(|path| last_name(path)).collect());
         let outputs = Outputs::named(&outputs).map_err(|error| to_python(py, error))?;
-        let encoder = Encoder::try_from(encoder).map_err(|error| to_python(py, error))?;
+        let network = Network::try_from(sizes).map_err(|error| to_python(py, error))?;
         detached(py, || {
             let files = files.into_iter().zip(names).map(|(path, name)| Ok(WeightFile { name, path, prefix: "" }));
             let heads = heads.unwrap_or_default().into_iter().map(head_file);
             let files = files.chain(heads).collect::<Result<Vec<_>>>()?;
             let changed = changed.map(|path| WeightFile { name: last_name(&path), path, prefix: "" });
-            crate::graph::Checkpoint::open(&files, changed.as_ref(), encoder, outputs).map(Self)
+            crate::graph::Checkpoint::open(&files, changed.as_ref(), network, outputs).map(Self)
         })
     }
 
@@ -57,7 +58,7 @@ impl Checkpoint {
         outputs: Vec<String>,
         layout: &str,
     ) -> PyResult<(Bound<'py, PyBytes>, PathBuf)> {
-        let form = || Ok(Form { outputs: Outputs::named(&outputs)?, layout: layout.parse::<Layout>()? });
+        let form = || Ok(Form { outputs: Outputs::named(&outputs)?, layout: layout.parse::<Layout>()?, depth: Depth::default() });
         let assembled = detached(py, || self.0.assemble(form()?))?;
         Ok((PyBytes::new(py, &assembled.proto), assembled.folder))
     }
@@ -118,7 +119,25 @@ fn head_file((layer, path): (String, PathBuf)) -> Result<WeightFile> {
     Ok(WeightFile { name: format!("{layer}.pt"), path, prefix })
 }
 
-/// The keys of `config.json` that a graph follows from.
+/// What a graph follows from.
+#[derive(FromPyObject)]
+pub(super) enum Sizes {
+    Encoder(EncoderSizes),
+    Decoder(Box<DecoderSizes>),
+}
+
+impl TryFrom<Sizes> for Network {
+    type Error = Error;
+
+    fn try_from(sizes: Sizes) -> Result<Self> {
+        match sizes {
+            Sizes::Encoder(sizes) => sizes.try_into().map(Self::Encoder),
+            Sizes::Decoder(sizes) => (*sizes).try_into().map(Self::Decoder),
+        }
+    }
+}
+
+/// The keys of an encoder's `config.json` that a graph follows from.
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
 pub(super) struct EncoderSizes {

@@ -2,6 +2,7 @@
 #![expect(clippy::needless_pass_by_value, reason = "PyO3 hands converted arguments over by value")]
 
 mod checkpoint;
+mod decoder;
 mod model;
 mod texts;
 mod tokenizer;

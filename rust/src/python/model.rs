@@ -12,12 +12,12 @@ use super::checkpoint::Opened;
 use super::texts::{borrow_text, borrow_texts};
 use super::tokenizer::Tokenizer;
 use super::{detached, to_python};
-use crate::batch::{InputRules, Layout};
-use crate::graph::{Architecture, Form, TokenTypes};
+use crate::batch::{InputRules, Layout, Positions};
+use crate::graph::{Architecture, Depth, Form, TokenTypes};
 use crate::models::{EncodeOptions, Limits, M3Options, ScoreOptions};
 use crate::ort::Library;
 use crate::outputs::{Finish, Lexical, MultiVectors, Outputs, Texts};
-use crate::run::{Device, Patience, Sessions};
+use crate::run::{Device, GraphSource, Patience, Sessions};
 use crate::tokenizer;
 use crate::{Error, Result};
 
@@ -67,7 +67,7 @@ impl Model {
         threads: usize,
         low_memory: bool,
         arithmetic: &str,
-        model_type: &str,
+        model_type: Option<&str>,
         pad_id: u32,
         dimension: usize,
         outputs: Vec<String>,
@@ -81,12 +81,11 @@ impl Model {
         detached(py, || {
             let library =
                 Library::loaded().ok_or_else(|| Error::RuntimeNotFound("no ONNX Runtime library was loaded".into()))?;
-            let architecture = Architecture::named(model_type)?;
-            let typed_pairs = architecture.token_types == TokenTypes::OfPairs;
-            let rules = InputRules { pad_id, positions: architecture.positions, typed_pairs };
-            let first = Form { outputs: Outputs::named(&outputs)?, layout: Layout::Plain };
+            let rules = input_rules(model_type, pad_id)?;
+            let first = Form { outputs: Outputs::named(&outputs)?, layout: Layout::Plain, depth: Depth::default() };
             let tokenizer = tokenizer::Tokenizer::open(&folder)?;
-            let sessions = Sessions::open(library, graph.try_into()?, device, arithmetic.parse()?, first, dimension)?;
+            let source = answering(graph, &tokenizer)?;
+            let sessions = Sessions::open(library, source, device, arithmetic.parse()?, first, dimension)?;
             crate::Model::new(tokenizer, sessions, rules, dimension, patience).map(Self)
         })
     }
@@ -225,6 +224,28 @@ impl Model {
     #[getter]
     fn tokenizer(&self) -> Tokenizer {
         Tokenizer(self.0.tokenizer().clone())
+    }
+}
+
+/// Those of an encoder's architecture, or of a decoder.
+fn input_rules(architecture: Option<&str>, pad_id: u32) -> Result<InputRules> {
+    let Some(name) = architecture else {
+        return Ok(InputRules { pad_id, positions: Positions::FromZero, typed_pairs: false });
+    };
+    let architecture = Architecture::named(name)?;
+    let typed_pairs = architecture.token_types == TokenTypes::OfPairs;
+    Ok(InputRules { pad_id, positions: architecture.positions, typed_pairs })
+}
+
+/// What a model is opened from. Where a decoder scores by a word, that is "Yes": its first token.
+fn answering(graph: Opened, tokenizer: &tokenizer::Tokenizer) -> Result<GraphSource> {
+    match graph {
+        Opened::Checkpoint(checkpoint) => {
+            let word = tokenizer.content("Yes")?.first().copied();
+            let word = word.and_then(|id| usize::try_from(id).ok()).unwrap_or_default();
+            Ok(GraphSource::Checkpoint(checkpoint.answering(word)))
+        }
+        file @ Opened::File(_) => file.try_into(),
     }
 }
 

@@ -9,7 +9,7 @@ use super::opened::Opened;
 use super::queue::{Permit, Queue};
 use super::watcher::Watcher;
 use crate::batch::{Capacity, Layout, Mixed};
-use crate::graph::{Checkpoint, Form};
+use crate::graph::{Checkpoint, Depth, Form, Network};
 use crate::ort::{Graph, HandedOver, Library, Placement, Session};
 use crate::outputs::Outputs;
 use crate::prepared::{Arithmetic, Prepared};
@@ -57,7 +57,7 @@ impl Sessions {
         if let GraphSource::Checkpoint(checkpoint) = &source {
             let prepared = Prepared::new(Arc::clone(checkpoint.weights()), arithmetic, device.threads());
             handed = Some(Arc::new(HandedOver::new(Arc::new(prepared))));
-            ours = device.takes_our_operators(arithmetic);
+            ours = matches!(checkpoint.network(), Network::Decoder(_)) || device.takes_our_operators(arithmetic);
         }
         let sessions = Self {
             library,
@@ -117,6 +117,12 @@ impl Sessions {
         self.ours
     }
 
+    /// Whether a run may take so long that it has to be stopped in its midst.
+    #[must_use]
+    pub fn runs_take_long(&self) -> bool {
+        matches!(&self.source, GraphSource::Checkpoint(checkpoint) if matches!(checkpoint.network(), Network::Decoder(_)))
+    }
+
     /// The form that was opened first.
     #[must_use]
     pub fn first(&self) -> Form {
@@ -157,7 +163,7 @@ impl Sessions {
     fn served_by(&self, form: Form) -> Form {
         match &self.source {
             // A file has only one, which takes every batch.
-            GraphSource::File(_) => Form { outputs: Outputs::NONE, layout: Layout::Masked },
+            GraphSource::File(_) => Form { outputs: Outputs::NONE, layout: Layout::Masked, depth: Depth::default() },
             GraphSource::Checkpoint(_) if self.ours => Form { layout: Layout::Packed, ..form },
             GraphSource::Checkpoint(_) => form,
         }
