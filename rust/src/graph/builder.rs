@@ -1,11 +1,12 @@
 //! Nodes, initializers and outputs of a graph in the making.
 
 use std::collections::HashSet;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use prost::Message;
 
+use super::external::common_folder;
 use super::onnx::{Attribute, DataType, GraphProto, ModelProto, NodeProto, OperatorSetId, TensorProto, ValueInfo};
 use super::{Assembled, Conversion, Initializer};
 use crate::prepared::{Float32, Layer, Prepared, float32};
@@ -294,15 +295,4 @@ fn data_type(dtype: Dtype) -> DataType {
 /// The attribute of a Cast.
 pub(super) fn cast_to(data_type: DataType) -> Attribute {
     Attribute::Int("to", i64::from(data_type as i32))
-}
-
-/// The deepest folder that holds all files: shards may be links to different places.
-fn common_folder<'a>(files: impl Iterator<Item = &'a Path>) -> PathBuf {
-    let mut folders = files.filter_map(Path::parent);
-    let mut common: Vec<Component> = folders.next().map(|folder| folder.components().collect()).unwrap_or_default();
-    for folder in folders {
-        let same = common.iter().zip(folder.components()).take_while(|(one, other)| *one == other).count();
-        common.truncate(same);
-    }
-    common.iter().collect()
 }
