@@ -1,11 +1,12 @@
 //! Nodes, initializers and outputs of a graph in the making.
 
 use std::collections::HashSet;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use prost::Message;
 
+use super::external::common_folder;
 use super::onnx::{Attribute, DataType, GraphProto, ModelProto, NodeProto, OperatorSetId, TensorProto, ValueInfo};
 use super::{Assembled, Conversion, Initializer};
 use crate::prepared::{Float32, Layer, Prepared, float32};
@@ -209,9 +210,15 @@ impl<'a> Builder<'a> {
     }
 
     /// The same, where it is not there yet.
-    pub(super) fn node_once(&mut self, operator: &str, inputs: &[&str], output: &str) -> String {
+    pub(super) fn node_once(
+        &mut self,
+        operator: &str,
+        inputs: &[&str],
+        output: &str,
+        attributes: &[Attribute],
+    ) -> String {
         if self.known.insert(output.to_owned()) {
-            self.node(operator, inputs, output, &[]);
+            self.node(operator, inputs, output, attributes);
         }
         output.to_owned()
     }
@@ -294,15 +301,4 @@ fn data_type(dtype: Dtype) -> DataType {
 /// The attribute of a Cast.
 pub(super) fn cast_to(data_type: DataType) -> Attribute {
     Attribute::Int("to", i64::from(data_type as i32))
-}
-
-/// The deepest folder that holds all files: shards may be links to different places.
-fn common_folder<'a>(files: impl Iterator<Item = &'a Path>) -> PathBuf {
-    let mut folders = files.filter_map(Path::parent);
-    let mut common: Vec<Component> = folders.next().map(|folder| folder.components().collect()).unwrap_or_default();
-    for folder in folders {
-        let same = common.iter().zip(folder.components()).take_while(|(one, other)| *one == other).count();
-        common.truncate(same);
-    }
-    common.iter().collect()
 }

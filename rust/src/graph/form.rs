@@ -40,6 +40,7 @@ impl Depth {
     }
 
     /// Layers of this many after which there is a score, ascending.
+    #[must_use]
     pub fn cutoffs(self, layers: usize) -> Vec<usize> {
         if self.cutoffs == 0 { vec![layers] } else { (0..64).filter(|&layer| bit(self.cutoffs, layer)).collect() }
     }

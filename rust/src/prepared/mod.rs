@@ -94,6 +94,7 @@ pub struct LinearNames<'a> {
 
 impl<'a> LinearNames<'a> {
     /// Packed, without biases and activation.
+    #[must_use]
     pub const fn of(layers: &'a [&'a str], heights: &'a [usize], width: usize) -> Self {
         Self { layers, heights, width, biased: false, activation: None, exact: false, in_place: false }
     }

@@ -14,6 +14,7 @@ use crate::graph::{Activation, Architecture, Depth, Encoder, Form, Network};
 use crate::outputs::Outputs;
 use crate::prepared::{Arithmetic, Prepared};
 use crate::run::{GraphFile, GraphSource};
+use crate::tokenizer::Tokenizer;
 use crate::weights::{WeightFile, Weights};
 use crate::{Error, Result};
 
@@ -193,13 +194,16 @@ impl FromPyObject<'_, '_> for Opened {
     }
 }
 
-impl TryFrom<Opened> for GraphSource {
-    type Error = Error;
-
-    fn try_from(opened: Opened) -> Result<Self> {
-        match opened {
-            Opened::Checkpoint(checkpoint) => Ok(Self::Checkpoint(checkpoint)),
-            Opened::File(path) => GraphFile::open(path).map(Self::File),
+impl Opened {
+    /// Where graphs come from. Where a decoder scores by a word, that is "Yes": its first token.
+    pub fn source(self, tokenizer: &Tokenizer) -> Result<GraphSource> {
+        match self {
+            Self::Checkpoint(checkpoint) => {
+                let word = tokenizer.content("Yes")?.first().copied();
+                let word = word.and_then(|id| usize::try_from(id).ok()).unwrap_or_default();
+                Ok(GraphSource::Checkpoint(checkpoint.answering(word)))
+            }
+            Self::File(path) => GraphFile::open(path).map(GraphSource::File),
         }
     }
 }

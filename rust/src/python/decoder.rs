@@ -8,6 +8,7 @@ use crate::{Error, Result};
 /// What a decoder's graph follows from.
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
+#[expect(clippy::struct_excessive_bools, reason = "architectures differ in so many ways")]
 pub(super) struct DecoderSizes {
     vocab_size: usize,
     hidden_size: usize,

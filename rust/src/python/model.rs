@@ -18,7 +18,7 @@ use crate::graph::{Architecture, Depth, Form, TokenTypes};
 use crate::models::{EncodeOptions, Limits, M3Options, PromptOptions, ScoreOptions};
 use crate::ort::Library;
 use crate::outputs::{Finish, Outputs};
-use crate::run::{Device, GraphSource, Patience, Sessions};
+use crate::run::{Device, Patience, Sessions};
 use crate::tokenizer::{self, Around, Prompt};
 use crate::{Error, Result};
 
@@ -59,7 +59,7 @@ impl Model {
             let rules = input_rules(model_type, pad_id)?;
             let first = Form { outputs: Outputs::named(&outputs)?, layout: Layout::Plain, depth: Depth::default() };
             let tokenizer = tokenizer::Tokenizer::open(&folder)?;
-            let source = answering(graph, &tokenizer)?;
+            let source = graph.source(&tokenizer)?;
             let sessions = Sessions::open(library, source, device, arithmetic.parse()?, first, dimension)?;
             crate::Model::new(tokenizer, sessions, rules, dimension, patience).map(Self)
         })
@@ -252,16 +252,4 @@ fn input_rules(architecture: Option<&str>, pad_id: u32) -> Result<InputRules> {
     let architecture = Architecture::named(name)?;
     let typed_pairs = architecture.token_types == TokenTypes::OfPairs;
     Ok(InputRules { pad_id, positions: architecture.positions, typed_pairs })
-}
-
-/// What a model is opened from. Where a decoder scores by a word, that is "Yes": its first token.
-fn answering(graph: Opened, tokenizer: &tokenizer::Tokenizer) -> Result<GraphSource> {
-    match graph {
-        Opened::Checkpoint(checkpoint) => {
-            let word = tokenizer.content("Yes")?.first().copied();
-            let word = word.and_then(|id| usize::try_from(id).ok()).unwrap_or_default();
-            Ok(GraphSource::Checkpoint(checkpoint.answering(word)))
-        }
-        file @ Opened::File(_) => file.try_into(),
-    }
 }

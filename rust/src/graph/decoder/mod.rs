@@ -7,6 +7,8 @@ mod scores;
 mod sizes;
 
 use self::names::Names;
+use self::parts::last_tokens;
+use self::scores::compressed;
 pub use self::sizes::{Decoder, Head};
 use super::builder::Builder;
 use super::{Form, ours};
@@ -64,13 +66,13 @@ pub(super) fn assemble(
     for number in 0..last {
         if depth.compressing().any(|layer| layer == number) {
             let next = starts_before(number);
-            states = tower.compressed(graph, &states, [&starts, &next], depth, number);
+            states = compressed(graph, &states, [&starts, &next], depth, number);
             inputs.push((next.clone(), &["texts"]));
             starts = next;
         }
         states = tower.layer(graph, number, &states, &starts, number + 1 == last)?;
         if outputs.contains(Part::Logits) && cutoffs.contains(&(number + 1)) {
-            let rows = if number + 1 == last { states.clone() } else { tower.last_tokens(graph, &states, &starts) };
+            let rows = if number + 1 == last { states.clone() } else { last_tokens(graph, &states, &starts) };
             scores.push(tower.score(graph, &rows, number + 1, scores.len())?);
         }
     }

@@ -13,7 +13,7 @@ impl Tower<'_> {
     pub fn embeddings(&self, graph: &mut Builder) -> Result<String> {
         let shape = [self.decoder.vocab_size, self.decoder.hidden_size];
         let words = graph.rows(&self.names.words(), &shape, "input_ids", "words")?;
-        Ok(self.times(graph, &words, self.decoder.embedding_scale))
+        Ok(times(graph, &words, self.decoder.embedding_scale))
     }
 
     /// A layer. Keys and values need every token; where only the last one of each text is asked for, nothing else does.
@@ -23,12 +23,12 @@ impl Tower<'_> {
         number: usize,
         states: &str,
         starts: &str,
-        last_tokens: bool,
+        last_only: bool,
     ) -> Result<String> {
         let value = format!("layer.{number}");
         let normed = self.norm(graph, &self.names.layer(number, "input_layernorm"), states)?;
-        let (asking, states) = if last_tokens {
-            (self.last_tokens(graph, &normed, starts), self.last_tokens(graph, states, starts))
+        let (asking, states) = if last_only {
+            (last_tokens(graph, &normed, starts), last_tokens(graph, states, starts))
         } else {
             (normed.clone(), states.to_owned())
         };
@@ -125,7 +125,7 @@ impl Tower<'_> {
             Some(norm) => self.norm(graph, &self.names.layer(number, norm), made)?,
             None => made.to_owned(),
         };
-        let made = self.times(graph, &made, self.decoder.residual_scale);
+        let made = times(graph, &made, self.decoder.residual_scale);
         Ok(graph.node("Add", &[states, &made], &format!("{made}.added"), &[]))
     }
 
@@ -138,31 +138,33 @@ impl Tower<'_> {
     fn norm_layer(&self, name: &str, size: usize) -> Result<RmsNormLayer> {
         let mut scale = self.prepared.numbers(&format!("{name}.weight"), &[size])?;
         if self.decoder.norms_from_one {
-            scale.iter_mut().for_each(|weight| *weight += 1.0);
+            for weight in &mut scale {
+                *weight += 1.0;
+            }
         }
         Ok(RmsNormLayer { scale, epsilon: self.decoder.rms_norm_eps })
-    }
-
-    /// The last token of each text.
-    pub fn last_tokens(&self, graph: &mut Builder, states: &str, starts: &str) -> String {
-        let (second, end, one) =
-            (graph.constant("second", &[1]), graph.constant("end", &[i64::MAX]), graph.constant("one", &[1]));
-        let ends = graph.node_once("Slice", &[starts, &second, &end], &format!("{starts}.ends"));
-        let places = graph.node_once("Sub", &[&ends, &one], &format!("{starts}.last"));
-        graph.node("Gather", &[states, &places], &format!("{states}.last"), &[Attribute::Int("axis", 1)])
-    }
-
-    fn times(&self, graph: &mut Builder, values: &str, scale: f32) -> String {
-        // Where it is 1 there is no node.
-        if scale.to_bits() == 1f32.to_bits() {
-            return values.to_owned();
-        }
-        let scale = graph.number(scale);
-        graph.node("Mul", &[values, &scale], &format!("{values}.scaled"), &[])
     }
 }
 
 /// Linear layers whose rows are multiplied where they lie in the checkpoint.
 fn in_place<'n>(layers: &'n [&'n str], heights: &'n [usize], width: usize) -> LinearNames<'n> {
     LinearNames { in_place: true, ..LinearNames::of(layers, heights, width) }
+}
+
+/// The last token of each text.
+pub(super) fn last_tokens(graph: &mut Builder, states: &str, starts: &str) -> String {
+    let (second, end, one) =
+        (graph.constant("second", &[1]), graph.constant("end", &[i64::MAX]), graph.constant("one", &[1]));
+    let ends = graph.node_once("Slice", &[starts, &second, &end], &format!("{starts}.ends"), &[]);
+    let places = graph.node_once("Sub", &[&ends, &one], &format!("{starts}.last"), &[]);
+    graph.node_once("Gather", &[states, &places], &format!("{states}.last"), &[Attribute::Int("axis", 1)])
+}
+
+fn times(graph: &mut Builder, values: &str, scale: f32) -> String {
+    // Where it is 1 there is no node.
+    if scale.to_bits() == 1f32.to_bits() {
+        return values.to_owned();
+    }
+    let scale = graph.number(scale);
+    graph.node("Mul", &[values, &scale], &format!("{values}.scaled"), &[])
 }

@@ -51,23 +51,22 @@ impl Tower<'_> {
         Ok(())
     }
 
-    /// Runs of `depth.ratio` tokens of each passage as their mean; `starts` are those of texts before and after.
-    pub fn compressed(
-        &self,
-        graph: &mut Builder,
-        states: &str,
-        [starts, next]: [&str; 2],
-        depth: Depth,
-        number: usize,
-    ) -> String {
-        let layer = Layer::Means(depth.ratio as usize);
-        graph.layer("Means", layer, &[states, starts, next, KEPT], &format!("layer.{number}.compressed"))
-    }
-
     /// Rows `[1, texts, hidden]`, normalized, as `[texts, hidden]`.
     fn normed_rows(&self, graph: &mut Builder, rows: &str) -> Result<String> {
         let normed = self.norm(graph, &self.names.last_norm(), rows)?;
         let axis = graph.constant("axis_0", &[0]);
         Ok(graph.node("Squeeze", &[&normed, &axis], &format!("{normed}.rows"), &[]))
     }
+}
+
+/// Runs of `depth.ratio` tokens of each passage as their mean; `starts` are those of texts before and after.
+pub(super) fn compressed(
+    graph: &mut Builder,
+    states: &str,
+    [starts, next]: [&str; 2],
+    depth: Depth,
+    number: usize,
+) -> String {
+    let layer = Layer::Means(depth.ratio as usize);
+    graph.layer("Means", layer, &[states, starts, next, KEPT], &format!("layer.{number}.compressed"))
 }

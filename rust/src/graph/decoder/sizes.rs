@@ -4,6 +4,7 @@ use crate::kernels::Activation;
 
 /// The sizes and switches of a decoder, as `config.json` and its architecture give them.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "architectures differ in so many ways")]
 pub struct Decoder {
     /// Rows of the word table.
     pub vocab_size: usize,
