@@ -1,6 +1,7 @@
 """The Rust core: strings and numbers in, arrays out. Methods let go of the GIL; any thread may call them.
 
-Errors are those of `bge_fast.errors`. ``tokenize_pair`` and ``panic_on_purpose`` are here for tests alone.
+Errors are those of `bge_fast.errors`. ``tokenize_pair``, ``tokenize_around``, ``tokenize_prompted`` and
+``panic_on_purpose`` are here for tests alone.
 """
 
 from collections.abc import Mapping
@@ -104,8 +105,12 @@ class Model:
         truncate_dim: int | None,
         refuse_long: bool,
         progress: Progress,
+        around: tuple[str, str] | None = None,
     ) -> tuple[NDArray[np.float32], int]:
-        """Vectors ``(len(texts), dimension)``, and the number of texts that were cut."""
+        """Vectors ``(len(texts), dimension)``, and the number of texts that were cut.
+
+        ``around`` are the texts before and behind each query of a model that learns in context.
+        """
 
     def encode_m3(
         self,
@@ -145,6 +150,23 @@ class Model:
     ) -> NDArray[np.float32]:
         """The logit of each pair."""
 
+    def score_prompted(
+        self,
+        queries: list[str],
+        passages: list[str],
+        *,
+        prompt: str,
+        start: int | None,
+        query_max_length: int,
+        max_length: int,
+        batch_size: int,
+        cutoffs: list[int],
+        compress_layers: list[int],
+        compress_ratio: int,
+        progress: Progress,
+    ) -> NDArray[np.float32]:
+        """The scores of each pair, ``(len(queries), scores)``: after each layer of ``cutoffs``, or after the last."""
+
     def tokenize_pair(
         self, query: str, passage: str, query_max_length: int, max_length: int
     ) -> tuple[list[int], bytes]:
@@ -172,6 +194,14 @@ class Model:
 class Tokenizer:
     def tokenize(self, text: str, max_length: int, special: bool) -> list[int]:
         """Ids of one text, at most ``max_length``, with special tokens or without."""
+
+    def tokenize_around(self, query: str, around: tuple[str, str], max_length: int) -> list[int]:
+        """Ids of a query with texts before and behind it, special tokens included."""
+
+    def tokenize_prompted(
+        self, query: str, passage: str, prompt: str, start: int | None, query_max_length: int, max_length: int
+    ) -> list[int]:
+        """Ids of a pair with a prompt behind it, and ``start`` before it."""
 
     def decode(self, ids: list[int], skip_special_tokens: bool) -> str: ...
     def token(self, id: int) -> str | None: ...

@@ -6,7 +6,8 @@ from argparse import Namespace
 from bge_fast.commands import output
 from bge_fast.commands.progress import Run
 from bge_fast.commands.texts import Text, TextReader
-from bge_fast.models.cross_encoder import FlagReranker, Ranked
+from bge_fast.models.cross_encoder import FlagReranker
+from bge_fast.models.reranker import Ranked
 
 
 def run(args: Namespace) -> int:

@@ -5,7 +5,6 @@ from typing import Any
 
 from bge_fast.errors import UnsupportedModelError
 from bge_fast.models.embedder import AbsEmbedder
-from bge_fast.models.reranker import AbsReranker
 
 _WORKING = "FlagModel, BGEM3FlagModel and FlagReranker"
 
@@ -30,31 +29,7 @@ class Later:
         )
 
 
-class FlagLLMModel(Later, AbsEmbedder):
-    """Decoder-only embedders, such as bge-multilingual-gemma2. Not supported yet."""
-
-    DEFAULT_POOLING_METHOD = "last_token"
-
-
-class FlagICLModel(Later, AbsEmbedder):
-    """Decoder-only embedders that take examples, such as bge-en-icl. Not supported yet."""
-
-    DEFAULT_POOLING_METHOD = "last_token"
-
-
 class FlagPseudoMoEModel(Later, AbsEmbedder):
     """Decoder-only embedders with a set of weights for each domain. Not supported yet."""
 
     DEFAULT_POOLING_METHOD = "last_token"
-
-
-class FlagLLMReranker(Later, AbsReranker):
-    """Decoder-only rerankers, such as bge-reranker-v2-gemma. Not supported yet."""
-
-
-class LayerWiseFlagLLMReranker(Later, AbsReranker):
-    """Decoder-only rerankers that score from a chosen layer. Not supported yet."""
-
-
-class LightWeightFlagLLMReranker(Later, AbsReranker):
-    """Decoder-only rerankers that drop layers and tokens. Not supported yet."""

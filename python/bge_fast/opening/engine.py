@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 
 from bge_fast import _core
 from bge_fast.errors import DeviceError, ForkedProcessError, ModelFormatError, warn
-from bge_fast.opening.adapter import Merged
+from bge_fast.opening.adapter import Merged, adapter_for
 from bge_fast.opening.architectures import graph_of
 from bge_fast.opening.files import Facts, ModelFiles
 from bge_fast.opening.hub import find_model
-from bge_fast.opening.kinds import declares_reranker, no_reranker
+from bge_fast.opening.kinds import check_family, declares_reranker, no_reranker
 from bge_fast.opening.projection import projection_of
 from bge_fast.opening.room import check_room
 from bge_fast.opening.state import FolderState
@@ -60,6 +60,10 @@ class EngineOptions:
     cache_dir: str | None = None
     kind: str = "embedder"
     """What the class is for: ``embedder``, ``m3`` or ``reranker``."""
+    family: str = "encoder"
+    """What the class is for: ``encoder``, ``decoder``, ``layerwise`` or ``lightweight``."""
+    adapter: str | None = None
+    """A folder with a LoRA adapter to merge into the weights."""
     dense: bool = False
     """Apply the linear layers that sentence-transformers has behind the pooling."""
     onnx_file: str | None = None
@@ -200,6 +204,9 @@ def _open_on(options: EngineOptions, device: Device, threads: int) -> tuple[Mode
     if device.cuda is not None:
         check_cuda(device.cuda)
     files = find_model(options.name, computations, options.cache_dir, kind=options.kind, onnx_file=options.onnx_file)
+    check_family(files.name, files.kind, files.config, options.family)
+    if options.adapter is not None:
+        files = replace(files, adapter=adapter_for(options.adapter, files.name))
     if files.adapter is not None:
         files = replace(files, merged=Merged(files.adapter, list(files.paths.values())))
     checkpoint = checkpoint_of(files)

@@ -232,7 +232,9 @@ def _declared_pooling(folder: Path) -> str | None:
         return None
     stored = read_json(path)
     if isinstance(mode := stored.get("pooling_mode"), str):  # as sentence-transformers writes it from 5.7 on
-        return mode
-    modes = [key for key, on in stored.items() if key.startswith("pooling_mode_") and on is True]
-    names = {"pooling_mode_cls_token": "cls", "pooling_mode_mean_tokens": "mean"}
-    return "+".join(names.get(mode, mode.removeprefix("pooling_mode_")) for mode in modes) or None
+        modes = [mode]
+    else:
+        modes = [key for key, on in stored.items() if key.startswith("pooling_mode_") and on is True]
+    modes = [mode.removeprefix("pooling_mode_") for mode in modes]
+    names = {"cls_token": "cls", "mean_tokens": "mean", "lasttoken": "last_token"}
+    return "+".join(names.get(mode, mode) for mode in modes) or None

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from bge_fast.errors import ModelFormatError
+from bge_fast.opening.decoders import DECODERS
 
 # M3's linear layers, each in a file of its own beside the encoder's weights.
 HEAD_FILES = {"sparse_linear": "sparse_linear.pt", "colbert_linear": "colbert_linear.pt"}
@@ -67,6 +68,43 @@ def check_kind(name: str, kind: str, wanted: str, config: dict[str, Any]) -> Non
             f"{name} has {len(labels)} labels (id2label of config.json); a reranker has one, a score. "
             "This model sorts texts into classes"
         )
+
+
+# The class that opens a kind of a family.
+OPENED_BY = {
+    ("embedder", "encoder"): "FlagModel",
+    ("m3", "encoder"): "BGEM3FlagModel",
+    ("reranker", "encoder"): "FlagReranker",
+    ("embedder", "decoder"): "FlagLLMModel",
+    ("reranker", "decoder"): "FlagLLMReranker",
+    ("reranker", "layerwise"): "LayerWiseFlagLLMReranker",
+    ("reranker", "lightweight"): "LightWeightFlagLLMReranker",
+}
+_LAYERED = {"minicpm": "layerwise", "cost_wise_gemma": "lightweight"}
+
+
+def family_of(config: dict[str, Any]) -> str:
+    """``encoder``, ``decoder``, or of decoders with heads for many layers ``layerwise`` or ``lightweight``."""
+    model_type = config.get("model_type")
+    if model_type not in DECODERS:
+        return "encoder"
+    return _LAYERED.get(str(model_type), "decoder") if "start_layer" in config else "decoder"
+
+
+def check_family(name: str, kind: str, config: dict[str, Any], wanted: str) -> None:
+    """See that a model of this family can be opened by a class for the family that is wanted.
+
+    Raises:
+        ModelFormatError: names the class that opens it.
+    """
+    family = family_of(config)
+    if family == wanted:
+        return
+    what = f"a decoder-only {kind}" if wanted == "encoder" else f"{kind} of another kind"
+    if family == "encoder":
+        what = f"an encoder's {kind}"
+    instead = OPENED_BY.get((kind, family)) or OPENED_BY["reranker", family]
+    raise ModelFormatError(f"{name} is {what} ({config.get('model_type')}); see {instead}")
 
 
 def head_outputs(graph: Mapping[str, Any]) -> dict[str, int]:

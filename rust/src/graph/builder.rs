@@ -210,9 +210,15 @@ impl<'a> Builder<'a> {
     }
 
     /// The same, where it is not there yet.
-    pub(super) fn node_once(&mut self, operator: &str, inputs: &[&str], output: &str) -> String {
+    pub(super) fn node_once(
+        &mut self,
+        operator: &str,
+        inputs: &[&str],
+        output: &str,
+        attributes: &[Attribute],
+    ) -> String {
         if self.known.insert(output.to_owned()) {
-            self.node(operator, inputs, output, &[]);
+            self.node(operator, inputs, output, attributes);
         }
         output.to_owned()
     }

@@ -2,6 +2,7 @@
 
 use crate::batch::Layout;
 use crate::outputs::Outputs;
+use crate::{Error, Result};
 
 /// One form of a checkpoint's graph.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -26,6 +27,18 @@ pub struct Depth {
 }
 
 impl Depth {
+    /// Scores after so many layers, none meaning all; before each of `compressed`, counted from 0, runs of `ratio` tokens become one. What
+    /// has no effect is left out, so that equal depths are the same.
+    ///
+    /// # Errors
+    /// [`Error::Value`] for a layer that is out of reach.
+    pub fn of(cutoffs: &[usize], compressed: &[usize], ratio: u32) -> Result<Self> {
+        let last = cutoffs.iter().copied().max().unwrap_or(usize::MAX);
+        let works = |layer: usize| ratio > 1 && (1..last.min(u64::BITS as usize)).contains(&layer);
+        let compressed = bits(compressed.iter().copied().filter(|&layer| works(layer)))?;
+        Ok(Self { cutoffs: bits(cutoffs.iter().copied())?, compressed, ratio: if compressed == 0 { 0 } else { ratio } })
+    }
+
     /// Layers of this many after which there is a score, ascending.
     #[must_use]
     pub fn cutoffs(self, layers: usize) -> Vec<usize> {
@@ -36,6 +49,13 @@ impl Depth {
     pub fn compressing(self) -> impl Iterator<Item = usize> {
         (1..64).filter(move |&layer| bit(self.compressed, layer))
     }
+}
+
+fn bits(mut layers: impl Iterator<Item = usize>) -> Result<u64> {
+    layers.try_fold(0, |set, layer| match layer {
+        0..64 => Ok(set | 1 << layer),
+        _ => Err(Error::Value(format!("layer {layer} cannot be asked for: there are at most 63"))),
+    })
 }
 
 fn bit(set: u64, place: usize) -> bool {

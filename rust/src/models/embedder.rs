@@ -6,7 +6,7 @@ use super::model::{Model, Rows, Verb, Watch};
 use crate::batch::Inputs;
 use crate::memory::zeros;
 use crate::outputs::{Array, Finish, HiddenStates, Outcome, Outputs, Pooling};
-use crate::tokenizer::Tokens;
+use crate::tokenizer::{Around, Tokens};
 use crate::{Error, Result};
 
 /// How texts become tokens and batches.
@@ -25,6 +25,8 @@ pub struct Limits {
 pub struct EncodeOptions {
     /// How texts become batches.
     pub limits: Limits,
+    /// What stands around each text, where it is a query of a model that learns in context.
+    pub around: Option<Around>,
     /// How a row is taken from the hidden states.
     pub pooling: Pooling,
     /// What happens to it then.
@@ -83,7 +85,11 @@ impl<T: AsRef<str> + Sync> Verb<T> for EncodeOptions {
 
     fn tokenize(&self, model: &Model, texts: &[&T], name: &dyn Fn(usize) -> String) -> Result<Vec<Tokens>> {
         let threads = model.sessions().device().threads();
-        let tokens = model.tokenizer().encode_many(texts, self.limits.max_length, threads)?;
+        let (tokenizer, length) = (model.tokenizer(), self.limits.max_length);
+        let tokens = match &self.around {
+            Some(around) => around.encode_many(tokenizer, texts, length, threads)?,
+            None => tokenizer.encode_many(texts, length, threads)?,
+        };
         match tokens.iter().position(Tokens::truncated) {
             Some(row) if self.limits.refuse_long => self.limits.refuse(model, texts[row].as_ref(), &name(row)),
             _ => Ok(tokens),

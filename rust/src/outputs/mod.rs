@@ -9,7 +9,7 @@ mod pooling;
 pub use self::array::{Array, Outcome, RowError};
 pub use self::lexical::Lexical;
 pub(crate) use self::lexical::lexical_weights;
-pub(crate) use self::logits::logits;
+pub(crate) use self::logits::scores;
 pub use self::multi_vectors::{Kept, MultiVectors, Texts};
 pub(crate) use self::multi_vectors::{TokenVectors, token_vectors, token_width};
 pub use self::pooling::{Finish, HiddenStates, Pooling};

@@ -155,9 +155,9 @@ fn in_place<'n>(layers: &'n [&'n str], heights: &'n [usize], width: usize) -> Li
 pub(super) fn last_tokens(graph: &mut Builder, states: &str, starts: &str) -> String {
     let (second, end, one) =
         (graph.constant("second", &[1]), graph.constant("end", &[i64::MAX]), graph.constant("one", &[1]));
-    let ends = graph.node_once("Slice", &[starts, &second, &end], &format!("{starts}.ends"));
-    let places = graph.node_once("Sub", &[&ends, &one], &format!("{starts}.last"));
-    graph.node("Gather", &[states, &places], &format!("{states}.last"), &[Attribute::Int("axis", 1)])
+    let ends = graph.node_once("Slice", &[starts, &second, &end], &format!("{starts}.ends"), &[]);
+    let places = graph.node_once("Sub", &[&ends, &one], &format!("{starts}.last"), &[]);
+    graph.node_once("Gather", &[states, &places], &format!("{states}.last"), &[Attribute::Int("axis", 1)])
 }
 
 fn times(graph: &mut Builder, values: &str, scale: f32) -> String {
