@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use prost::Message;
 
+use super::decoder::PAST;
 use super::external::common_folder;
 use super::onnx::{Attribute, DataType, GraphProto, ModelProto, NodeProto, OperatorSetId, TensorProto, ValueInfo};
 use super::{Assembled, Conversion, Initializer};
@@ -266,7 +267,10 @@ impl<'a> Builder<'a> {
 
     /// The graph, of these inputs.
     pub(super) fn finish<N: AsRef<str>>(mut self, inputs: &[(N, &[&str])]) -> Assembled {
-        let input = |(name, dims): &(N, &[&str])| ValueInfo::tensor(name.as_ref(), DataType::Int64, dims);
+        let input = |(name, dims): &(N, &[&str])| {
+            let name = name.as_ref();
+            ValueInfo::tensor(name, if name == PAST { DataType::Float } else { DataType::Int64 }, dims)
+        };
         self.graph.input = inputs.iter().map(input).collect();
         let opset = |(domain, version): (&str, i64)| OperatorSetId { domain: domain.into(), version };
         let ours = (!self.layers.is_empty()).then_some((OURS, 1));
