@@ -13,6 +13,7 @@ from bge_fast.opening.files import Facts, ModelFiles
 from bge_fast.opening.hub import find_model
 from bge_fast.opening.kinds import check_family, declares_reranker, no_reranker
 from bge_fast.opening.projection import projection_of
+from bge_fast.opening.room import check_room
 from bge_fast.opening.state import FolderState
 from bge_fast.runtime.devices import CPU, Device
 from bge_fast.runtime.library import check_cuda, default_device, load_runtime, used_instructions
@@ -209,6 +210,7 @@ def _open_on(options: EngineOptions, device: Device, threads: int) -> tuple[Mode
     if files.adapter is not None:
         files = replace(files, merged=Merged(files.adapter, list(files.paths.values())))
     checkpoint = checkpoint_of(files)
+    check_room(files.name, files.sizes or {}, files.computation)
     heads = files.graph_heads if checkpoint is None else {one: checkpoint.head_width(one) for one in files.head_files}
     core = _core.Model(
         str(files.folder),
