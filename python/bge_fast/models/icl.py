@@ -1,7 +1,7 @@
 """Decoder-only embedders that learn in context: ``FlagICLModel``."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from bge_fast.errors import quoted
 from bge_fast.models.dense_embedder import Around
@@ -9,6 +9,9 @@ from bge_fast.models.inputs import characters
 from bge_fast.models.keywords import Calling, DecoderKeywords
 from bge_fast.models.llm import DecoderEmbedder
 from bge_fast.models.shapes import Devices, Matrix, Texts, Vector
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Example = Mapping[str, str | None]
 """``instruct``, ``query`` and ``response`` of an example; each may be left out."""
@@ -103,7 +106,7 @@ class FlagICLModel(DecoderEmbedder):
         convert_to_numpy: bool = True,
         device: str | None = None,
         **kwargs: Unpack[Calling],
-    ) -> "Vector | Matrix | Any":
+    ) -> "Vector | Matrix | Tensor":
         """Encode queries on the model's device; ``device`` may name it. Otherwise as `encode_queries`."""
         self._check_device(device)
         return self.encode_queries(queries, batch_size, max_length, convert_to_numpy, **kwargs)

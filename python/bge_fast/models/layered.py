@@ -5,9 +5,12 @@ from typing import Any, Unpack
 
 from bge_fast.errors import quoted, warn
 from bge_fast.models.inputs import whole_number
-from bge_fast.models.keywords import ModelKeywords
+from bge_fast.models.keywords import ModelKeywords, PromptedScoring
 from bge_fast.models.prompted import Asked, Depth, Layers, PromptedReranker
 from bge_fast.models.shapes import Devices, Pair, Pairs
+
+Scores = list[float] | list[list[float]]
+"""A score a pair; or such a list for each of several layers."""
 
 
 class LayeredReranker(PromptedReranker):
@@ -15,6 +18,23 @@ class LayeredReranker(PromptedReranker):
 
     cutoff_layers: Layers
     _warned_layers = False
+
+    def compute_score(self, sentence_pairs: Pair | Pairs, **kwargs: Unpack[PromptedScoring]) -> Scores:
+        """Score pairs of a query and a passage.
+
+        Args:
+            sentence_pairs: one pair, any iterable of pairs, or a table of two columns, which is read by rows.
+            **kwargs: ``batch_size``, ``query_max_length``, ``max_length``, ``prompt``, ``normalize``, ``cutoff_layers``
+                and, where the class has them, ``compress_layers`` and ``compress_ratio``, in place of the model's.
+
+        Returns:
+            A score a pair, in input order, also for one pair. With several cutoff layers such a list for each.
+
+        Raises:
+            TypeError, ValueError: an input that cannot be scored; names its index. Nothing was computed.
+            NumericsError: a score that is not finite; names the pair.
+        """
+        return flat_if_one(self._score_instructed(sentence_pairs, kwargs))
 
     def _depth(self, asked: Asked) -> Depth:
         return {"cutoffs": self._cutoffs(asked.get("cutoff_layers")), "compress_layers": [], "compress_ratio": 1}
@@ -51,6 +71,11 @@ class LayeredReranker(PromptedReranker):
         super()._check_options()
         if self.cutoff_layers is not None:
             layer_numbers("cutoff_layers", self.cutoff_layers)
+
+
+def flat_if_one(by_layer: list[list[float]]) -> Scores:
+    """The scores of one layer alone, of several a list for each."""
+    return by_layer if len(by_layer) > 1 else by_layer[0]
 
 
 def layer_numbers(name: str, layers: Any) -> list[int]:
@@ -117,7 +142,7 @@ class LayerWiseFlagLLMReranker(LayeredReranker):
         num_workers: int | None = None,
         device: str | None = None,
         **kwargs: Any,
-    ) -> Any:
+    ) -> Scores:
         """Score on the model's device; ``device`` may name it. As `compute_score`, but without the instructions."""
         asked = {
             "batch_size": batch_size,
@@ -127,4 +152,4 @@ class LayerWiseFlagLLMReranker(LayeredReranker):
             "prompt": prompt,
             "normalize": normalize,
         }
-        return self._score_as_they_are(sentence_pairs, device, {**kwargs, **asked})
+        return flat_if_one(self._score_as_they_are(sentence_pairs, device, {**kwargs, **asked}))

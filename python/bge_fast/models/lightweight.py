@@ -4,7 +4,7 @@ from typing import Any, Unpack
 
 from bge_fast.models.inputs import whole_number
 from bge_fast.models.keywords import ModelKeywords
-from bge_fast.models.layered import LayeredReranker, layer_numbers
+from bge_fast.models.layered import LayeredReranker, Scores, flat_if_one, layer_numbers
 from bge_fast.models.prompted import Asked, Depth, Layers
 from bge_fast.models.shapes import Devices, Pair, Pairs
 
@@ -71,7 +71,7 @@ class LightWeightFlagLLMReranker(LayeredReranker):
         normalize: bool | None = None,
         device: str | None = None,
         **kwargs: Any,
-    ) -> Any:
+    ) -> Scores:
         """Score on the model's device; ``device`` may name it. As `compute_score`, but without the instructions."""
         asked = {
             "batch_size": batch_size,
@@ -84,7 +84,7 @@ class LightWeightFlagLLMReranker(LayeredReranker):
             "prompt": prompt,
             "normalize": normalize,
         }
-        return self._score_as_they_are(sentence_pairs, device, {**kwargs, **asked})
+        return flat_if_one(self._score_as_they_are(sentence_pairs, device, {**kwargs, **asked}))
 
     def _possible_layers(self) -> range:
         return range(self._setting("start_layer", 28), self._layers() + 1, self._setting("layer_sep", 28))

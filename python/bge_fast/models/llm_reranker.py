@@ -2,7 +2,7 @@
 
 from typing import Any, Unpack
 
-from bge_fast.models.keywords import ModelKeywords
+from bge_fast.models.keywords import ModelKeywords, PromptedScoring
 from bge_fast.models.prompted import PromptedReranker
 from bge_fast.models.shapes import Devices, Pair, Pairs
 
@@ -64,6 +64,23 @@ class FlagLLMReranker(PromptedReranker):
     ) -> None:
         self._start(locals())
 
+    def compute_score(self, sentence_pairs: Pair | Pairs, **kwargs: Unpack[PromptedScoring]) -> list[float]:
+        """Score pairs of a query and a passage.
+
+        Args:
+            sentence_pairs: one pair, any iterable of pairs, or a table of two columns, which is read by rows.
+            **kwargs: ``batch_size``, ``query_max_length``, ``max_length``, ``prompt`` and ``normalize``, in place of
+                the model's.
+
+        Returns:
+            A score a pair, in input order. A list also for one pair.
+
+        Raises:
+            TypeError, ValueError: an input that cannot be scored; names its index. Nothing was computed.
+            NumericsError: a score that is not finite; names the pair.
+        """
+        return self._score_instructed(sentence_pairs, kwargs)[0]
+
     def compute_score_single_gpu(
         self,
         sentence_pairs: Pair | Pairs,
@@ -76,7 +93,7 @@ class FlagLLMReranker(PromptedReranker):
         num_workers: int | None = None,
         device: str | None = None,
         **kwargs: Any,
-    ) -> Any:
+    ) -> list[float]:
         """Score on the model's device; ``device`` may name it. As `compute_score`, but without the instructions."""
         asked = {
             "batch_size": batch_size,
@@ -85,7 +102,7 @@ class FlagLLMReranker(PromptedReranker):
             "prompt": prompt,
             "normalize": normalize,
         }
-        return self._score_as_they_are(sentence_pairs, device, {**kwargs, **asked})
+        return self._score_as_they_are(sentence_pairs, device, {**kwargs, **asked})[0]
 
     @property
     def yes_loc(self) -> int:

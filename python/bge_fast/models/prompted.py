@@ -14,8 +14,6 @@ from bge_fast.models.shapes import Pair, Pairs, Texts
 Layers = int | Iterable[int] | None
 Asked = Mapping[str, Any]
 """Keywords of a call."""
-Scores = list[float] | list[list[float]]
-"""A score a pair; or such a list for each of several layers."""
 
 
 class Depth(TypedDict):
@@ -35,24 +33,6 @@ class PromptedReranker(Decoder, AbsReranker):
     )
     prompt: str | None
 
-    def compute_score(self, sentence_pairs: Pair | Pairs, **kwargs: Unpack[PromptedScoring]) -> Any:
-        """Score pairs of a query and a passage.
-
-        Args:
-            sentence_pairs: one pair, any iterable of pairs, or a table of two columns, which is read by rows.
-            **kwargs: ``batch_size``, ``query_max_length``, ``max_length``, ``prompt`` and ``normalize``, in place of
-                the model's; ``cutoff_layers``, ``compress_layers`` and ``compress_ratio`` where the class has them.
-
-        Returns:
-            A score a pair, in input order, also for one pair. With several cutoff layers such a list for each.
-
-        Raises:
-            TypeError, ValueError: an input that cannot be scored; names its index. Nothing was computed.
-            NumericsError: a score that is not finite; names the pair.
-        """
-        refuse_unknown_keywords("compute_score", kwargs, PromptedScoring)
-        return self._score(self.get_detailed_inputs(sentence_pairs), kwargs)
-
     def rank(
         self, query: str, passages: Texts, top_k: int | None = None, **kwargs: Unpack[PromptedScoring]
     ) -> list[Ranked]:
@@ -67,13 +47,18 @@ class PromptedReranker(Decoder, AbsReranker):
             raise ValueError(f"rank sorts by the scores of one layer; cutoff_layers are {layers}. Pass one of them")
         return self._ranked(query, passages, top_k, kwargs)
 
-    def _score_as_they_are(self, sentence_pairs: Pair | Pairs, device: str | None, asked: Asked) -> Scores:
+    def _score_instructed(self, sentence_pairs: Pair | Pairs, asked: Asked) -> list[list[float]]:
+        refuse_unknown_keywords("compute_score", asked, PromptedScoring)
+        return self._score(self.get_detailed_inputs(sentence_pairs), asked)
+
+    def _score_as_they_are(self, sentence_pairs: Pair | Pairs, device: str | None, asked: Asked) -> list[list[float]]:
         """Without the instructions."""
         refuse_unknown_keywords("compute_score_single_gpu", asked, PromptedScoring)
         self._check_device(device)
         return self._score([list(pair) for pair in to_pairs(sentence_pairs)[0]], asked)
 
-    def _score(self, pairs: list[list[str]], asked: Asked) -> Scores:
+    def _score(self, pairs: list[list[str]], asked: Asked) -> list[list[float]]:
+        """After each layer that is asked for, a score a pair."""
         limits = self._limits(asked.get("batch_size"), asked.get("query_max_length"), asked.get("max_length"))
         normalize, depth = self._normalizes(asked.get("normalize")), self._depth(asked)
         prompt, start = self._prompt(asked.get("prompt")), self._first_token()
@@ -82,8 +67,7 @@ class PromptedReranker(Decoder, AbsReranker):
             scores = self._open().core.score_prompted(
                 queries, passages, prompt=prompt, start=start, **limits, **depth, progress=progress
             )
-        by_layer = [as_floats(layer, normalize) for layer in scores.T]
-        return by_layer if len(by_layer) > 1 else by_layer[0]
+        return [as_floats(layer, normalize) for layer in scores.T]
 
     def _depth(self, asked: Asked) -> Depth:
         """All layers, and passages as they are."""

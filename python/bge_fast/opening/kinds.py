@@ -21,7 +21,7 @@ def kind_of(
     Where a reranker is wanted and nobody says that it is none, its weights will: ``architectures`` is often left out,
     or that of what it was trained from.
     """
-    if declares_reranker(name, config):
+    if declares_reranker(name, config) or family_of(config) in _LAYERED.values():
         return "reranker"
     if kind := manifest.get("kind"):
         return str(kind)
@@ -58,7 +58,8 @@ def check_kind(name: str, kind: str, wanted: str, config: dict[str, Any]) -> Non
     if kind == "reranker" and wanted != "reranker":
         classes = config.get("architectures") or [kind]
         raise ModelFormatError(
-            f"{name} is a reranker ({str(classes[0])!r:.80}): it scores pairs and has no vectors; see FlagReranker"
+            f"{name} is a reranker ({str(classes[0])!r:.80}): it scores pairs and has no vectors; see "
+            f"{opened_by(kind, config)}"
         )
     if wanted == "reranker" and kind != "reranker":
         raise no_reranker(name)
@@ -100,11 +101,18 @@ def check_family(name: str, kind: str, config: dict[str, Any], wanted: str) -> N
     family = family_of(config)
     if family == wanted:
         return
-    what = f"a decoder-only {kind}" if wanted == "encoder" else f"{kind} of another kind"
-    if family == "encoder":
-        what = f"an encoder's {kind}"
-    instead = OPENED_BY.get((kind, family)) or OPENED_BY["reranker", family]
-    raise ModelFormatError(f"{name} is {what} ({config.get('model_type')}); see {instead}")
+    what = "an encoder" if family == "encoder" else "a decoder-only model"
+    layers = "" if family in ("encoder", "decoder") else " with heads for many layers"
+    raise ModelFormatError(
+        f"{name} is {what}{layers} ({config.get('model_type')}), which this class does not open; "
+        f"see {opened_by(kind, config)}"
+    )
+
+
+def opened_by(kind: str, config: dict[str, Any]) -> str:
+    """The name of the class that opens it."""
+    family = family_of(config)
+    return OPENED_BY.get((kind, family)) or OPENED_BY["reranker", family]
 
 
 def head_outputs(graph: Mapping[str, Any]) -> dict[str, int]:
