@@ -1,9 +1,12 @@
 //! Rows of a stored matrix as columns: what a product takes beside each other lies in different rows there.
 
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+
 use std::array::from_fn;
 use std::ops::Range;
 
-use half::{bf16, f16};
+use half::bf16;
 
 use super::cpu::Vectors;
 use super::matrix::{Number, StoredRows};
@@ -41,14 +44,51 @@ impl<'a> Step<'a> {
         let (first, size) = (row * self.row_bytes(), self.panel.number.bytes());
         &self.panel.bytes[first + self.places.start * size..first + self.places.end.min(self.k) * size]
     }
+
+    /// How many rows and numbers of each are in whole blocks.
+    fn whole(&self, rows: usize, places: usize) -> (usize, usize) {
+        let there = self.places.end.min(self.k) - self.places.start;
+        (self.rows() / rows * rows, there / places * places)
+    }
+
+    /// Calls `each` with row, place and number of what is not in the `whole` blocks: 0 behind a row's last number.
+    fn rest(&self, whole: (usize, usize), mut each: impl FnMut(usize, usize, f32)) {
+        let size = self.panel.number.bytes();
+        for row in 0..self.rows() {
+            let bytes = self.row(row);
+            for place in if row < whole.0 { whole.1 } else { 0 }..self.places.len() {
+                let number = bytes.get(place * size..(place + 1) * size);
+                each(row, place, number.map_or(0.0, |bytes| self.panel.number.read(bytes)));
+            }
+        }
+    }
 }
 
 /// Writes a step as float32, `[places, 64]`. Columns without a row may have any numbers.
-pub(super) fn widen(vectors: Vectors, step: Step, out: &mut [f32]) {
+pub(super) fn widen(vectors: Vectors, step: &Step, out: &mut [f32]) {
+    #[cfg(target_arch = "x86_64")]
+    if vectors == Vectors::Avx512 {
+        #[expect(unsafe_code, reason = "the processor has AVX-512")]
+        let whole = unsafe { avx512::widen(step, out) };
+        return step.rest(whole, |row, place, number| out[place * COLUMNS + row] = number);
+    }
     run(vectors, Widen(step, out));
 }
 
-struct Widen<'a>(Step<'a>, &'a mut [f32]);
+/// Writes a step as bfloat16, two along K side by side: `[places / 2, 64, 2]`, with zeros behind the last number of a row. Columns without
+/// a row may have any numbers. The processor has products in bfloat16.
+pub(super) fn pair(step: &Step, out: &mut [u16]) {
+    #[cfg(target_arch = "x86_64")]
+    #[expect(unsafe_code, reason = "what multiplies bfloat16 has AVX512-BF16")]
+    let whole = unsafe { avx512::pair(step, out) };
+    #[cfg(not(target_arch = "x86_64"))]
+    let whole = (0, 0);
+    step.rest(whole, |row, place, number| {
+        out[(place / 2 * COLUMNS + row) * 2 + place % 2] = bf16::from_f32(number).to_bits();
+    });
+}
+
+struct Widen<'a>(&'a Step<'a>, &'a mut [f32]);
 
 impl Kernel for Widen<'_> {
     type Output = ();
@@ -91,26 +131,4 @@ fn wide<S: Simd>(simd: S, bytes: &[u8], number: Number) -> [f32; NUMBERS] {
         numbers.store(wide);
     }
     wide
-}
-
-/// Writes a step as bfloat16, two along K side by side: `[places / 2, 64, 2]`, with zeros behind the last number of a row.
-pub(super) fn pair(step: &Step, out: &mut [u16]) {
-    let (number, size) = (step.panel.number, step.panel.number.bytes());
-    for row in 0..step.rows() {
-        let mut numbers = step.row(row).chunks_exact(size).map(|bytes| narrow(bytes, number));
-        for pair in out.chunks_exact_mut(2 * COLUMNS) {
-            for bits in &mut pair[2 * row..2 * row + 2] {
-                *bits = numbers.next().unwrap_or_default();
-            }
-        }
-    }
-}
-
-fn narrow(bytes: &[u8], number: Number) -> u16 {
-    match (number, bytes) {
-        (Number::Bf16, &[low, high]) => u16::from_le_bytes([low, high]),
-        (Number::F16, &[low, high]) => bf16::from_f32(f16::from_le_bytes([low, high]).to_f32()).to_bits(),
-        (_, &[a, b, c, d]) => bf16::from_f32(f32::from_le_bytes([a, b, c, d])).to_bits(),
-        _ => unreachable!("bytes of one number"),
-    }
 }
