@@ -14,7 +14,7 @@ use std::arch::x86_64::{
 use super::super::matrix::Number;
 use super::super::panels::COLUMNS;
 use super::super::vectors::avx512::transpose;
-use super::Step;
+use super::{BF16, F16, F32, Step};
 
 /// Rows of a square.
 const SIDE: usize = 16;
@@ -22,11 +22,6 @@ const SIDE: usize = 16;
 const LINE: usize = 64;
 /// How far ahead memory is asked for what comes next in a row.
 const AHEAD: usize = 512;
-
-/// [`Number`], for functions that are compiled for each.
-const F32: u8 = 0;
-const F16: u8 = 1;
-const BF16: u8 = 2;
 
 /// [`super::widen`] of all whole squares, which begin with the first row and number: how many rows and numbers they have.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]

@@ -1,6 +1,8 @@
 //! Rows of a stored matrix as columns: what a product takes beside each other lies in different rows there.
 
 #[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
 mod avx512;
 
 use std::array::from_fn;
@@ -9,14 +11,16 @@ use std::ops::Range;
 use half::bf16;
 
 use super::cpu::Vectors;
-use super::matrix::{Number, StoredRows};
+use super::matrix::StoredRows;
 use super::panels::COLUMNS;
-use super::vectors::{Kernel, Simd, Vector, run};
 
-/// Rows that are transposed at a time.
-const ROWS: usize = 4;
-/// Numbers of each.
-const NUMBERS: usize = 16;
+/// Rows and numbers of each that are transposed at a time, where there are no instructions for it.
+const SIDE: usize = 4;
+
+/// [`Number`](super::matrix::Number), for functions that are compiled for each.
+const F32: u8 = 0;
+const F16: u8 = 1;
+const BF16: u8 = 2;
 
 /// Some numbers of each row of a panel.
 #[derive(Clone)]
@@ -39,7 +43,6 @@ impl<'a> Step<'a> {
     }
 
     /// The wanted bytes of a row.
-    #[inline(always)]
     fn row(&self, row: usize) -> &'a [u8] {
         let (first, size) = (row * self.row_bytes(), self.panel.number.bytes());
         &self.panel.bytes[first + self.places.start * size..first + self.places.end.min(self.k) * size]
@@ -66,13 +69,40 @@ impl<'a> Step<'a> {
 
 /// Writes a step as float32, `[places, 64]`. Columns without a row may have any numbers.
 pub(super) fn widen(vectors: Vectors, step: &Step, out: &mut [f32]) {
-    #[cfg(target_arch = "x86_64")]
-    if vectors == Vectors::Avx512 {
-        #[expect(unsafe_code, reason = "the processor has AVX-512")]
-        let whole = unsafe { avx512::widen(step, out) };
-        return step.rest(whole, |row, place, number| out[place * COLUMNS + row] = number);
+    let whole = widen_whole(vectors, step, out);
+    step.rest(whole, |row, place, number| out[place * COLUMNS + row] = number);
+}
+
+#[cfg_attr(target_arch = "x86_64", expect(unsafe_code, reason = "the processor has what it is compiled for"))]
+fn widen_whole(vectors: Vectors, step: &Step, out: &mut [f32]) -> (usize, usize) {
+    match vectors {
+        #[cfg(target_arch = "x86_64")]
+        Vectors::Avx512 => unsafe { avx512::widen(step, out) },
+        #[cfg(target_arch = "x86_64")]
+        Vectors::Avx2 => unsafe { avx2::widen(step, out) },
+        _ => widen_squares(step, out),
     }
-    run(vectors, Widen(step, out));
+}
+
+/// Of all whole squares, which begin with the first row and number: how many rows and numbers they have.
+fn widen_squares(step: &Step, out: &mut [f32]) -> (usize, usize) {
+    let (whole, number) = (step.whole(SIDE, SIDE), step.panel.number);
+    for first in (0..whole.0).step_by(SIDE) {
+        for place in (0..whole.1).step_by(SIDE) {
+            let mut square = [[0.0; SIDE]; SIDE];
+            for (next, numbers) in square.iter_mut().enumerate() {
+                let bytes = &step.row(first + next)[place * number.bytes()..];
+                for (wide, bytes) in numbers.iter_mut().zip(bytes.chunks_exact(number.bytes())) {
+                    *wide = number.read(bytes);
+                }
+            }
+            for (column, out) in out[place * COLUMNS + first..].chunks_mut(COLUMNS).take(SIDE).enumerate() {
+                let numbers: [f32; SIDE] = from_fn(|row| square[row][column]);
+                out[..SIDE].copy_from_slice(&numbers);
+            }
+        }
+    }
+    whole
 }
 
 /// Writes a step as bfloat16, two along K side by side: `[places / 2, 64, 2]`, with zeros behind the last number of a row. Columns without
@@ -86,49 +116,4 @@ pub(super) fn pair(step: &Step, out: &mut [u16]) {
     step.rest(whole, |row, place, number| {
         out[(place / 2 * COLUMNS + row) * 2 + place % 2] = bf16::from_f32(number).to_bits();
     });
-}
-
-struct Widen<'a>(&'a Step<'a>, &'a mut [f32]);
-
-impl Kernel for Widen<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        let Self(step, out) = self;
-        let (number, rows, size) = (step.panel.number, step.rows(), step.panel.number.bytes());
-        for first in (0..rows).step_by(ROWS) {
-            let four: [&[u8]; ROWS] = from_fn(|next| step.row((first + next).min(rows - 1)));
-            for (part, out) in out.chunks_mut(NUMBERS * COLUMNS).enumerate() {
-                let wide: [[f32; NUMBERS]; ROWS] = from_fn(|row| {
-                    let rest = four[row].get(part * NUMBERS * size..).unwrap_or_default();
-                    wide(simd, &rest[..rest.len().min(NUMBERS * size)], number)
-                });
-                for (place, out) in out.chunks_exact_mut(COLUMNS).enumerate() {
-                    out[first..first + ROWS].copy_from_slice(&from_fn::<f32, ROWS, _>(|row| wide[row][place]));
-                }
-            }
-        }
-    }
-}
-
-/// Up to 16 stored numbers, and zeros behind them.
-#[inline(always)]
-fn wide<S: Simd>(simd: S, bytes: &[u8], number: Number) -> [f32; NUMBERS] {
-    let mut wide = [0.0; NUMBERS];
-    if number == Number::F32 {
-        for (wide, bytes) in wide.iter_mut().zip(bytes.as_chunks().0) {
-            *wide = f32::from_le_bytes(*bytes);
-        }
-        return wide;
-    }
-    let mut bits = [0; NUMBERS];
-    for (bits, bytes) in bits.iter_mut().zip(bytes.as_chunks().0) {
-        *bits = u16::from_le_bytes(*bytes);
-    }
-    for (wide, bits) in wide.chunks_exact_mut(S::Vector::LANES).zip(bits.chunks_exact(S::Vector::LANES)) {
-        let numbers = if number == Number::F16 { simd.load_f16(bits) } else { simd.load_bf16(bits) };
-        numbers.store(wide);
-    }
-    wide
 }
