@@ -12,7 +12,7 @@ use std::arch::x86_64::{
 
 use super::super::matrix::Number;
 use super::super::panels::COLUMNS;
-use super::{BF16, F16, F32, Step};
+use super::Step;
 
 /// Rows of a square, and columns of four bytes.
 const SIDE: usize = 8;
@@ -22,16 +22,16 @@ const SIDE: usize = 8;
 pub(super) unsafe fn widen(step: &Step, out: &mut [f32]) -> (usize, usize) {
     unsafe {
         match step.panel.number {
-            Number::F32 => widen_squares::<F32>(step, out),
-            Number::F16 => widen_squares::<F16>(step, out),
-            Number::Bf16 => widen_squares::<BF16>(step, out),
+            Number::F32 => widen_squares::<{ Number::F32 as u8 }>(step, out),
+            Number::F16 => widen_squares::<{ Number::F16 as u8 }>(step, out),
+            Number::Bf16 => widen_squares::<{ Number::Bf16 as u8 }>(step, out),
         }
     }
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn widen_squares<const NUMBER: u8>(step: &Step, out: &mut [f32]) -> (usize, usize) {
-    let numbers = if NUMBER == BF16 { 2 * SIDE } else { SIDE };
+    let numbers = if NUMBER == Number::Bf16 as u8 { 2 * SIDE } else { SIDE };
     let (rows, places) = step.whole(SIDE, numbers);
     assert!(out.len() >= places * COLUMNS, "room for all numbers");
     for first in (0..rows).step_by(SIDE) {
@@ -42,7 +42,7 @@ unsafe fn widen_squares<const NUMBER: u8>(step: &Step, out: &mut [f32]) -> (usiz
                 let mut square = square::<NUMBER>(from, step.row_bytes());
                 transpose(&mut square);
                 for column in square {
-                    if NUMBER == BF16 {
+                    if NUMBER == Number::Bf16 as u8 {
                         let second = _mm256_and_si256(column, _mm256_set1_epi32(-65_536));
                         _mm256_storeu_ps(to, _mm256_castsi256_ps(_mm256_slli_epi32::<16>(column)));
                         _mm256_storeu_ps(to.add(COLUMNS), _mm256_castsi256_ps(second));
@@ -66,7 +66,7 @@ unsafe fn square<const NUMBER: u8>(first: *const u8, stride: usize) -> [__m256i;
     for (number, row) in rows.iter_mut().enumerate() {
         let place = first.wrapping_add(number * stride);
         *row = unsafe {
-            if NUMBER == F16 {
+            if NUMBER == Number::F16 as u8 {
                 _mm256_castps_si256(_mm256_cvtph_ps(_mm_loadu_si128(place.cast())))
             } else {
                 _mm256_loadu_si256(place.cast())

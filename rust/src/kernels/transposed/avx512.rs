@@ -14,7 +14,7 @@ use std::arch::x86_64::{
 use super::super::matrix::Number;
 use super::super::panels::COLUMNS;
 use super::super::vectors::avx512::transpose;
-use super::{BF16, F16, F32, Step};
+use super::Step;
 
 /// Rows of a square.
 const SIDE: usize = 16;
@@ -28,16 +28,16 @@ const AHEAD: usize = 512;
 pub(super) unsafe fn widen(step: &Step, out: &mut [f32]) -> (usize, usize) {
     unsafe {
         match step.panel.number {
-            Number::F32 => widen_squares::<F32>(step, out),
-            Number::F16 => widen_squares::<F16>(step, out),
-            Number::Bf16 => widen_squares::<BF16>(step, out),
+            Number::F32 => widen_squares::<{ Number::F32 as u8 }>(step, out),
+            Number::F16 => widen_squares::<{ Number::F16 as u8 }>(step, out),
+            Number::Bf16 => widen_squares::<{ Number::Bf16 as u8 }>(step, out),
         }
     }
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
 unsafe fn widen_squares<const NUMBER: u8>(step: &Step, out: &mut [f32]) -> (usize, usize) {
-    let (rows, places) = step.whole(SIDE, if NUMBER == F32 { SIDE } else { 2 * SIDE });
+    let (rows, places) = step.whole(SIDE, if NUMBER == Number::F32 as u8 { SIDE } else { 2 * SIDE });
     assert!(out.len() >= places * COLUMNS, "room for all numbers");
     for first in (0..rows).step_by(SIDE) {
         let (bytes, mut to) = (step.row(first), out[first..].as_mut_ptr());
@@ -46,11 +46,12 @@ unsafe fn widen_squares<const NUMBER: u8>(step: &Step, out: &mut [f32]) -> (usiz
                 let mut square = square(bytes.as_ptr().add(line * LINE), step.row_bytes(), ahead(step, line * LINE));
                 transpose(&mut square);
                 for column in square {
-                    if NUMBER == F32 {
+                    if NUMBER == Number::F32 as u8 {
                         _mm512_storeu_ps(to, _mm512_castsi512_ps(column));
                         to = to.add(COLUMNS);
                     } else {
-                        let [first, second] = if NUMBER == F16 { of_f16(column) } else { of_bf16(column) };
+                        let [first, second] =
+                            if NUMBER == Number::F16 as u8 { of_f16(column) } else { of_bf16(column) };
                         _mm512_storeu_ps(to, first);
                         _mm512_storeu_ps(to.add(COLUMNS), second);
                         to = to.add(2 * COLUMNS);
@@ -67,9 +68,9 @@ unsafe fn widen_squares<const NUMBER: u8>(step: &Step, out: &mut [f32]) -> (usiz
 pub(super) unsafe fn pair(step: &Step, out: &mut [u16]) -> (usize, usize) {
     unsafe {
         match step.panel.number {
-            Number::F32 => pair_squares::<F32>(step, out),
-            Number::F16 => pair_squares::<F16>(step, out),
-            Number::Bf16 => pair_squares::<BF16>(step, out),
+            Number::F32 => pair_squares::<{ Number::F32 as u8 }>(step, out),
+            Number::F16 => pair_squares::<{ Number::F16 as u8 }>(step, out),
+            Number::Bf16 => pair_squares::<{ Number::Bf16 as u8 }>(step, out),
         }
     }
 }
@@ -85,11 +86,11 @@ unsafe fn pair_squares<const NUMBER: u8>(step: &Step, out: &mut [u16]) -> (usize
             unsafe {
                 let from = bytes.as_ptr().add(place * step.panel.number.bytes());
                 let mut rows = square(from, stride, ahead(step, place * step.panel.number.bytes()));
-                if NUMBER == F16 {
+                if NUMBER == Number::F16 as u8 {
                     for row in &mut rows {
                         *row = narrowed(halves(*row));
                     }
-                } else if NUMBER == F32 {
+                } else if NUMBER == Number::F32 as u8 {
                     for (row, behind) in
                         rows.iter_mut().zip(square(from.add(LINE), stride, ahead(step, place * 4 + LINE)))
                     {

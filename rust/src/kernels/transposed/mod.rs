@@ -17,11 +17,6 @@ use super::panels::COLUMNS;
 /// Rows and numbers of each that are transposed at a time, where there are no instructions for it.
 const SIDE: usize = 4;
 
-/// [`Number`](super::matrix::Number), for functions that are compiled for each.
-const F32: u8 = 0;
-const F16: u8 = 1;
-const BF16: u8 = 2;
-
 /// Some numbers of each row of a panel.
 #[derive(Clone)]
 pub(super) struct Step<'a> {
