@@ -185,7 +185,11 @@ impl Prepared {
                     misfits.store(true, Ordering::Relaxed);
                 }
             };
-            let (count, size, in_file) = (stack.n.div_ceil(COLUMNS), format.panel_bytes(stack.k), stack.is_narrow() && key.1 != Arithmetic::Int8);
+            let (count, size, in_file) = (
+                stack.n.div_ceil(COLUMNS),
+                format.panel_bytes(stack.k),
+                stack.is_narrow() && key.1 != Arithmetic::Int8,
+            );
             let region = store.keep(&Pieces { count, size, in_file, threads: self.threads, write: &write })?;
             if !misfits.into_inner() {
                 let matrix = Arc::new(Matrix::Packed { format, n: stack.n, k: stack.k, region });

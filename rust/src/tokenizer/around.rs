@@ -33,7 +33,7 @@ impl Around {
 
     /// Ids of a query with both texts and special tokens around it; of the query itself at most `max_length`, less what is left free.
     ///
-    /// As in FlagEmbedding, the query becomes ids, is cut, becomes text again and then ids with all around it, which are cut once
+    /// As in `FlagEmbedding`, the query becomes ids, is cut, becomes text again and then ids with all around it, which are cut once
     /// more. That is not the same as what it was: a space can come in behind an added token, and a character that was cut within its
     /// bytes becomes others.
     ///

@@ -8,7 +8,7 @@ use crate::Result;
 pub struct Prompt {
     start: Option<u32>,
     separator: Vec<u32>,
-    prompt: Vec<u32>,
+    question: Vec<u32>,
 }
 
 impl Prompt {
@@ -17,13 +17,13 @@ impl Prompt {
     /// # Errors
     /// As [`Tokenizer::content`].
     pub fn new(tokenizer: &Tokenizer, start: Option<u32>, prompt: &str) -> Result<Self> {
-        Ok(Self { start, separator: tokenizer.content("\n")?, prompt: tokenizer.content(prompt)? })
+        Ok(Self { start, separator: tokenizer.content("\n")?, question: tokenizer.content(prompt)? })
     }
 
     /// Tokens behind the passage.
     #[must_use]
     pub fn behind(&self) -> usize {
-        self.separator.len() + self.prompt.len()
+        self.separator.len() + self.question.len()
     }
 
     /// Ids of a pair, from those of its texts. The passage is cut, so that start, query, separator and passage have `max_length` and as
@@ -34,7 +34,7 @@ impl Prompt {
         let second = [self.separator.as_slice(), passage].concat();
         let room = max_length.saturating_add(self.behind()).saturating_sub(first.len());
         let kept = if room == 0 { &second[..] } else { &second[..room.min(second.len())] };
-        let ids = [&first, kept, &self.separator, &self.prompt].concat();
+        let ids = [&first, kept, &self.separator, &self.question].concat();
         Tokens {
             first: first.len() + self.separator.len().min(kept.len()),
             total: ids.len() + second.len() - kept.len(),
@@ -51,7 +51,7 @@ mod tests {
     const PASSAGE: [u32; 4] = [20, 21, 22, 23];
 
     fn prompt(start: Option<u32>) -> Prompt {
-        Prompt { start, separator: vec![7, 8], prompt: vec![9] }
+        Prompt { start, separator: vec![7, 8], question: vec![9] }
     }
 
     #[test]
