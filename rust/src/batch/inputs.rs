@@ -1,5 +1,7 @@
 //! Ids of a batch: padded to one length, or one text behind the other.
 
+use std::sync::Arc;
+
 use super::{Batch, Layout};
 use crate::tokenizer::Tokens;
 
@@ -47,6 +49,17 @@ pub struct Inputs {
     pub kept: Vec<i64>,
     /// Where each text begins before a layer, counted from 0, from which on passages have fewer tokens.
     pub starts_before: Vec<(usize, Vec<i64>)>,
+    /// Keys and values of what all texts begin with, which is none of their tokens here.
+    pub past: Option<Arc<Past>>,
+}
+
+/// Keys and values of a beginning.
+#[derive(Debug)]
+pub struct Past {
+    /// layers, tokens, numbers of a token.
+    pub shape: [usize; 3],
+    /// The numbers.
+    pub values: Vec<f32>,
 }
 
 impl Inputs {
@@ -74,6 +87,7 @@ impl Inputs {
             lengths,
             kept: batch.rows.iter().flat_map(|&row| [whole(texts[row].first), 0]).collect(),
             starts_before: Vec::new(),
+            past: None,
         };
         for (place, &row) in batch.rows.iter().enumerate() {
             inputs.put(ends[place], ends[place + 1], &texts[row], rules);
@@ -109,6 +123,13 @@ impl Inputs {
         self.token_type_ids[start + first..text.end].fill(i64::from(rules.typed_pairs));
         self.attention_mask[text].fill(1);
         self.position_ids.extend(positions(&self.input_ids[start..end], rules));
+    }
+
+    /// Where each text begins before `layer`, counted from 0.
+    #[must_use]
+    pub fn starts_before(&self, layer: usize) -> &[i64] {
+        let found = self.starts_before.iter().find(|(before, _)| *before == layer);
+        found.map_or(&self.starts, |(_, starts)| starts)
     }
 
     /// The place of a text's first token among all tokens.

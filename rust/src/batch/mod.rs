@@ -3,5 +3,5 @@
 mod inputs;
 mod plan;
 
-pub use self::inputs::{InputRules, Inputs, Positions};
+pub use self::inputs::{InputRules, Inputs, Past, Positions};
 pub use self::plan::{Batch, CUDA_TOKEN_BUDGET, Capacity, Layout, Mixed, TOKEN_BUDGET, plan};

@@ -32,7 +32,7 @@ impl Checkpoint {
         let mut weights = Weights::open(files)?;
         changed.map_or(Ok(()), |file| weights.replace(file))?;
         let checkpoint = Self { network, weights: Arc::new(weights) };
-        let form = Form { outputs, layout: Layout::Masked, depth: Depth::default() };
+        let form = Form { outputs, layout: Layout::Masked, depth: Depth::default(), past: false };
         assemble(&checkpoint.network, &checkpoint.weights, Conversion::Draft, form)?;
         Ok(checkpoint)
     }

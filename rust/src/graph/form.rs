@@ -13,6 +13,8 @@ pub struct Form {
     pub layout: Layout,
     /// How far through a decoder's layers it goes.
     pub depth: Depth,
+    /// Texts go on behind a beginning whose keys and values are there already.
+    pub past: bool,
 }
 
 /// How far texts go through a decoder's layers, and with how many of their tokens.

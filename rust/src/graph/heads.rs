@@ -26,6 +26,7 @@ pub(super) fn add(graph: &mut Builder, bert: &Bert, outputs: Outputs, states: &s
             Part::Sparse => token_head(graph, size, states, "sparse_linear", "sparse_vecs")?,
             Part::Colbert => token_head(graph, size, states, "colbert_linear", "colbert_vecs")?,
             Part::Logits => classifier(graph, bert, &first_row)?,
+            Part::Past => return Err(Error::Value("an encoder has no past".into())),
         }
     }
     Ok(())

@@ -25,7 +25,7 @@ use self::builder::Builder;
 pub(crate) use self::builder::{LAYER, OURS};
 pub use self::checkpoint::Checkpoint;
 pub use self::decoder::{Decoder, Head};
-pub(crate) use self::decoder::{KEPT, layer_of_starts};
+pub(crate) use self::decoder::{KEPT, PAST, layer_of_starts};
 pub use self::external::external_files;
 pub use self::form::{Depth, Form};
 pub(crate) use self::ours::STARTS;

@@ -1,11 +1,12 @@
 //! A tokenizer and a graph that belong together, and the one way in which every verb goes through them.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
+use super::beginning::Beginning;
 use super::call::Call;
 use super::shares::{Share, Shares};
 use super::windows::Window;
-use crate::batch::{Batch, Capacity, InputRules, Inputs, Layout, Mixed, plan};
+use crate::batch::{Batch, Capacity, InputRules, Inputs, Layout, Mixed, Past, plan};
 use crate::graph::{Depth, Form, Network};
 use crate::ort::Session;
 use crate::outputs::{Array, Outcome, Outputs, Part, RowError};
@@ -24,6 +25,7 @@ pub struct Model {
     dimension: usize,
     patience: Patience,
     shares: Shares,
+    beginnings: Mutex<Vec<Arc<Beginning>>>,
 }
 
 /// What a call does with its items `I`, such as texts.
@@ -48,6 +50,10 @@ pub(crate) trait Verb<I>: Clone + PartialEq + Send + Sync + 'static {
     /// Tokens of each item behind its passage.
     fn behind(&self) -> usize {
         0
+    }
+    /// What all items begin with, and do not have among their ids.
+    fn beginning(&self) -> Option<&Arc<Past>> {
+        None
     }
     /// A row for each item of a batch.
     fn read(&self, model: &Model, inputs: &Inputs, arrays: &[Array]) -> Outcome<Vec<Self::Row>>;
@@ -95,7 +101,15 @@ impl Model {
                     .into(),
             ));
         }
-        Ok(Self { tokenizer: Arc::new(tokenizer), sessions, rules, dimension, patience, shares: Shares::default() })
+        Ok(Self {
+            tokenizer: Arc::new(tokenizer),
+            sessions,
+            rules,
+            dimension,
+            patience,
+            shares: Shares::default(),
+            beginnings: Mutex::default(),
+        })
     }
 
     /// The tokenizer.
@@ -131,6 +145,14 @@ impl Model {
 
     pub(super) fn patience(&self) -> Patience {
         self.patience
+    }
+
+    pub(super) fn beginnings(&self) -> &Mutex<Vec<Arc<Beginning>>> {
+        &self.beginnings
+    }
+
+    pub(super) fn rules(&self) -> InputRules {
+        self.rules
     }
 
     pub(super) fn shares(&self) -> &Shares {
@@ -198,6 +220,7 @@ impl Model {
         let form = form_of(verb, batch.layout);
         let session = session_of(place, form)?;
         let mut inputs = Inputs::new(batch, tokens, self.rules);
+        inputs.past = verb.beginning().cloned();
         inputs.compress(form.depth.compressing(), form.depth.ratio as usize, verb.behind());
         let feed = session.feed(&inputs)?;
         let permit = self.shares.waiting.of(|| enter(watcher))?;
@@ -212,7 +235,7 @@ impl Model {
     }
 
     /// Sees that every id has a row in the word table, where the size of that is known.
-    fn check_ids(&self, tokens: &[Tokens], name: &dyn Fn(usize) -> String) -> Result<()> {
+    pub(super) fn check_ids(&self, tokens: &[Tokens], name: &dyn Fn(usize) -> String) -> Result<()> {
         let GraphSource::Checkpoint(checkpoint) = self.sessions.source() else { return Ok(()) };
         let rows = checkpoint.network().vocab_size();
         let beyond =
@@ -240,7 +263,7 @@ pub(super) fn not_finite(item: &str) -> Error {
 
 /// The form of the graph for batches of a layout.
 pub(super) fn form_of<I, V: Verb<I>>(verb: &V, layout: Layout) -> Form {
-    Form { outputs: verb.outputs(), layout, depth: verb.depth() }
+    Form { outputs: verb.outputs(), layout, depth: verb.depth(), past: verb.beginning().is_some() }
 }
 
 /// The session for a form.

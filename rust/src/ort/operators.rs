@@ -140,7 +140,7 @@ fn causal(layer: &CausalLayer, context: &ComputeContext) -> ::ort::Result<()> {
             values,
             starts,
             asking,
-            shared: 0,
+            shared: if starts.len() > 2 && asking[1] == 0 { starts[1] } else { 0 },
             scale,
             cap,
             window,
@@ -193,9 +193,17 @@ fn with_asking(
         }
         with_input(context, 2, |_, second| {
             let rows = |column: usize| Rows { numbers: &second[column..], stride: 2 * asked_width };
-            let queries = Rows { numbers: first, stride: asking_width };
-            let asking: Vec<usize> = (0..starts.len()).collect();
-            work(shape, [queries, rows(0), rows(asked_width)], [&starts, &asking])
+            let rows = [Rows { numbers: first, stride: asking_width }, rows(0), rows(asked_width)];
+            let (tokens, queries) = (starts[starts.len() - 1], first.len() / asking_width);
+            let asking = if queries == tokens { starts.clone() } else { (0..starts.len()).collect() };
+            let beginning = second.len() / (2 * asked_width) - tokens;
+            if beginning == 0 {
+                return work(shape, rows, [&starts, &asking]);
+            }
+            // What all texts begin with comes first, and asks nothing.
+            let starts: Vec<_> = std::iter::once(0).chain(starts.iter().map(|start| start + beginning)).collect();
+            let asking: Vec<_> = std::iter::once(0).chain(asking).collect();
+            work(shape, rows, [&starts, &asking])
         })
     })
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use ::ort::AsPointer;
 use ::ort::session::Session as OrtSession;
 use ::ort::sys::OrtValue;
-use ::ort::value::{DynValue, Outlet, TensorRef};
+use ::ort::value::{DynValue, DynValueRef, Outlet, TensorRef};
 
 use super::environment::without_variables;
 use super::options::{self, Placement};
@@ -41,7 +41,7 @@ pub struct Session {
 }
 
 /// The inputs of a run, over the numbers of [`Inputs`].
-pub struct Feed<'a>(Vec<TensorRef<'a, i64>>);
+pub struct Feed<'a>(Vec<DynValueRef<'a>>);
 
 /// The outputs of a run.
 pub struct Values(Vec<DynValue>);
@@ -126,6 +126,7 @@ impl Session {
     /// # Errors
     /// [`Error::Internal`] where ONNX Runtime takes no tensor of that shape.
     pub fn feed<'a>(&self, inputs: &'a Inputs) -> Result<Feed<'a>> {
+        let list = |values: &'a [i64]| TensorRef::from_array_view(([values.len()], values));
         let tokens = |values: &'a [i64]| TensorRef::from_array_view((inputs.shape, values));
         let tensor = |(_, input): &(CString, Input)| {
             let tensor = match input {
@@ -133,15 +134,12 @@ impl Session {
                 Input::Mask => tokens(&inputs.attention_mask),
                 Input::Types => tokens(&inputs.token_type_ids),
                 Input::Positions => tokens(&inputs.position_ids),
-                Input::Starts => TensorRef::from_array_view(([inputs.starts.len()], &*inputs.starts)),
+                Input::Starts => list(&inputs.starts),
+                Input::StartsBefore(layer) => list(inputs.starts_before(*layer)),
                 Input::Kept => TensorRef::from_array_view(([inputs.rows, 2], &*inputs.kept)),
-                Input::StartsBefore(layer) => {
-                    let starts = inputs.starts_before.iter().find(|(before, _)| before == layer);
-                    let starts = starts.map_or(&[][..], |(_, starts)| starts);
-                    TensorRef::from_array_view(([starts.len()], starts))
-                }
+                Input::Past => return past(inputs),
             };
-            tensor.map_err(failed)
+            tensor.map(TensorRef::into_dyn).map_err(failed)
         };
         self.inputs.iter().map(tensor).collect::<Result<_>>().map(Feed)
     }
@@ -225,6 +223,11 @@ impl Session {
         let wanted = part.names().iter().find(|&&name| name != "dense_vecs").unwrap_or(&"");
         Error::ModelFormat(format!("the graph has no output \"{wanted}\", only {names:?}{hint}"))
     }
+}
+
+fn past(inputs: &Inputs) -> Result<DynValueRef<'_>> {
+    let past = inputs.past.as_deref().ok_or_else(|| Error::Internal("texts without their beginning".into()))?;
+    TensorRef::from_array_view((past.shape, &*past.values)).map(TensorRef::into_dyn).map_err(failed)
 }
 
 impl Drop for Session {

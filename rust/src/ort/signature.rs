@@ -4,7 +4,7 @@ use std::ffi::CString;
 
 use ::ort::value::{Outlet, TensorElementType, ValueType};
 
-use crate::graph::{KEPT, STARTS, layer_of_starts};
+use crate::graph::{KEPT, PAST, STARTS, layer_of_starts};
 use crate::outputs::Part;
 use crate::{Error, Result};
 
@@ -21,6 +21,8 @@ pub(super) enum Input {
     StartsBefore(usize),
     /// What of each text is no passage.
     Kept,
+    /// Keys and values of a beginning.
+    Past,
 }
 
 /// The inputs of a graph: all of them int64, `[batch, length]`, neither of which is fixed.
@@ -36,6 +38,7 @@ fn known_input(outlet: &Outlet) -> Result<(CString, Input)> {
         "token_type_ids" => Input::Types,
         "position_ids" => Input::Positions,
         STARTS => return Ok((c_name(name)?, Input::Starts)),
+        PAST => return Ok((c_name(name)?, Input::Past)),
         KEPT => return Ok((c_name(name)?, Input::Kept)),
         _ if layer_of_starts(name).is_some() => {
             return Ok((c_name(name)?, Input::StartsBefore(layer_of_starts(name).unwrap_or_default())));

@@ -31,11 +31,14 @@ pub enum Part {
     Logits = 16,
     /// The last token's hidden state, `[rows, hidden]`.
     Last = 32,
+    /// A decoder's keys and values, before positions turn them: `[layers, tokens, width]`.
+    Past = 64,
 }
 
 impl Part {
     /// Each of them.
-    pub const ALL: [Self; 6] = [Self::Cls, Self::HiddenStates, Self::Sparse, Self::Colbert, Self::Logits, Self::Last];
+    pub const ALL: [Self; 7] =
+        [Self::Cls, Self::HiddenStates, Self::Sparse, Self::Colbert, Self::Logits, Self::Last, Self::Past];
 
     /// Names that graphs have for it, best first: ours, transformers', sentence-transformers'.
     #[must_use]
@@ -48,6 +51,7 @@ impl Part {
             Self::Colbert => &["colbert_vecs"],
             Self::Logits => &["logits"],
             // Of hidden states the last token's is taken later.
+            Self::Past => &["past"],
             Self::Last => &["last", "last_hidden_state", "token_embeddings"],
         }
     }
@@ -110,6 +114,7 @@ impl std::str::FromStr for Part {
             "colbert" => Ok(Self::Colbert),
             "logits" => Ok(Self::Logits),
             "last" => Ok(Self::Last),
+            "past" => Ok(Self::Past),
             other => Err(Error::Value(format!("{other:?} is not an output of a graph"))),
         }
     }

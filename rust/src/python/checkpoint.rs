@@ -60,7 +60,12 @@ impl Checkpoint {
         layout: &str,
     ) -> PyResult<(Bound<'py, PyBytes>, PathBuf)> {
         let form = || {
-            Ok(Form { outputs: Outputs::named(&outputs)?, layout: layout.parse::<Layout>()?, depth: Depth::default() })
+            Ok(Form {
+                outputs: Outputs::named(&outputs)?,
+                layout: layout.parse::<Layout>()?,
+                depth: Depth::default(),
+                past: false,
+            })
         };
         let assembled = detached(py, || self.0.assemble(form()?))?;
         Ok((PyBytes::new(py, &assembled.proto), assembled.folder))

@@ -57,7 +57,12 @@ impl Model {
             let library =
                 Library::loaded().ok_or_else(|| Error::RuntimeNotFound("no ONNX Runtime library was loaded".into()))?;
             let rules = input_rules(model_type, pad_id)?;
-            let first = Form { outputs: Outputs::named(&outputs)?, layout: Layout::Plain, depth: Depth::default() };
+            let first = Form {
+                outputs: Outputs::named(&outputs)?,
+                layout: Layout::Plain,
+                depth: Depth::default(),
+                past: false,
+            };
             let tokenizer = tokenizer::Tokenizer::open(&folder)?;
             let source = graph.source(&tokenizer)?;
             let sessions = Sessions::open(library, source, device, arithmetic.parse()?, first, dimension)?;

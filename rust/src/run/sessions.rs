@@ -163,7 +163,9 @@ impl Sessions {
     fn served_by(&self, form: Form) -> Form {
         match &self.source {
             // A file has only one, which takes every batch.
-            GraphSource::File(_) => Form { outputs: Outputs::NONE, layout: Layout::Masked, depth: Depth::default() },
+            GraphSource::File(_) => {
+                Form { outputs: Outputs::NONE, layout: Layout::Masked, depth: Depth::default(), past: false }
+            }
             GraphSource::Checkpoint(_) if self.ours => Form { layout: Layout::Packed, ..form },
             GraphSource::Checkpoint(_) => form,
         }

@@ -9,6 +9,8 @@ use crate::{Error, Result};
 pub struct Around {
     prefix: String,
     suffix: String,
+    /// What all begin with, whatever comes behind it.
+    beginning: Vec<u32>,
     /// Tokens of both.
     tokens: usize,
     /// Tokens that a query's length leaves free.
@@ -22,13 +24,24 @@ impl Around {
     /// As [`Tokenizer::content`].
     pub fn new(tokenizer: &Tokenizer, prefix: &str, suffix: &str) -> Result<Self> {
         let count = |text: &str| Ok(tokenizer.content(text)?.len());
+        let ids = tokenizer.content(prefix)?;
+        // A text is split at added tokens before anything else is done with it.
+        let added = |id: &u32| tokenizer.added_tokens().any(|(_, added, _)| added == *id);
+        let sure = ids.iter().rposition(added).map_or(&ids[..0], |last| &ids[..=last]);
         Ok(Self {
-            tokens: count(prefix)? + count(suffix)?,
+            beginning: [&tokenizer.single.before, sure].concat(),
+            tokens: ids.len() + count(suffix)?,
             // FlagEmbedding counts these words, whatever the tokenizer has around a text.
             reserved: count("<s>")? + count(&format!("{suffix}</s>"))?,
             prefix: prefix.to_owned(),
             suffix: suffix.to_owned(),
         })
+    }
+
+    /// Ids that every query begins with; there may be more.
+    #[must_use]
+    pub fn beginning(&self) -> &[u32] {
+        &self.beginning
     }
 
     /// Ids of a query with both texts and special tokens around it; of the query itself at most `max_length`, less what is left free.

@@ -3,6 +3,7 @@
 
 mod names;
 mod parts;
+mod past;
 mod scores;
 mod sizes;
 
@@ -11,9 +12,9 @@ use self::parts::last_tokens;
 use self::scores::compressed;
 pub use self::sizes::{Decoder, Head};
 use super::builder::Builder;
-use super::{Form, ours};
+use super::{Depth, Form, ours};
 use crate::Result;
-use crate::outputs::Part;
+use crate::outputs::{Outputs, Part};
 use crate::prepared::Prepared;
 use crate::weights::Weights;
 
@@ -22,12 +23,18 @@ type Input = (String, &'static [&'static str]);
 
 /// Where a decoder's graph asks for what of each text is no passage: `[texts, 2]`, tokens before and behind it.
 pub(crate) const KEPT: &str = "kept";
+/// The keys and values of a beginning, as what goes in and what comes out is called: `[layers, tokens, width]`.
+pub(crate) const PAST: &str = "past";
 
 /// A decoder, what its tensors are called, and what their numbers come from.
 struct Tower<'a> {
     decoder: &'a Decoder,
     names: Names,
     prepared: &'a Prepared,
+    /// Texts go on behind a beginning.
+    past: bool,
+    /// Keys and values are a product of their own.
+    apart: bool,
 }
 
 /// Sees that all tensors are there that a decoder needs for `outputs`, and have the right shapes.
@@ -55,32 +62,47 @@ pub(super) fn assemble(
     form: Form,
 ) -> Result<Vec<Input>> {
     check(decoder, weights, form)?;
-    let tower = Tower { decoder, names: Names::new(weights)?, prepared };
-    let Form { outputs, depth, .. } = form;
-    let cutoffs = depth.cutoffs(decoder.num_hidden_layers);
-    let last = cutoffs[cutoffs.len() - 1];
-    let mut starts = ours::STARTS.to_owned();
-    let mut inputs: Vec<Input> = vec![("input_ids".into(), &["batch", "length"]), (starts.clone(), &["texts"])];
-    let mut states = tower.embeddings(graph)?;
-    let mut scores = Vec::new();
-    for number in 0..last {
-        if depth.compressing().any(|layer| layer == number) {
-            let next = starts_before(number);
-            states = compressed(graph, &states, [&starts, &next], depth, number);
-            inputs.push((next.clone(), &["texts"]));
-            starts = next;
-        }
-        states = tower.layer(graph, number, &states, &starts, number + 1 == last)?;
-        if outputs.contains(Part::Logits) && cutoffs.contains(&(number + 1)) {
-            let rows = if number + 1 == last { states.clone() } else { last_tokens(graph, &states, &starts) };
-            scores.push(tower.score(graph, &rows, number + 1, scores.len())?);
-        }
+    let Form { outputs, depth, past, .. } = form;
+    let given = outputs.contains(Part::Past);
+    let tower = Tower { decoder, names: Names::new(weights)?, prepared, past, apart: past || given };
+    let mut inputs: Vec<Input> = vec![("input_ids".into(), &["batch", "length"]), (ours::STARTS.into(), &["texts"])];
+    if past {
+        inputs.push((PAST.into(), &["layers", "beginning", "width"]));
     }
-    if inputs.len() > 2 {
-        inputs.push((KEPT.into(), &["texts", "sides"]));
+    let states = tower.embeddings(graph)?;
+    if given {
+        tower.past(graph, states, ours::STARTS)?;
+    } else {
+        inputs.extend(tower.scored(graph, states, outputs, depth)?);
     }
-    tower.outputs(graph, outputs, &states, &scores)?;
     Ok(inputs)
+}
+
+impl Tower<'_> {
+    /// Adds the layers, and what comes out behind the last and behind others; gives inputs that they need.
+    fn scored(&self, graph: &mut Builder, mut states: String, outputs: Outputs, depth: Depth) -> Result<Vec<Input>> {
+        let cutoffs = depth.cutoffs(self.decoder.num_hidden_layers);
+        let last = cutoffs[cutoffs.len() - 1];
+        let (mut starts, mut inputs, mut scores) = (ours::STARTS.to_owned(), Vec::<Input>::new(), Vec::new());
+        for number in 0..last {
+            if depth.compressing().any(|layer| layer == number) {
+                let next = starts_before(number);
+                states = compressed(graph, &states, [&starts, &next], depth, number);
+                inputs.push((next.clone(), &["texts"]));
+                starts = next;
+            }
+            states = self.layer(graph, number, &states, &starts, number + 1 == last)?;
+            if outputs.contains(Part::Logits) && cutoffs.contains(&(number + 1)) {
+                let rows = if number + 1 == last { states.clone() } else { last_tokens(graph, &states, &starts) };
+                scores.push(self.score(graph, &rows, number + 1, scores.len())?);
+            }
+        }
+        if !inputs.is_empty() {
+            inputs.push((KEPT.into(), &["texts", "sides"]));
+        }
+        self.outputs(graph, outputs, &states, &scores)?;
+        Ok(inputs)
+    }
 }
 
 /// What the input is called with where texts begin before a layer.

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Decoder, Tower};
+use super::{Decoder, Tower, past};
 use crate::Result;
 use crate::graph::builder::Builder;
 use crate::graph::onnx::Attribute;
@@ -51,29 +51,44 @@ impl Tower<'_> {
         [asking, states]: [&str; 2],
         starts: &str,
     ) -> Result<String> {
-        let Decoder { hidden_size: hidden, num_attention_heads, num_key_value_heads, head_dim, .. } = *self.decoder;
-        let (asking_width, asked_width) = (num_attention_heads * head_dim, num_key_value_heads * head_dim);
         let output = format!("layer.{number}.attention");
-        let biased = self.decoder.qkv_bias;
-        let names = ["q", "k", "v"].map(|part| self.names.layer(number, &format!("self_attn.{part}_proj")));
-        let names = names.each_ref().map(String::as_str);
-        let heights = [asking_width, asked_width, asked_width];
-        let mut project = |parts: Range<usize>, states: &str, output: &str| {
-            let names = LinearNames { biased, ..in_place(&names[parts.clone()], &heights[parts], hidden) };
-            self.linear(graph, names, states, output)
-        };
-        let projected = if asking == states {
-            vec![project(0..3, states, &format!("{output}.product"))?]
+        let projected = if asking == states && !self.apart {
+            vec![self.project(graph, number, 0..3, states, &format!("{output}.product"))?]
         } else {
-            let queries = project(0..1, asking, &format!("{output}.queries"))?;
-            vec![queries, project(1..3, states, &format!("{output}.keys_and_values"))?]
+            let queries = self.project(graph, number, 0..1, asking, &format!("{output}.queries"))?;
+            let asked = self.keys_and_values(graph, number, states)?;
+            vec![queries, if self.past { past::behind(graph, number, &asked) } else { asked }]
         };
         let inputs: Vec<&str> = std::iter::once(starts).chain(projected.iter().map(String::as_str)).collect();
         let taken = graph.layer("CausalAttention", Layer::Causal(self.causal(number)?), &inputs, &output);
         let (name, biased) = (self.names.layer(number, "self_attn.o_proj"), self.decoder.o_bias);
-        let (layers, heights) = ([&*name], [hidden]);
-        let names = LinearNames { biased, ..in_place(&layers, &heights, asking_width) };
+        let width = self.decoder.num_attention_heads * self.decoder.head_dim;
+        let (layers, heights) = ([&*name], [self.decoder.hidden_size]);
+        let names = LinearNames { biased, ..in_place(&layers, &heights, width) };
         self.linear(graph, names, &taken, &format!("{output}.output"))
+    }
+
+    /// Keys and values of all tokens, side by side.
+    pub fn keys_and_values(&self, graph: &mut Builder, number: usize, states: &str) -> Result<String> {
+        self.project(graph, number, 1..3, states, &format!("layer.{number}.attention.keys_and_values"))
+    }
+
+    /// Of queries, keys and values those of these places, side by side.
+    fn project(
+        &self,
+        graph: &mut Builder,
+        number: usize,
+        parts: Range<usize>,
+        states: &str,
+        output: &str,
+    ) -> Result<String> {
+        let Decoder { hidden_size, num_attention_heads, num_key_value_heads, head_dim, qkv_bias: biased, .. } =
+            *self.decoder;
+        let names = ["q", "k", "v"].map(|part| self.names.layer(number, &format!("self_attn.{part}_proj")));
+        let names = names.each_ref().map(String::as_str);
+        let heights = [num_attention_heads, num_key_value_heads, num_key_value_heads].map(|heads| heads * head_dim);
+        let names = LinearNames { biased, ..in_place(&names[parts.clone()], &heights[parts], hidden_size) };
+        self.linear(graph, names, states, output)
     }
 
     fn causal(&self, number: usize) -> Result<CausalLayer> {

@@ -43,7 +43,7 @@ impl Tower<'_> {
                     graph.node("Concat", &scores, "logits", &[Attribute::Int("axis", 1)]);
                     graph.output("logits", &["batch", &scores.len().to_string()]);
                 }
-                Part::Cls | Part::HiddenStates | Part::Sparse | Part::Colbert => {
+                Part::Cls | Part::HiddenStates | Part::Sparse | Part::Colbert | Part::Past => {
                     return Err(Error::Value(format!("a decoder has no output {:?}", part.names()[0])));
                 }
             }

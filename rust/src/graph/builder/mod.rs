@@ -1,11 +1,14 @@
 //! Nodes, initializers and outputs of a graph in the making.
 
+mod constants;
+
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use prost::Message;
 
+use super::decoder::PAST;
 use super::external::common_folder;
 use super::onnx::{Attribute, DataType, GraphProto, ModelProto, NodeProto, OperatorSetId, TensorProto, ValueInfo};
 use super::{Assembled, Conversion, Initializer};
@@ -123,27 +126,6 @@ impl<'a> Builder<'a> {
         Ok(name.to_owned())
     }
 
-    /// A row of a matrix as float32, `[columns]`.
-    pub(super) fn row(&mut self, name: &str, matrix: &str, row: usize) -> Result<String> {
-        let Some(&[height, width]) = self.weights.shape(matrix) else {
-            return self.height(matrix).map(|_| String::new());
-        };
-        let tensor = self.find(matrix, &[height, width])?;
-        let mut numbers = vec![0.0; width];
-        float32::read_row(self.weights.bytes(&tensor), &tensor, row, &mut numbers);
-        self.graph.initializer.push(TensorProto::floats(name, dims(&[width]), numbers));
-        Ok(name.to_owned())
-    }
-
-    /// One number.
-    pub(super) fn number(&mut self, value: f32) -> String {
-        let name = format!("number_{value}");
-        if self.known.insert(name.clone()) {
-            self.graph.initializer.push(TensorProto::floats(&name, Vec::new(), vec![value]));
-        }
-        name
-    }
-
     /// Rows of a matrix.
     pub(super) fn height(&self, name: &str) -> Result<usize> {
         match self.weights.shape(name) {
@@ -188,21 +170,6 @@ impl<'a> Builder<'a> {
                 self.node("Cast", &[&value], &format!("{value}.float32"), &[cast_to(DataType::Float)])
             }
         }
-    }
-
-    pub(super) fn constant(&mut self, name: &str, values: &[i64]) -> String {
-        if self.known.insert(name.to_owned()) {
-            self.graph.initializer.push(TensorProto::int64s(name, values));
-        }
-        name.to_owned()
-    }
-
-    pub(super) fn scalar(&mut self, name: &str, value: i64) -> String {
-        if self.known.insert(name.to_owned()) {
-            let dims = Vec::new();
-            self.graph.initializer.push(TensorProto { dims, ..TensorProto::int64s(name, &[value]) });
-        }
-        name.to_owned()
     }
 
     pub(super) fn node(&mut self, operator: &str, inputs: &[&str], output: &str, attributes: &[Attribute]) -> String {
@@ -266,7 +233,10 @@ impl<'a> Builder<'a> {
 
     /// The graph, of these inputs.
     pub(super) fn finish<N: AsRef<str>>(mut self, inputs: &[(N, &[&str])]) -> Assembled {
-        let input = |(name, dims): &(N, &[&str])| ValueInfo::tensor(name.as_ref(), DataType::Int64, dims);
+        let input = |(name, dims): &(N, &[&str])| {
+            let name = name.as_ref();
+            ValueInfo::tensor(name, if name == PAST { DataType::Float } else { DataType::Int64 }, dims)
+        };
         self.graph.input = inputs.iter().map(input).collect();
         let opset = |(domain, version): (&str, i64)| OperatorSetId { domain: domain.into(), version };
         let ours = (!self.layers.is_empty()).then_some((OURS, 1));
