@@ -145,8 +145,9 @@ fixtures: .venv-export/.installed ## make the tiny checkpoints and the test text
 	.venv-export/bin/python tests/fixtures/make_decoders.py
 	.venv-export/bin/python tests/fixtures/make_texts.py
 
-parity: .venv-parity/.package models ## against FlagEmbedding itself, live
+parity: .venv-parity/.package .venv-parity-layers/.package models ## against FlagEmbedding itself, live
 	.venv-parity/bin/python -m pytest tests/parity/test_*.py -s
+	.venv-parity-layers/bin/python -m pytest tests/parity/test_live_decoders.py -s
 
 referee: .venv-export/.package ## graphs assembled from checkpoints against torch and Optimum's graphs
 	.venv-export/bin/python -m pytest tests/export/test_referee.py -s -rs
