@@ -21,8 +21,10 @@ def check_room(name: str, sizes: Mapping[str, Any], computation: str) -> None:
         MemoryError: says how much is needed, how much there is, and what needs less.
     """
     needed = private_bytes(sizes, computation)
+    if not needed:
+        return
     available = available_memory()
-    if needed and available is not None and needed + _SPARE > available:
+    if available is not None and needed + _SPARE > available:
         raise MemoryError(
             f'{name} needs {gibibytes(needed)} of memory for its weights with precision="{computation}", and '
             f'{gibibytes(available)} are free. Leave precision out, or pass "bf16" where the processor has it: weights '
