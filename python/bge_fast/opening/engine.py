@@ -21,7 +21,7 @@ from bge_fast.runtime.threads import default_threads
 
 Outputs = tuple[str, ...]
 """A set of a graph's outputs: ``cls`` or ``hidden_states``, ``sparse``, ``colbert``, ``logits``."""
-COMPUTATIONS = ("fp32", "fp16", "bf16", "int8")
+COMPUTATIONS = ("fp32", "fp16", "bf16", "int8", "int4")
 _HEAD_OF = {"sparse": "sparse_linear", "colbert": "colbert_linear"}
 # What a checkpoint of a kind must have the tensors for.
 _OUTPUTS_OF_KIND: dict[str, Outputs] = {
@@ -76,9 +76,11 @@ class EngineOptions:
         """Precisions of the computation that will do on ``device``, best first.
 
         Raises:
-            ValueError: one that the device does not have.
+            ValueError: one that the device or the kind of model does not have.
         """
-        if self.computation in ("bf16", "int8") and device != CPU:
+        if self.computation == "int4" and self.family == "encoder":
+            raise ValueError('precision="int4" is for decoder-only models; encoders are small: use "int8" or "bf16"')
+        if self.computation in ("bf16", "int8", "int4") and device != CPU:
             raise ValueError(f'precision="{self.computation}" is for the CPU; on CUDA devices use "fp16" or "fp32"')
         if self.computation == "fp16" and device == CPU:
             raise ValueError('precision="fp16" is for CUDA devices; on the CPU leave precision out (fp32)')
