@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use super::cpu::Cpu;
 use super::panels::{BLOCK, COLUMNS, Format};
-use super::vectors::{Kernel, Simd, run};
+use super::vectors::{Kernel, Simd, Vector, run};
 
 /// Numbers along K that share a multiplier in 4 bits.
 pub(super) const PART: usize = 32;
@@ -75,13 +75,10 @@ impl Kernel for Quantize<'_> {
         let Self(block, steps) = self;
         let largest = largest(block);
         let to_steps = if largest > 0.0 { 127.0 / largest } else { 0.0 };
-        let mut sum = 0;
         for (step, &number) in steps.iter_mut().zip(block) {
-            let rounded = to_whole(number * to_steps);
-            *step = byte(rounded);
-            sum += rounded;
+            *step = rounded(number * to_steps);
         }
-        (largest / 127.0, sum)
+        (largest / 127.0, sum(steps))
     }
 }
 
@@ -92,82 +89,95 @@ impl Kernel for QuantizeTwice<'_> {
     type Output = (f32, i32);
 
     #[inline(always)]
-    fn run<S: Simd>(self, _: S) -> (f32, i32) {
+    fn run<S: Simd>(self, simd: S) -> (f32, i32) {
         let Self(block, bytes, multipliers) = self;
-        let one = largest(block) / (8.0 * MOST);
+        let (parts, _) = block.as_chunks::<PART>();
+        let mut extremes = [0.0; BLOCK / PART];
+        for (extreme, part) in extremes.iter_mut().zip(parts) {
+            *extreme = farthest(simd, part);
+        }
+        let one = largest(&extremes) / (8.0 * MOST);
+        let to_ones = inverse(8.0 * one);
         let mut steps = [0; BLOCK];
         let mut total = 0;
-        let parts = block.as_chunks::<PART>().0.iter().zip(steps.as_chunks_mut::<PART>().0);
-        for ((part, steps), multiplier) in parts.zip(multipliers) {
-            let best = best_multiplier(part, one);
-            let sum = round(part, best * one, steps);
-            *multiplier = byte(to_whole(best)).cast_signed();
-            total += sum * i32::from(*multiplier);
+        let each = parts.iter().zip(steps.as_chunks_mut::<PART>().0).zip(extremes);
+        for (((part, steps), extreme), multiplier) in each.zip(multipliers) {
+            let needed = -extreme * to_ones;
+            let best = best_multiplier(simd, part, one, needed);
+            let to_steps = inverse(best * one);
+            for (step, &number) in steps.iter_mut().zip(part) {
+                *step = rounded((number * to_steps).clamp(-8.0, 7.0));
+            }
+            *multiplier = rounded(best).cast_signed();
+            total += sum(steps) * i32::from(*multiplier);
         }
         for (bytes, steps) in bytes.as_chunks_mut::<QUAD>().0.iter_mut().zip(steps.as_chunks::<{ 2 * QUAD }>().0) {
             for (place, packed) in bytes.iter_mut().enumerate() {
-                *packed = byte(steps[place]) & 15 | byte(steps[place + QUAD]) << 4;
+                *packed = steps[place] & 15 | steps[place + QUAD] << 4;
             }
         }
         (one, total)
     }
 }
 
-/// Of the multipliers beside the one that the largest number of a part needs for -8, the one that loses least.
+/// The number that is farthest from zero.
 #[inline(always)]
-fn best_multiplier(part: &[f32; PART], one: f32) -> f32 {
-    let largest = largest(part);
-    let positive = part.iter().fold(false, |any, &number| any | (number == largest));
-    let sign = if positive { -1.0 } else { 1.0 };
-    let needed = if one > 0.0 { largest / (8.0 * one) } else { 0.0 };
-    let [fewer, more] = [needed.floor(), needed.ceil().min(MOST)].map(|size| sign * size);
-    if loss(part, fewer * one) < loss(part, more * one) { fewer } else { more }
+fn farthest<S: Simd>(simd: S, part: &[f32; PART]) -> f32 {
+    let (mut above, mut below) = (simd.splat(0.0), simd.splat(0.0));
+    for numbers in part.chunks_exact(S::Vector::LANES) {
+        let numbers = simd.load(numbers);
+        (above, below) = (numbers.at_least(above), (simd.splat(0.0) - numbers).at_least(below));
+    }
+    let (above, below) = (above.largest(), below.largest());
+    if above > below { above } else { -below }
+}
+
+/// Of the multipliers beside the one that the farthest number of a part needs to be -8, the one that loses least.
+#[inline(always)]
+fn best_multiplier<S: Simd>(simd: S, part: &[f32; PART], one: f32, needed: f32) -> f32 {
+    let (fewer, more) = (needed.trunc(), needed.abs().ceil().min(MOST).copysign(needed));
+    if loss(simd, part, fewer * one) < loss(simd, part, more * one) { fewer } else { more }
 }
 
 /// The sum of squares of what is lost where numbers are rounded to `scale`.
 #[inline(always)]
-fn loss(part: &[f32; PART], scale: f32) -> f32 {
-    const LANES: usize = 16;
-    let mut steps = [0; PART];
-    round(part, scale, &mut steps);
-    let mut sums = [0.0; LANES];
-    for (numbers, steps) in part.as_chunks::<LANES>().0.iter().zip(steps.as_chunks::<LANES>().0) {
-        for (sum, (&number, &step)) in sums.iter_mut().zip(numbers.iter().zip(steps)) {
-            let lost = number - whole(step) * scale;
-            *sum += lost * lost;
-        }
+fn loss<S: Simd>(simd: S, part: &[f32; PART], scale: f32) -> f32 {
+    let to_steps = simd.splat(inverse(scale));
+    let (scale, whole) = (simd.splat(scale), simd.splat(NO_BITS_BEHIND_THE_POINT));
+    let mut sum = simd.splat(0.0);
+    for numbers in part.chunks_exact(S::Vector::LANES) {
+        let numbers = simd.load(numbers);
+        let steps = (numbers * to_steps).at_least(simd.splat(-8.0)).at_most(simd.splat(7.0));
+        let lost = numbers - (steps + whole - whole) * scale;
+        sum = lost.mul_add(lost, sum);
     }
-    sums.iter().sum()
+    sum.sum()
 }
 
-/// Writes numbers as -8 ..= 7 of `scale`, and gives the sum.
 #[inline(always)]
-fn round(part: &[f32; PART], scale: f32, steps: &mut [i32; PART]) -> i32 {
-    let to_steps = if scale == 0.0 { 0.0 } else { 1.0 / scale };
-    let mut sum = 0;
-    for (step, &number) in steps.iter_mut().zip(part) {
-        *step = to_whole((number * to_steps).clamp(-8.0, 7.0));
-        sum += *step;
-    }
-    sum
+fn inverse(scale: f32) -> f32 {
+    if scale == 0.0 { 0.0 } else { 1.0 / scale }
+}
+
+/// Added to a number, it leaves nothing behind the point but rounds it to the nearest whole one.
+const NO_BITS_BEHIND_THE_POINT: f32 = 12_582_912.0;
+
+/// The nearest whole number, as the bits of one with 8: an addition, where a conversion that minds what is not finite takes five
+/// instructions.
+#[inline(always)]
+fn rounded(number: f32) -> u8 {
+    (number + NO_BITS_BEHIND_THE_POINT).to_bits().to_le_bytes()[0]
+}
+
+#[inline(always)]
+fn sum(steps: &[u8]) -> i32 {
+    steps.iter().map(|step| i32::from(step.cast_signed())).sum()
 }
 
 /// As integers: what is not finite is larger than all numbers.
 #[inline(always)]
 fn largest(numbers: &[f32]) -> f32 {
     f32::from_bits(numbers.iter().fold(0, |largest, number| (number.to_bits() & 0x7fff_ffff).max(largest)))
-}
-
-#[inline(always)]
-#[expect(clippy::cast_possible_truncation, reason = "few bits, where all numbers are finite")]
-fn to_whole(number: f32) -> i32 {
-    number.round_ties_even() as i32
-}
-
-#[inline(always)]
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the bits of a number that has 8")]
-fn byte(number: i32) -> u8 {
-    number as u8
 }
 
 #[inline(always)]
