@@ -199,7 +199,7 @@ def _add_precision(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--precision",
         choices=("fp32", "fp16", "bf16", "int8", "int4"),
-        help="default: fp32, on CUDA fp16 where there is a graph of it; bf16, int8 and (decoder-only) int4 are for the CPU",
+        help="default: fp32, on CUDA fp16 where there is a graph of it; bf16, int8 and (decoders) int4 are for the CPU",
     )
 
 

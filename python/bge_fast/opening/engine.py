@@ -14,6 +14,7 @@ from bge_fast.opening.hub import find_model
 from bge_fast.opening.kinds import check_family, declares_reranker, no_reranker
 from bge_fast.opening.projection import projection_of
 from bge_fast.opening.room import check_room
+from bge_fast.opening.specials import check_flags
 from bge_fast.opening.state import FolderState
 from bge_fast.runtime.devices import CPU, Device
 from bge_fast.runtime.library import check_cuda, default_device, load_runtime, used_instructions
@@ -230,6 +231,8 @@ def _open_on(options: EngineOptions, device: Device, threads: int) -> tuple[Mode
         # In a graph of whatever kind, such as one with scales for all of a batch, texts may depend on each other.
         deterministic=options.waiting.deterministic or options.onnx_file is not None,
     )
+    if options.family == "decoder" and options.kind == "embedder":
+        check_flags(files.name, files.folder, core)
     if files.state is not None:
         files.state.check(files.name)
     return files, core, heads
