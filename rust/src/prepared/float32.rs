@@ -23,17 +23,14 @@ pub(crate) fn numbers(stored: &[u8], tensor: &Tensor) -> Vec<f32> {
 /// Reads some `places` of row `row` of a matrix that was made of these bytes.
 pub(crate) fn read_row(stored: &[u8], tensor: &Tensor, row: usize, places: Range<usize>, numbers: &mut [f32]) {
     let (width, bytes) = (tensor.shape[1], tensor.dtype.bytes());
-    match tensor.strides.as_deref() {
-        Some(&[down, right]) => {
-            for (column, number) in places.zip(numbers) {
-                let place = (row * down + column * right) * bytes;
-                convert(&stored[place..place + bytes], tensor.dtype, std::slice::from_mut(number));
-            }
+    if let Some(&[down, right]) = tensor.strides.as_deref() {
+        for (column, number) in places.zip(numbers) {
+            let place = (row * down + column * right) * bytes;
+            convert(&stored[place..place + bytes], tensor.dtype, std::slice::from_mut(number));
         }
-        _ => {
-            let first = row * width + places.start;
-            convert(&stored[first * bytes..][..places.len() * bytes], tensor.dtype, numbers);
-        }
+    } else {
+        let first = row * width + places.start;
+        convert(&stored[first * bytes..][..places.len() * bytes], tensor.dtype, numbers);
     }
 }
 
