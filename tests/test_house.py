@@ -23,6 +23,9 @@ PYTHON_ROOMS = (
     "mapping",
     "auto",
     "bge_fast",
+    "search",
+    "evaluation",
+    "mining",
     "commands",
     "__main__",
 )
@@ -39,6 +42,7 @@ RUST_ROOMS = (
     "graph",
     "ort",
     "run",
+    "search",
     "models",
     "python",
 )
