@@ -52,7 +52,7 @@ def test_rescoring_sorts_by_multi_vectors() -> None:
     hits = top_k(QUERIES.dense, PASSAGES.dense, 12)
     found = rescore(QUERIES.colbert, PASSAGES.colbert, hits, 5)
     for query, (ids, scores) in enumerate(zip(found.ids.tolist(), found.scores, strict=True)):
-        expected = sorted(hits.ids[query].tolist(), key=lambda place: (-np.float32(late(query, place)), place))[:5]  # noqa: B023
+        expected = sorted(hits.ids[query].tolist(), key=lambda place: (-np.float32(late(query, place)), place))[:5]
         assert ids == expected
         assert scores.tolist() == [np.float32(late(query, place)) for place in expected]
 

@@ -24,7 +24,7 @@ def hybrid_top_k(
     """Find for each query the ``k`` passages with the best sums of dense, sparse and multi-vector scores.
 
     Sums are those of ``compute_score``: weighted, and divided by the sum of the weights. All passages are compared by
-    dense and sparse vectors; where both sides have multi-vectors and these a weight, they are added for the ``pool`` best.
+    dense and sparse vectors; multi-vectors, where both sides have them, are added for the ``pool`` best of these.
 
     Args:
         weights: of dense, sparse and multi-vector scores, in this order.
@@ -52,5 +52,5 @@ def _dense_and_sparse(queries: Any, passages: Any, k: int, weights: tuple[float,
         lexical = weights[1] * lists.scores(ids, of_ids)
         for start, scores, _ in tiles(dense[None], passages.dense, BLOCK):
             total = weights[0] * scores + lexical[start : start + scores.shape[1]]
-            best.offer(total, start, place)
+            best.offer(total.astype(np.float32), start, place)
     return best.hits()

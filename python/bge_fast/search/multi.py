@@ -30,4 +30,4 @@ def late_scores(queries: ColbertBatch, passages: ColbertBatch, hits: Hits) -> ND
 def reordered(hits: Hits, k: int | None = None) -> Hits:
     """Sort hits by their scores, equal ones by their places, and keep the ``k`` best."""
     order = np.lexsort((hits.ids, -hits.scores), axis=1)[:, :k]
-    return Hits(*(np.take_along_axis(column, order, axis=1) for column in hits))
+    return Hits(np.take_along_axis(hits.scores, order, axis=1), np.take_along_axis(hits.ids, order, axis=1))
