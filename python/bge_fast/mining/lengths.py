@@ -1,12 +1,12 @@
 """Rows by the length of their longest text."""
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from math import inf
 from typing import Any
 
-from bge_fast.mining.rows import Place, Row, by_number, checked
+from bge_fast.mining.rows import Place, Row, Rows, by_number, checked
 
 Range = tuple[int, float]
 """Tokens from the first number on, below the second; the last range ends with infinity."""
@@ -30,7 +30,7 @@ def ranges(bounds: Sequence[int]) -> list[Range]:
 
 
 def split_by_length(
-    tokenizer_or_model: Any, rows: Iterable[Row], bounds: Sequence[int], *, place: Place = by_number
+    tokenizer_or_model: Any, rows: Rows, bounds: Sequence[int], *, place: Place = by_number
 ) -> dict[Range, list[Row]]:
     """Sort rows into ranges of tokens; those shorter than the first bound are in none, and ranges may be empty."""
     tokenizer = getattr(tokenizer_or_model, "tokenizer", tokenizer_or_model)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from bge_fast.errors import quoted
-from bge_fast.mining.rows import Place, Row, by_number, checked, windows
+from bge_fast.mining.rows import Place, Row, Rows, by_number, checked, windows
 from bge_fast.mining.scores import add_reranker_scores
 from bge_fast.search import Hits, top_k
 from bge_fast.search.encoders import dense_passages, dense_queries, made_by
@@ -58,7 +58,7 @@ class Choice:
 
 def mine_hard_negatives(
     model: Any,
-    rows: Iterable[Row],
+    rows: Rows,
     *,
     pool: Iterable[str] | None = None,
     range: tuple[int, int] = (10, 210),
@@ -121,7 +121,7 @@ class _Miner:
     choice: Choice
     place: Place
 
-    def mined(self, rows: Iterable[Row], start: int) -> Iterator[Row]:
+    def mined(self, rows: Rows, start: int) -> Iterator[Row]:
         for first, whole in windows(checked(rows, self.place), _ROWS):
             if not (window := whole[max(start - first, 0) :]):
                 continue

@@ -1,16 +1,16 @@
 """Teacher scores: what a reranker says of the positives and negatives of each row."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-from bge_fast.mining.rows import Place, Row, by_number, checked
+from bge_fast.mining.rows import Place, Row, Rows, by_number, checked
 
 # Pairs scored at once: enough to be sorted by length, few enough to hold.
 _PAIRS = 2048
 
 
 def add_reranker_scores(
-    reranker: Any, rows: Iterable[Row], *, normalize: bool | None = None, place: Place = by_number
+    reranker: Any, rows: Rows, *, normalize: bool | None = None, place: Place = by_number
 ) -> Iterator[Row]:
     """Give each row ``pos_scores`` and ``neg_scores``, in the order of ``pos`` and ``neg``.
 
