@@ -7,7 +7,11 @@ import pytest
 
 from bge_fast.evaluation import Dataset
 
-CORPUS = [{"id": "a", "title": "A title", "text": "one"}, {"id": "b", "text": " two "}, {"id": "c", "title": "", "text": ""}]
+CORPUS = [
+    {"id": "a", "title": "A title", "text": "one"},
+    {"id": "b", "text": " two "},
+    {"id": "c", "title": "", "text": ""},
+]
 QUERIES = [{"id": "q1", "text": "first"}, {"id": "q2", "text": "second"}]
 QRELS = [{"qid": "q1", "docid": "a", "relevance": 2}, {"qid": "q1", "docid": "b", "relevance": 0}]
 
@@ -26,7 +30,10 @@ def flagembedding(folder: Path, split: str = "test") -> Path:
 
 def beir(folder: Path, judgements: str) -> Path:
     for name, rows in (("corpus", CORPUS), ("queries", QUERIES)):
-        lines(folder / f"{name}.jsonl", [{**{k: v for k, v in row.items() if k != "id"}, "_id": row["id"]} for row in rows])
+        lines(
+            folder / f"{name}.jsonl",
+            [{**{k: v for k, v in row.items() if k != "id"}, "_id": row["id"]} for row in rows],
+        )
     file = folder / judgements
     file.parent.mkdir(exist_ok=True)
     file.write_text("query-id\tcorpus-id\tscore\nq1\ta\t2\nq1\tb\t0\n")
@@ -56,7 +63,11 @@ def test_one_folder_among_several(tmp_path: Path) -> None:
     ("file", "text", "message"),
     [
         ("corpus.jsonl", '{"id": "a", "text": 1}\n', r"corpus\.jsonl:1: 'text' is int"),
-        ("corpus.jsonl", '{"id": "a", "text": "x"}\n\n{"id": "a", "text": "y"}\n', r"corpus\.jsonl:3: the id 'a' comes a sec"),
+        (
+            "corpus.jsonl",
+            '{"id": "a", "text": "x"}\n\n{"id": "a", "text": "y"}\n',
+            r"corpus\.jsonl:3: the id 'a' comes a sec",
+        ),
         ("corpus.jsonl", '{"text": "x"}\n', r"corpus\.jsonl:1: no 'id' or '_id'; there is 'text'"),
         ("corpus.jsonl", "[1]\n", r"corpus\.jsonl:1: list, not a JSON object"),
         ("corpus.jsonl", "{\n", r"corpus\.jsonl:1: not a JSON object"),

@@ -38,7 +38,11 @@ def test_each_query_is_as_trec_eval_has_it(seed: int) -> None:
     found = per_query(qrels, run, K)
     assert found.keys() == expected.keys()
     for query, (ours, theirs), k in product(expected, TREC.items(), K):
-        assert found[query][f"{ours}_at_{k}"] == pytest.approx(expected[query][f"{theirs}_{k}"], abs=1e-12), (query, ours, k)
+        assert found[query][f"{ours}_at_{k}"] == pytest.approx(expected[query][f"{theirs}_{k}"], abs=1e-12), (
+            query,
+            ours,
+            k,
+        )
 
 
 @pytest.mark.parametrize("seed", range(100))
@@ -60,7 +64,9 @@ def test_means_are_over_what_flagembedding_takes(seed: int) -> None:
 
 def test_names_come_in_flagembeddings_order() -> None:
     kinds = ("ndcg", "map", "recall", "precision", "mrr", "recall_cap")
-    assert list(metrics({"q": {"d": 1}}, {"q": {"d": 1.0}}, (1, 10))) == [f"{one}_at_{k}" for one in kinds for k in (1, 10)]
+    assert list(metrics({"q": {"d": 1}}, {"q": {"d": 1.0}}, (1, 10))) == [
+        f"{one}_at_{k}" for one in kinds for k in (1, 10)
+    ]
 
 
 def test_a_query_without_judgement_counts_for_nothing() -> None:

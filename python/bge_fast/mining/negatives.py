@@ -102,7 +102,9 @@ def mine_hard_negatives(
     if not passages:
         raise ValueError("the pool has no passages; give rows with 'pos' or a pool")
     mined = _Miner(model, passages, _encoded(model, passages, vectors, progress), choice, place).mined(rows, start)
-    return mined if reranker is None else add_reranker_scores(reranker, mined, place=place)
+    return (
+        mined if reranker is None else add_reranker_scores(reranker, mined, place=lambda number: place(start + number))
+    )
 
 
 def _encoded(model: Any, passages: list[str], file: Any, progress: Any) -> Any:
