@@ -58,7 +58,7 @@ class Best:
         """Take scores ``(queries, places)``, those of ``first_query`` and ``first_place`` first."""
 
     def result(self) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Scores and places ``(queries, k)``, best first; behind the last hit negative infinity and -1."""
+        """Scores and places ``(queries, most hits of one)``, best first, filled up with negative infinity and -1."""
 
 @final
 class Checkpoint:
@@ -207,6 +207,12 @@ class Model:
 
 @final
 class Tokenizer:
+    """The tokenizer of a model's folder."""
+
+    def __new__(cls, folder: str) -> Tokenizer: ...
+    def count(self, texts: list[str]) -> list[int]:
+        """How many ids each text has, special tokens included and none cut."""
+
     def tokenize(self, text: str, max_length: int, special: bool) -> list[int]:
         """Ids of one text, at most ``max_length``, with special tokens or without."""
 

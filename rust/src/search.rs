@@ -84,18 +84,20 @@ impl Best {
         first.map_or(Ok(()), |(start, (row, place))| Err(not_finite(first_query + start + row, place)))
     }
 
-    /// Scores and places, `k` a query, best first; behind the last hit negative infinity and -1.
+    /// Scores and places so far, best first, and how many there are of each query: as many as the most hits of one, `k` at most.
+    /// Behind the last hit stand negative infinity and -1.
     #[must_use]
-    pub fn result(&mut self) -> (Vec<f32>, Vec<i64>) {
-        let mut scores = vec![f32::NEG_INFINITY; self.rows.len() * self.k];
-        let mut places = vec![-1; self.rows.len() * self.k];
-        for (row, start) in self.rows.iter_mut().zip((0..).step_by(self.k.max(1))) {
+    pub fn result(&mut self) -> (Vec<f32>, Vec<i64>, usize) {
+        let width = self.rows.iter().map(|row| row.kept.len()).max().unwrap_or(0).min(self.k);
+        let mut scores = vec![f32::NEG_INFINITY; self.rows.len() * width];
+        let mut places = vec![-1; self.rows.len() * width];
+        for (row, start) in self.rows.iter_mut().zip((0..).step_by(width.max(1))) {
             row.kept.sort_unstable_by(better);
-            for (hit, at) in row.kept.iter().take(self.k).zip(start..) {
+            for (hit, at) in row.kept.iter().take(width).zip(start..) {
                 (scores[at], places[at]) = (hit.score, i64::from(hit.place));
             }
         }
-        (scores, places)
+        (scores, places, width)
     }
 }
 
@@ -128,7 +130,7 @@ impl Row {
             return;
         }
         self.kept.push(Hit { score, place });
-        if self.kept.len() >= k + k.max(LEAST_ROOM) {
+        if self.kept.len() >= k.saturating_add(k.max(LEAST_ROOM)) {
             self.kept.select_nth_unstable_by(k - 1, better);
             self.kept.truncate(k);
             self.least = self.kept[k - 1].score;
@@ -179,8 +181,8 @@ mod tests {
                 let tile: Vec<f32> = all.chunks(width).flat_map(|row| &row[start..end]).copied().collect();
                 best.offer(&tile, end - start, 0, start).unwrap();
             }
-            let (_, places) = best.result();
-            for ((row, found), excluded) in all.chunks(width).zip(places.chunks(k)).zip(&excluded) {
+            let (_, places, found) = best.result();
+            for ((row, found), excluded) in all.chunks(width).zip(places.chunks(found)).zip(&excluded) {
                 let found: Vec<_> = found.iter().copied().filter(|place| *place >= 0).collect();
                 assert_eq!(found, sorted(row, k, excluded));
             }
@@ -201,10 +203,10 @@ mod tests {
     }
 
     #[test]
-    fn too_few_are_filled_up_and_minus_infinity_is_no_hit() {
-        let mut best = Best::new(3, vec![vec![]]);
-        best.offer(&[1.0, f32::NEG_INFINITY], 2, 0, 0).unwrap();
-        assert_eq!(best.result(), (vec![1.0, f32::NEG_INFINITY, f32::NEG_INFINITY], vec![0, -1, -1]));
+    fn rows_are_as_wide_as_the_most_hits_and_minus_infinity_is_no_hit() {
+        let mut best = Best::new(usize::MAX, vec![vec![]; 2]);
+        best.offer(&[1.0, f32::NEG_INFINITY, 2.0, 3.0], 2, 0, 0).unwrap();
+        assert_eq!(best.result(), (vec![1.0, f32::NEG_INFINITY, 3.0, 2.0], vec![0, -1, 1, 0], 2));
     }
 
     #[test]

@@ -22,10 +22,13 @@ def cranfield(first: int | None = None, *, titles_alone: bool = False) -> Datase
         pytest.skip("the Cranfield collection is not on this machine")
     data = Dataset.read(CRANFIELD)
     corpus = dict(list(data.corpus.items())[:first])
-    if titles_alone:
-        rows = map(json.loads, (CRANFIELD / "corpus.jsonl").read_text().splitlines())
-        corpus = {row["_id"]: row["title"].strip() for row in rows if row["_id"] in corpus}
-    return Dataset(corpus, data.queries, data.qrels)
+    if titles_alone:  # of equal ones the first
+        rows = list(map(json.loads, (CRANFIELD / "corpus.jsonl").read_text().splitlines()))[:first]
+        firsts = {row["title"].strip(): row["_id"] for row in reversed(rows)}
+        corpus = {row["_id"]: row["title"].strip() for row in rows if row["_id"] in firsts.values()}
+    kept = {query: {key: grade for key, grade in one.items() if key in corpus} for query, one in data.qrels.items()}
+    qrels = {query: grades for query, grades in kept.items() if grades}
+    return Dataset(corpus, {query: text for query, text in data.queries.items() if query in qrels}, qrels)
 
 
 def check(report: Report, expected: dict[str, Any]) -> None:

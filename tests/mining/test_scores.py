@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from bge_fast import FlagModel, FlagReranker
-from bge_fast.mining import add_reranker_scores, mine_hard_negatives, row_length, scores, split_by_length
+from bge_fast.mining import add_reranker_scores, lengths, mine_hard_negatives, scores, split_by_length
+from bge_fast.mining.lengths import with_lengths
 from tests.support.checkpoints import checkpoint
 
 ROWS: list[dict[str, Any]] = [
@@ -51,20 +52,22 @@ def test_a_row_without_negatives_is_named(reranker: FlagReranker) -> None:
         list(add_reranker_scores(reranker, [ROWS[0], {"query": "q", "pos": ["a"]}]))
 
 
-def test_rows_are_sorted_by_their_longest_text(bert: FlagModel) -> None:
-    lengths = [row_length(bert.tokenizer, row) for row in ROWS]
-    assert lengths == [
-        max(len(bert.tokenizer.encode(text)) for text in (row["query"], *row["pos"], *row["neg"])) for row in ROWS
-    ]
-    parts = split_by_length(bert, ROWS, [4, lengths[4], 1000])
-    assert list(parts) == [(4, lengths[4]), (lengths[4], 1000), (1000, inf)]
+@pytest.mark.parametrize("window", [2, 256])
+def test_rows_are_sorted_by_their_longest_text(bert: FlagModel, monkeypatch: pytest.MonkeyPatch, window: int) -> None:
+    monkeypatch.setattr(lengths, "_ROWS", window)
+    encode = bert.tokenizer.encode
+    longest = [max(len(encode(text)) for text in (row["query"], *row["pos"], *row["neg"])) for row in ROWS]
+    bounds = [4, longest[4], 1000]
+    parts = split_by_length(bert, ROWS, bounds)
+    assert list(parts) == [(4, longest[4]), (longest[4], 1000), (1000, inf)]
     for (low, high), rows in parts.items():
-        assert rows == [row for row, length in zip(ROWS, lengths, strict=True) if low <= length < high]
+        assert rows == [row for row, length in zip(ROWS, longest, strict=True) if low <= length < high]
     assert parts[(1000, inf)] == []
 
 
 def test_long_texts_are_not_cut(bert: FlagModel) -> None:
-    assert row_length(bert.tokenizer, {"query": "q", "pos": ["lift " * 900]}) > 900
+    ((_, length),) = with_lengths(bert.tokenizer, [{"query": "q", "pos": ["lift " * 900]}])
+    assert length == len(bert.tokenizer.encode("lift " * 900)) > 900
 
 
 @pytest.mark.parametrize("bounds", [[], [5, 5], [5, 1], [-1, 3]])

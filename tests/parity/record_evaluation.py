@@ -28,7 +28,7 @@ def record(name: str) -> None:
     reranker, titles_alone = RUNS[name]
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        data = Collection(titles_alone=titles_alone).write(place / "data")
+        data = collection(titles_alone).write(place / "data")
         arguments = CustomEvalArgs(
             eval_name="cranfield",
             dataset_dir=str(data),
@@ -52,6 +52,21 @@ def record(name: str) -> None:
         GOLDEN.mkdir(exist_ok=True)
         found = {"table": (place / "table" / "figures.md").read_text(), "rankings": rankings(place / "results")}
         (GOLDEN / f"{name}.json").write_text(json.dumps(found, indent=0) + "\n")
+
+
+def collection(titles_alone: bool) -> Collection:
+    """Cranfield; of equal titles the first, since the order of equal scores is nobody's."""
+    whole = Collection(titles_alone=titles_alone)
+    if titles_alone:
+        first = {passage["text"].strip(): key for key, passage in reversed(whole.corpus.items())}
+        whole.corpus = {key: whole.corpus[key] for key in whole.corpus if key in first.values()}
+        judged = {
+            query: {key: grade for key, grade in grades.items() if key in whole.corpus}
+            for query, grades in whole.judgements.items()
+        }
+        whole.judgements = {query: grades for query, grades in judged.items() if grades}
+        whole.queries = {query: text for query, text in whole.queries.items() if query in whole.judgements}
+    return whole
 
 
 def rankings(results: Path) -> dict[str, object]:

@@ -115,7 +115,12 @@ def _search(verb: argparse.ArgumentParser) -> argparse.ArgumentParser:
     verb.description = "Compare queries with all passages and print the closest."
     _add_model(verb)
     verb.add_argument("queries", metavar="QUERY", nargs="*", help="queries; lines of stdin without any")
-    verb.add_argument("--passages", metavar="FILE", required=True, help=_FILES)
+    verb.add_argument("--passages", metavar="FILE", required=True, action="append", help=f"{_FILES}; once a file")
+    verb.add_argument(
+        "--vectors", metavar="X.npy", help="those of the passages, from `embed`; nothing is embedded again"
+    )
+    verb.add_argument("--rerank", metavar="MODEL", help="a reranker that sorts the best passages of each query again")
+    verb.add_argument("--rerank-top-k", metavar="N", type=values.positive, default=100, help="how many of them (100)")
     verb.add_argument(
         "--top", metavar="N", type=values.positive, default=5, help="passages a query (default: %(default)s)"
     )

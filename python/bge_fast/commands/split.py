@@ -2,20 +2,20 @@
 
 import json
 from argparse import Namespace
-from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import datetime
 from math import inf
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from bge_fast import FlagModel
+from bge_fast import _core
 from bge_fast.commands import opening, output
+from bge_fast.commands.defaults import locate
 from bge_fast.commands.foreign import InputError
 from bge_fast.commands.replacing import replacing
 from bge_fast.commands.rows import RowFile
-from bge_fast.mining.lengths import Range, range_of, ranges, row_length
-from bge_fast.mining.rows import checked
+from bge_fast.mining.lengths import Range, range_of, ranges, with_lengths
+from bge_fast.models.tokenizer import Tokenizer
 
 
 def run(args: Namespace) -> int:
@@ -28,22 +28,24 @@ def run(args: Namespace) -> int:
     files = sorted(source.glob("*.jsonl")) if source.is_dir() else [source]
     if not files:
         raise InputError(f"{source} has no files that end in .jsonl")
-    with FlagModel(model, devices="cpu") as opened:
-        for file in files:
-            if args.overwrite or not any(folder.glob(f"{file.stem}_len-*.jsonl")):
-                _log(folder / args.log_name, _split(opened.tokenizer, file, folder, bounds))
-            else:
-                output.note(f"the parts of {file} are there; --overwrite makes them again")
+    found = locate(model, "cpu")
+    tokenizer = Tokenizer(_core.Tokenizer(str(found.folder)), found.max_length, model)
+    for file in files:
+        if args.overwrite or not any(folder.glob(f"{file.stem}_len-*.jsonl")):
+            _log(folder / args.log_name, _split(tokenizer, file, folder, bounds))
+        else:
+            output.note(f"the parts of {file} are there; --overwrite makes them again")
     return 0
 
 
-def _split(tokenizer: Any, file: Path, folder: Path, bounds: list[Range]) -> dict[str, Any]:
+def _split(tokenizer: Tokenizer, file: Path, folder: Path, bounds: list[Range]) -> dict[str, Any]:
     """Write the parts of a file that have rows; says what was done as FlagEmbedding's log does."""
     started, lengths = _now(), []
     counts = dict.fromkeys(bounds, 0)
     with ExitStack() as opened:
         parts: dict[Range, BinaryIO] = {}
-        for row, length in _measured(tokenizer, file):
+        rows = RowFile(str(file))
+        for row, length in with_lengths(tokenizer, rows, rows.place):
             lengths.append(length)
             if (part := range_of(length, bounds)) is None:
                 continue
@@ -60,12 +62,6 @@ def _split(tokenizer: Any, file: Path, folder: Path, bounds: list[Range]) -> dic
         "end_time": _now(),
         "split_info": {_named(part): count for part, count in counts.items() if count},
     }
-
-
-def _measured(tokenizer: Any, file: Path) -> Iterator[tuple[Any, int]]:
-    rows = RowFile(str(file))
-    for row in checked(rows, rows.place):
-        yield row, row_length(tokenizer, row)
 
 
 def _named(part: Range) -> str:

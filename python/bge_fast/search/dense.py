@@ -50,7 +50,7 @@ def top_k(
         best.offer(scores, start, first)
         if progress and first + len(scores) == len(rows):
             progress(min(start + block, len(matrix)))
-    return best.hits()
+    return best.all_hits()
 
 
 def open_vectors(vectors: Any) -> NDArray[Any]:

@@ -46,8 +46,17 @@ class Selection:
         self._best.offer(np.ascontiguousarray(scores, np.float32), first_query, first_place)
 
     def hits(self) -> Hits:
-        """The best so far."""
+        """The best so far, as many as ``k`` at most and as the most of a query."""
         return Hits(*self._best.result())
+
+    def all_hits(self) -> Hits:
+        """The best, ``k`` for each query, filled up where there are fewer."""
+        found = self.hits()
+        scores = np.full((len(found.ids), self.k), -np.inf, np.float32)
+        ids = np.full(scores.shape, -1, np.int64)
+        width = found.ids.shape[1]
+        scores[:, :width], ids[:, :width] = found
+        return Hits(scores, ids)
 
 
 def _excluded(queries: int, exclude: Sequence[Iterable[int]] | None) -> list[list[int]]:

@@ -53,4 +53,4 @@ def _dense_and_sparse(queries: Any, passages: Any, k: int, weights: tuple[float,
         for start, scores, _ in tiles(dense[None], passages.dense, BLOCK):
             total = weights[0] * scores + lexical[start : start + scores.shape[1]]
             best.offer(total.astype(np.float32), start, place)
-    return best.hits()
+    return best.all_hits()

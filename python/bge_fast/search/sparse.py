@@ -55,4 +55,4 @@ def sparse_top_k(
         best.offer(np.where(scores > 0, scores, -np.inf)[None].astype(np.float32), 0, place)
         if progress:
             progress(place + 1)
-    return best.hits()
+    return best.all_hits()
