@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bge_fast import ColbertBatch, M3Vectors, SparseBatch
-from bge_fast.search import Hits, InvertedLists, hybrid_top_k, rescore, sparse_top_k, top_k
+from bge_fast.search import Hits, InvertedLists, hybrid, hybrid_top_k, rescore, sparse_top_k, top_k
 
 
 def batches(texts: int, seed: int, dim: int = 40, width: int = 8) -> M3Vectors:
@@ -62,8 +62,10 @@ def test_rescoring_keeps_what_is_no_hit_at_the_end() -> None:
     assert (rescore(QUERIES.colbert, PASSAGES.colbert, hits).ids == -1).all()
 
 
+@pytest.mark.parametrize("at_once", [1, 700, 1 << 24])
 @pytest.mark.parametrize("weights", [(1, 1, 0), (0.5, 0.25, 0.25), (0, 1, 1)])
-def test_hybrid_sums(weights: tuple[float, float, float]) -> None:
+def test_hybrid_sums(weights: tuple[float, float, float], at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hybrid, "_SCORES", at_once)
     lates = np.array([[late(query, passage) for passage in range(300)] for query in range(30)])
     parts = QUERIES.dense @ PASSAGES.dense.T, QUERIES.sparse.dot(PASSAGES.sparse), lates
     total = sum(weight * part for weight, part in zip(weights, parts, strict=True)) / sum(weights)

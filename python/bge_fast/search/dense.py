@@ -13,7 +13,7 @@ from bge_fast.search.hits import Hits, Selection
 _MATRIX = 2
 _DTYPES = tuple(map(np.dtype, (np.float32, np.float16, np.int8)))
 # A product with fewer queries is slower than the selection gains by finding its scores in the cache.
-_QUERIES_AT_ONCE = 1024
+QUERIES_AT_ONCE = 1024
 BLOCK = 16384
 
 
@@ -84,11 +84,11 @@ def tiles(
     if isinstance(block, bool) or not hasattr(block, "__index__") or block < 1:
         raise ValueError(f"block={quoted(block)} is not a whole number of at least 1")
     width = min(block, len(vectors))
-    room = np.empty(width * min(_QUERIES_AT_ONCE, len(queries)), np.float32)
+    room = np.empty(width * min(QUERIES_AT_ONCE, len(queries)), np.float32)
     for start in range(0, len(vectors), block):
         part = np.asarray(vectors[start : start + block], np.float32).T
-        for first in range(0, len(queries), _QUERIES_AT_ONCE):
-            some = queries[first : first + _QUERIES_AT_ONCE]
+        for first in range(0, len(queries), QUERIES_AT_ONCE):
+            some = queries[first : first + QUERIES_AT_ONCE]
             tile = room[: len(some) * part.shape[1]].reshape(len(some), part.shape[1])
             with np.errstate(over="ignore", invalid="ignore"):  # the selection refuses what is not finite
                 np.matmul(some, part, out=tile)

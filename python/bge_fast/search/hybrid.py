@@ -6,10 +6,12 @@ from typing import Any
 import numpy as np
 
 from bge_fast import M3Vectors
-from bge_fast.search.dense import BLOCK, tiles
+from bge_fast.search.dense import BLOCK, QUERIES_AT_ONCE, tiles
 from bge_fast.search.hits import Hits, Selection
 from bge_fast.search.multi import late_scores, reordered
 from bge_fast.search.sparse import InvertedLists
+
+_SCORES = 1 << 24
 
 
 def hybrid_top_k(
@@ -45,12 +47,13 @@ def hybrid_top_k(
 
 def _dense_and_sparse(queries: Any, passages: Any, k: int, weights: tuple[float, float], exclude: Any) -> Hits:
     """The best weighted sums, which are not divided."""
-    lists = InvertedLists(passages.sparse)
-    best = Selection(len(queries.dense), k, exclude)
-    # One query at a time has its lexical scores for all passages at once.
-    for place, (dense, (ids, of_ids)) in enumerate(zip(queries.dense, queries.sparse, strict=True)):
-        lexical = weights[1] * lists.scores(ids, of_ids)
-        for start, scores, _ in tiles(dense[None], passages.dense, BLOCK):
-            total = weights[0] * scores + lexical[start : start + scores.shape[1]]
-            best.offer(total.astype(np.float32), start, place)
+    lists, best = InvertedLists(passages.sparse), Selection(len(queries.dense), k, exclude)
+    # So many queries have their lexical scores for all passages in memory.
+    group = min(max(_SCORES // max(len(lists), 1), 1), QUERIES_AT_ONCE)
+    for first in range(0, len(queries.dense), group):
+        some = queries.sparse[first : first + group]
+        lexical = np.stack([weights[1] * lists.scores(ids, of_ids) for ids, of_ids in some])
+        for start, scores, _ in tiles(queries.dense[first : first + group], passages.dense, BLOCK):
+            total = weights[0] * scores + lexical[:, start : start + scores.shape[1]]
+            best.offer(total.astype(np.float32), start, first)
     return best.all_hits()
