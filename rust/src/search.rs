@@ -69,8 +69,8 @@ impl Best {
         let parts: Vec<_> = rows.chunks_mut(share).zip(scores.chunks(share * width)).collect();
         let k = self.k;
         let take = |(rows, scores): (&mut [Row], &[f32])| {
-            let mut failed = rows.iter_mut().zip(scores.chunks(width)).enumerate();
-            failed.find_map(|(place, (row, scores))| Some((place, row.take(scores, first_place, k)?)))
+            let mut each = rows.iter_mut().zip(scores.chunks(width)).enumerate();
+            each.find_map(|(place, (row, scores))| Some((place, row.take(scores, first_place, k)?)))
         };
         let failures: Vec<_> = if threads == 1 {
             parts.into_iter().map(take).collect()
@@ -149,6 +149,7 @@ fn not_finite(query: usize, place: usize) -> Error {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a panic fails the test")]
 mod tests {
     use super::*;
 
