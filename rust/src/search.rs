@@ -106,6 +106,7 @@ impl Row {
     fn take(&mut self, scores: &[f32], first: usize, k: usize) -> Option<usize> {
         for (part, first) in scores.chunks(LANES).zip((first..).step_by(LANES)) {
             #[expect(clippy::neg_cmp_op_on_partial_ord, reason = "what is not a number must be seen too")]
+            #[expect(clippy::needless_bitwise_bool, reason = "vectors have no lazy operator")]
             let any = part.iter().fold(false, |any, score| any | !(*score <= self.least));
             if !any {
                 continue;
@@ -138,6 +139,7 @@ impl Row {
     }
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as sorting takes it")]
 fn better(one: &Hit, other: &Hit) -> Ordering {
     other.score.partial_cmp(&one.score).unwrap_or(Ordering::Equal).then(one.place.cmp(&other.place))
 }
