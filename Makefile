@@ -8,7 +8,7 @@ export PYTHONPYCACHEPREFIX = $(CURDIR)/build/bytecode
 export ORT_DISABLE_TELEMETRY = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-export demo demo-export check style test test-rust test-python test-export test-dist lint format models fixtures golden parity referee bench bench-peers lock dist clean
+.PHONY: help setup setup-export demo demo-export check style test test-rust test-python test-export test-dist lint format models fixtures golden golden-evaluation parity referee bench bench-peers lock dist clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -156,6 +156,9 @@ golden: .venv-parity/.installed .venv-parity-layers/.installed ## record FlagEmb
 	.venv-parity/bin/python -m tests.parity.record
 	.venv-parity/bin/python -m tests.parity.record_decoders
 	.venv-parity-layers/bin/python -m tests.parity.record_decoders
+
+golden-evaluation: .venv-parity/.package ## record what FlagEmbedding's runner finds on all of Cranfield; half an hour
+	.venv-parity/bin/python -m tests.parity.record_evaluation
 
 bench-peers: .venv-parity/.installed .venv-peers/.installed ## install the packages that `make bench` compares with
 
