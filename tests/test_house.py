@@ -23,6 +23,7 @@ PYTHON_ROOMS = (
     "mapping",
     "auto",
     "bge_fast",
+    "merging",
     "commands",
     "__main__",
 )

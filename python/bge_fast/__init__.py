@@ -31,6 +31,9 @@ _NAMES = {
         "support_model_list",
         "support_native_bge_model_list",
     ),
+    "merging.lora": ("merge_lora",),
+    "merging.losses": ("mix_models_with_data",),
+    "merging.mixing": ("mix_models", "mix_models_by_layers"),
     "models.cross_encoder": ("FlagReranker",),
     "models.dense": ("FlagModel",),
     "models.embedder": ("AbsEmbedder",),
@@ -69,6 +72,10 @@ if TYPE_CHECKING:
     from bge_fast.mapping import RerankerModelClass as RerankerModelClass
     from bge_fast.mapping import support_model_list as support_model_list
     from bge_fast.mapping import support_native_bge_model_list as support_native_bge_model_list
+    from bge_fast.merging.lora import merge_lora as merge_lora
+    from bge_fast.merging.losses import mix_models_with_data as mix_models_with_data
+    from bge_fast.merging.mixing import mix_models as mix_models
+    from bge_fast.merging.mixing import mix_models_by_layers as mix_models_by_layers
     from bge_fast.models.cross_encoder import FlagReranker as FlagReranker
     from bge_fast.models.dense import FlagModel as FlagModel
     from bge_fast.models.embedder import AbsEmbedder as AbsEmbedder
