@@ -123,6 +123,8 @@ def _loss(source: Source, batches: Sequence[Batch], max_length: int) -> float:
     """The mean of the batches' contrastive losses."""
     if source.files.kind == "reranker":
         raise UnsupportedModelError(f"{source.name} is a reranker, and examples weigh embedders alone: pass weights")
+    # The default is longer than what most encoders take.
+    max_length = min(max_length, source.files.max_length)
     opens = FlagLLMModel if family_of(source.files.config) == "decoder" else FlagModel
     with opens(source.name, devices="cpu", use_fp16=False) as model:
         losses = [
