@@ -23,6 +23,7 @@ _NAMES = {
         "UnsafeModelError",
         "UnsupportedModelError",
     ),
+    "known": ("LLM_EMBEDDER_TASKS",),
     "mapping": (
         "AUTO_EMBEDDER_MAPPING",
         "AUTO_RERANKER_MAPPING",
@@ -66,6 +67,7 @@ if TYPE_CHECKING:
     from bge_fast.errors import RuntimeNotFoundError as RuntimeNotFoundError
     from bge_fast.errors import UnsafeModelError as UnsafeModelError
     from bge_fast.errors import UnsupportedModelError as UnsupportedModelError
+    from bge_fast.known import LLM_EMBEDDER_TASKS as LLM_EMBEDDER_TASKS
     from bge_fast.mapping import AUTO_EMBEDDER_MAPPING as AUTO_EMBEDDER_MAPPING
     from bge_fast.mapping import AUTO_RERANKER_MAPPING as AUTO_RERANKER_MAPPING
     from bge_fast.mapping import EmbedderModelClass as EmbedderModelClass
