@@ -272,13 +272,12 @@ def test_what_killed_runs_left_is_removed(tmp_path):
     assert os.listdir(tmp_path) == ["out"]
 
 
-# Two models of 200 MB whose word embeddings are 190 of them.
-_GROWN = """
-import resource, sys
+# The most that the process held, of its own life alone: what the system counts for a child begins with its parent's.
+_MOST = """
+import sys
 from bge_fast import mix_models
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 mix_models(sys.argv[1:3], weights=[0.5, 0.5], output_path=sys.argv[3])
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
 """
 
 
@@ -288,6 +287,6 @@ def test_memory_is_that_of_a_block(tmp_path):
     words = 1_500_000
     edit_json(folder / "config.json", vocab_size=words)
     change_tensors(folder, lambda one: one.update({WORDS: np.ones((words, 32), np.float32)}))
-    program = [sys.executable, "-c", _GROWN, str(folder), str(folder), str(tmp_path / "out")]
-    grown = int(subprocess.run(program, capture_output=True, text=True, check=True).stdout)
-    assert grown * 1024 < 100 << 20
+    program = [sys.executable, "-c", _MOST, str(folder), str(folder), str(tmp_path / "out")]
+    most = int(subprocess.run(program, capture_output=True, text=True, check=True).stdout)
+    assert most << 10 < 150 << 20, "one model is 190 MB"

@@ -12,13 +12,12 @@ from types import FrameType
 from typing import NoReturn
 
 from bge_fast.commands import merging_verbs, output
-from bge_fast.commands.argument_types import MOST_DIGITS
-from bge_fast.commands.argument_types import positive as _positive
 from bge_fast.errors import quoted
 from bge_fast.runtime.devices import parse_devices
 
 FAILED = 1
 INTERRUPTED = 130
+_MOST_DIGITS = 18
 _FILES = "lines of text, JSONL, JSON, CSV or TSV, also in gzip"
 # Those of formats.py, which would be imported for nothing here.
 _FORMATS = ("lines", "jsonl", "json", "csv", "tsv")
@@ -88,8 +87,7 @@ def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentPars
         "search": _search(add("search", help="the passages closest to each query")),
         "rerank": _rerank(add("rerank", help="passages sorted by a cross-encoder's score for a query")),
         "compare": _compare(add("compare", help="what a lower precision changes for your texts, and how fast it is")),
-        "mix": merging_verbs.mix(add("mix", help="one checkpoint that is a weighted sum of several")),
-        "merge-lora": merging_verbs.merge_lora(add("merge-lora", help="a LoRA adapter and its base made one")),
+        **{name: fill(add(name, help=what)) for name, (what, fill) in merging_verbs.VERBS.items()},
         "info": _info(add("info", help="what is known about a model")),
         "doctor": _doctor(add("doctor", help="what works on this machine, and how to repair what does not")),
     }
@@ -230,9 +228,15 @@ def _add_threads(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--threads", metavar="N", type=_positive, help="CPU threads (default: all that may be used)")
 
 
+def _positive(text: str) -> int:
+    if not text.isdecimal() or len(text) > _MOST_DIGITS or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{quoted(text)} is not a whole number of at least 1")
+    return int(text)
+
+
 def _device(text: str) -> str:
     try:
-        return str(parse_devices(int(text) if text.isdecimal() and len(text) <= MOST_DIGITS else text))
+        return str(parse_devices(int(text) if text.isdecimal() and len(text) <= _MOST_DIGITS else text))
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
 
