@@ -8,7 +8,7 @@ export PYTHONPYCACHEPREFIX = $(CURDIR)/build/bytecode
 export ORT_DISABLE_TELEMETRY = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-export demo demo-export check style test test-rust test-python test-export test-dist lint format models fixtures golden parity referee bench bench-peers lock dist clean
+.PHONY: help setup setup-export demo demo-export check style test test-rust test-python test-export test-dist lint format models fixtures golden parity finetuned referee bench bench-peers lock dist clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -153,6 +153,9 @@ fixtures: .venv-export/.installed ## make the tiny checkpoints and the test text
 parity: .venv-parity/.package .venv-parity-layers/.package .venv-parity/.xlmr .venv-parity-layers/.xlmr models ## against FlagEmbedding itself, live
 	.venv-parity/bin/python -m pytest tests/parity/test_*.py -s
 	.venv-parity-layers/bin/python -m pytest tests/parity/test_live_decoders.py tests/parity/test_real_tokenizer.py -s
+
+finetuned: .venv-parity/.package ## models that FlagEmbedding and sentence-transformers trained, opened here; some minutes
+	.venv-parity/bin/python -m pytest tests/parity/finetuned.py -s
 
 referee: .venv-export/.package ## graphs assembled from checkpoints against torch and Optimum's graphs
 	.venv-export/bin/python -m pytest tests/export/test_referee.py -s -rs

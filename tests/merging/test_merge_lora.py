@@ -89,3 +89,14 @@ def test_an_adapter_with_tokens_of_its_own_is_refused(own_checkpoint, tmp_path):
     (tmp_path / "lora" / "tokenizer.json").write_text(json.dumps(tokenizer))
     with pytest.raises(ModelFormatError, match="different vocabularies: id 99999 is None"):
         merge_lora(folder, tmp_path / "out")
+
+
+def test_the_tokenizer_is_the_adapters(own_checkpoint, tmp_path):
+    folder = adapter(tmp_path / "lora", str(own_checkpoint), lora(QUERY, (32, 32)))
+    before = FlagModel(folder).encode(TEXTS)
+    tokenizer = json.loads((own_checkpoint / "tokenizer.json").read_text())
+    tokenizer["post_processor"]["single"].append(tokenizer["post_processor"]["single"][-1])
+    (tmp_path / "lora" / "tokenizer.json").write_text(json.dumps(tokenizer))
+    trained_so = FlagModel(folder).encode(TEXTS)
+    assert not np.allclose(trained_so, before, atol=1e-3)
+    assert np.array_equal(FlagModel(merge_lora(folder, tmp_path / "out")).encode(TEXTS), trained_so)

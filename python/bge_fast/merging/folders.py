@@ -13,6 +13,7 @@ from pathlib import Path
 _TEMPORARY = ".bge-fast-folder-"
 _CARRIED = (".json", ".txt", ".model", ".jinja")
 _NOT_CARRIED = ("trainer_state.json", "adapter_config.json", "bge_fast.json")
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 # Folders of sentence-transformers' steps.
 _STEP = re.compile(r"\d+_\w*")
 

@@ -4,7 +4,7 @@ from itertools import chain
 from pathlib import Path
 
 from bge_fast.errors import ModelNotFoundError, quoted
-from bge_fast.merging.folders import carry_over, copy_files, new_folder
+from bge_fast.merging.folders import TOKENIZER_FILES, carry_over, copy_files, new_folder
 from bge_fast.merging.sources import MAIN, Source, check_vocabularies, open_source
 from bge_fast.merging.tensors import StoredTensor, narrowed
 from bge_fast.merging.writing import NewTensor, SafetensorsShards
@@ -39,6 +39,9 @@ def merge_lora(
     check_vocabularies(source.name, source.files.folder, read.name, folder)
     with new_folder(Path(output_path)) as made:
         carry_over(source.root, made)
+        if read.tokenizer:
+            # What the adapter was trained with: trainers change what stands behind a text.
+            copy_files({name: folder / name for name in TOKENIZER_FILES if (folder / name).is_file()}, made)
         for files in (files for part, files in source.parts.items() if part != MAIN):
             copy_files(files, made)
         _write(read, source, made)

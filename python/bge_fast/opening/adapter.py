@@ -64,6 +64,11 @@ class Adapter:
             raise ModelNotFoundError(f"{self.name} has no weights ({' or '.join(_WEIGHTS)})")
         return file
 
+    @property
+    def tokenizer(self) -> Path | None:
+        """Its folder, where there is a tokenizer: trainers may change what stands before and behind a text."""
+        return self.folder if (self.folder / "tokenizer.json").is_file() else None
+
     def scale(self, rank: int) -> float:
         """What the product of both factors is multiplied by."""
         return self.alpha / (math.sqrt(rank) if self.by_root else rank)
