@@ -31,10 +31,12 @@ def main() -> None:
         file = Path(folder, "vectors.npy")
         queries = write(file, args.vectors, args.queries)
         vectors = np.load(file, mmap_mode="r")
-        before = anonymous_megabytes()
-        top_k(queries, vectors, args.k)
+        before, during = private_megabytes(), list[float]()
+        started = time.perf_counter()
+        top_k(queries, vectors, args.k, progress=lambda _: during.append(private_megabytes()))
+        seconds = time.perf_counter() - started
         print(f"{args.vectors:,} x {WIDTH}, {args.queries:,} queries, k = {args.k}")
-        print(f"private memory: {anonymous_megabytes(peak=True) - before:,.0f} MB more at the end than before")
+        print(f"first search {seconds:.2f} s; private memory at most {max(during) - before:,.0f} MB more than before")
         ways = {"bare products": lambda: products(queries, vectors), "top_k": lambda: top_k(queries, vectors, args.k)}
         compare(ways | faiss_ways(queries, vectors, args.k), args.rounds)
 
@@ -81,11 +83,10 @@ def compare(ways: dict[str, Callable[[], object]], rounds: int) -> None:
         print(f"{name:<20} {median(times):7.2f} s  {ratio:5.2f} x the products  {[round(one, 2) for one in times]}")
 
 
-def anonymous_megabytes(peak: bool = False) -> float:
-    """Resident memory that no file backs; with ``peak`` the process's highest less what files back now."""
-    fields = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    kilobytes = {name: int(fields[name].split()[0]) for name in ("RssAnon", "VmHWM", "RssFile")}
-    return (kilobytes["VmHWM"] - kilobytes["RssFile"] if peak else kilobytes["RssAnon"]) * 1024 / 1e6
+def private_megabytes() -> float:
+    """Resident memory that no file backs."""
+    with Path("/proc/self/status").open() as status:
+        return next(int(line.split()[1]) * 1024 / 1e6 for line in status if line.startswith("RssAnon:"))
 
 
 if __name__ == "__main__":

@@ -109,7 +109,8 @@ def _add_embedder(verb: ArgumentParser, prefix: str) -> None:
     _add_truth(verb, "--normalize-embeddings", True, "")
     verb.add_argument("--pooling-method", dest="pooling", choices=("cls", "mean", "last_token"), help="as trained")
     instruction = 'before each query; "" for none (default: as recommended)'
-    verb.add_argument("--query-instruction-for-retrieval", metavar="TEXT", dest="instruction", help=instruction)
+    names = ("--query-instruction-for-retrieval", "--instruction")
+    verb.add_argument(*names, metavar="TEXT", dest="instruction", help=instruction)
     verb.add_argument("--query-instruction-format-for-retrieval", metavar="FORM", help="such as {}{}")
     verb.add_argument(f"--{prefix}batch-size", metavar="N", dest="batch_size", type=values.positive, default=256)
     verb.add_argument("--embedder-query-max-length", metavar="N", type=values.positive, default=512)
