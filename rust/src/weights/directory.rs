@@ -14,7 +14,9 @@ pub(crate) fn directories(files: &[WeightFile]) -> Result<Vec<Vec<Stored>>> {
     let tensors = |(file, mapped): (&WeightFile, &super::MappedFile)| {
         let mut stored = read(&file.name, mapped.bytes())?;
         stored.sort_by_key(|tensor| tensor.offset);
-        stored.iter_mut().for_each(|tensor| tensor.name = todays_name(&tensor.name));
+        for tensor in &mut stored {
+            tensor.name = todays_name(&tensor.name);
+        }
         Ok(stored)
     };
     files.iter().zip(&weights.files).map(tensors).collect()
