@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from bge_fast import _core
 from bge_fast.errors import ModelFormatError, UnsupportedModelError
 
-# Numbers of a block: enough for the disk, and nothing in memory.
-BLOCK = 1 << 20
+# Numbers of a block: enough for the disk, and little enough for the processor's cache.
+BLOCK = 1 << 17
 _BF16 = "BF16"
 FLOATS = ("F64", "F32", "F16", _BF16)
 # Types as safetensors calls them, with numpy's; of bfloat16, which numpy does not have, the bits.
@@ -114,7 +114,7 @@ def widened(stored: Numbers, kind: str) -> Numbers:
     """Numbers to compute with: float64 of float64, else float32."""
     if kind == _BF16:
         return (stored.astype(np.uint32) << 16).view(np.float32)
-    return stored.astype(np.float64 if kind == "F64" else np.float32)
+    return stored.astype(np.float64 if kind == "F64" else np.float32, copy=False)
 
 
 def narrowed(numbers: Numbers, kind: str, name: str) -> Numbers:
@@ -123,6 +123,8 @@ def narrowed(numbers: Numbers, kind: str, name: str) -> Numbers:
     Raises:
         ModelFormatError: one of them is too large for that type.
     """
+    if numbers.dtype == number_type(kind):
+        return numbers
     with np.errstate(over="ignore"):
         stored = _rounded_bf16(numbers) if kind == _BF16 else numbers.astype(number_type(kind))
         again = widened(stored, kind)
