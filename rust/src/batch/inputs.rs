@@ -86,6 +86,17 @@ impl Inputs {
         self.position_ids.extend(positions(&self.input_ids[start..end], rules));
     }
 
+    /// Where each token would lie were all texts padded to the longest, text after text, and behind them where the padding would.
+    #[must_use]
+    pub fn offsets(&self) -> Vec<i32> {
+        let longest = self.lengths.iter().max().copied().unwrap_or_default();
+        let row = |row: usize| row * longest;
+        let lengths = || self.lengths.iter().enumerate();
+        let tokens = lengths().flat_map(|(place, &length)| row(place)..row(place) + length);
+        let padding = lengths().flat_map(|(place, &length)| row(place) + length..row(place + 1));
+        tokens.chain(padding).map(|offset| i32::try_from(offset).unwrap_or(i32::MAX)).collect()
+    }
+
     /// The place of a text's first token among all tokens.
     #[must_use]
     pub fn first(&self, text: usize) -> usize {
@@ -138,6 +149,7 @@ mod tests {
         assert_eq!(inputs.input_ids, [0, 2, 0, 5, 2]);
         assert_eq!(inputs.position_ids, [2, 3, 2, 3, 4]);
         assert_eq!(inputs.lengths, [2, 3]);
+        assert_eq!(inputs.offsets(), [0, 1, 3, 4, 5, 2]);
     }
 
     #[test]

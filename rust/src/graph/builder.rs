@@ -8,7 +8,7 @@ use prost::Message;
 
 use super::onnx::{Attribute, DataType, GraphProto, ModelProto, NodeProto, OperatorSetId, TensorProto, ValueInfo};
 use super::{Assembled, Conversion, Initializer};
-use crate::prepared::{Float32, Layer, Prepared, float32};
+use crate::prepared::{Layer, Numbers, Prepared, float32, narrow};
 use crate::weights::{Dtype, Tensor, Weights};
 use crate::{Error, Result};
 
@@ -21,12 +21,22 @@ pub(super) const CONTRIB: &str = "com.microsoft";
 const OPSET: i64 = 20;
 const IR_VERSION: i64 = 9;
 
+/// Whose operators a graph is made of, and how texts lie in it.
+#[derive(Clone, Copy)]
+pub(super) enum Operators<'a> {
+    /// ONNX Runtime's, on `[batch, length, hidden]`.
+    Padded,
+    /// Those of our own, with their numbers, on `[1, tokens, hidden]`.
+    Ours(&'a Prepared),
+    /// ONNX Runtime's for CUDA, on `[tokens, hidden]`.
+    Cuda,
+}
+
 /// A graph in the making. A value is known by its name.
 pub(super) struct Builder<'a> {
     weights: &'a Weights,
     conversion: Conversion<'a>,
-    /// Where layers are computed by operators of our own: what their numbers come from.
-    pub(super) ours: Option<&'a Prepared>,
+    pub(super) operators: Operators<'a>,
     folder: PathBuf,
     graph: GraphProto,
     tensors: Vec<Initializer>,
@@ -35,13 +45,13 @@ pub(super) struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    pub(super) fn new(weights: &'a Weights, conversion: Conversion<'a>, ours: Option<&'a Prepared>) -> Self {
+    pub(super) fn new(weights: &'a Weights, conversion: Conversion<'a>, operators: Operators<'a>) -> Self {
         let graph = GraphProto { name: "encoder".into(), ..GraphProto::default() };
         let folder = common_folder(weights.files());
         Self {
             weights,
             conversion,
-            ours,
+            operators,
             folder,
             graph,
             tensors: Vec::new(),
@@ -50,10 +60,25 @@ impl<'a> Builder<'a> {
         }
     }
 
+    /// Where layers are computed by operators of our own: what their numbers come from.
+    pub(super) fn ours(&self) -> Option<&'a Prepared> {
+        if let Operators::Ours(prepared) = self.operators { Some(prepared) } else { None }
+    }
+
+    /// Whether texts lie one behind the other for ONNX Runtime's operators.
+    pub(super) fn on_cuda(&self) -> bool {
+        matches!(self.operators, Operators::Cuda)
+    }
+
+    /// Whether it computes in float16.
+    pub(super) fn half(&self) -> bool {
+        matches!(self.conversion, Conversion::Narrowed(_))
+    }
+
     /// Rows of a table, taken by id. A table of 16-bit numbers stays as it is; only its rows are widened.
     pub(super) fn rows(&mut self, table: &str, shape: &[usize], ids: &str, output: &str) -> Result<String> {
         let tensor = self.find(table, shape)?;
-        if tensor.strides.is_some() {
+        if tensor.strides.is_some() || self.half() {
             let table = self.converted(table, &tensor)?;
             return Ok(self.node("Gather", &[&table, ids], output, &[]));
         }
@@ -71,44 +96,60 @@ impl<'a> Builder<'a> {
             Some(strides) => drop(strides.remove(0)),
             None => tensor.length /= rows,
         }
-        Ok(self.few(&format!("{table}[0]"), &tensor))
+        self.few(&format!("{table}[0]"), &tensor)
     }
 
-    /// A tensor of few numbers as float32. Nodes may compute with it when the graph is opened.
+    /// A tensor of few numbers. Nodes may compute with it when the graph is opened.
     pub(super) fn small(&mut self, name: &str, shape: &[usize]) -> Result<String> {
         let tensor = self.find(name, shape)?;
-        Ok(self.few(name, &tensor))
+        self.few(name, &tensor)
     }
 
-    fn few(&mut self, name: &str, tensor: &Tensor) -> String {
-        if tensor.strides.is_none() {
+    fn few(&mut self, name: &str, tensor: &Tensor) -> Result<String> {
+        if tensor.strides.is_none() && !self.half() {
             let stored = self.stored(name, tensor, &tensor.shape);
-            return self.widened(tensor.dtype, stored);
+            return Ok(self.widened(tensor.dtype, stored));
         }
-        if self.known.insert(name.to_owned()) {
-            let values = float32::numbers(self.weights.bytes(tensor), tensor);
-            self.graph.initializer.push(TensorProto::floats(name, dims(&tensor.shape), values));
-        }
-        name.to_owned()
+        self.numbers(name, &tensor.shape, float32::numbers(self.weights.bytes(tensor), tensor))
     }
 
-    /// A matrix as float32. One that is prepared is shared by all sessions; its node must be one that ONNX Runtime does not compute
+    /// Few numbers, kept in the graph itself.
+    pub(super) fn numbers(&mut self, name: &str, shape: &[usize], values: Vec<f32>) -> Result<String> {
+        if self.known.insert(name.to_owned()) {
+            let tensor = if self.half() {
+                TensorProto::halves(name, dims(shape), narrow(name, &values)?)
+            } else {
+                TensorProto::floats(name, dims(shape), values)
+            };
+            self.graph.initializer.push(tensor);
+        }
+        Ok(name.to_owned())
+    }
+
+    /// The numbers of a tensor, for what is computed while the graph is made.
+    pub(super) fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        let tensor = self.find(name, shape)?;
+        Ok(float32::numbers(self.weights.bytes(&tensor), &tensor))
+    }
+
+    /// A matrix. One that is prepared is shared by all sessions; its node must be one that ONNX Runtime does not compute
     /// when it opens the graph, since it would read the file then and not what it is handed.
     pub(super) fn matrix(&mut self, name: &str, shape: [usize; 2]) -> Result<String> {
         let tensor = self.find(name, &shape)?;
         let beforehand = matches!(self.conversion, Conversion::Prepared(_));
-        if tensor.strides.is_some() || (beforehand && tensor.dtype != Dtype::F32) {
+        if tensor.strides.is_some() || (beforehand && tensor.dtype != Dtype::F32) || self.half() {
             return self.converted(name, &tensor);
         }
         let stored = self.stored(name, &tensor, &shape);
         Ok(self.widened(tensor.dtype, stored))
     }
 
-    /// A tensor made float32, row by row, beforehand. ONNX Runtime only sees that the file that the graph points at is there: what it
+    /// A tensor made float32 or float16, row by row, beforehand. ONNX Runtime only sees that the file that the graph points at is there: what it
     /// is handed counts.
     fn converted(&mut self, name: &str, tensor: &Tensor) -> Result<String> {
         let numbers = match self.conversion {
             Conversion::Prepared(prepared) => Some(prepared.float32(name, tensor)?),
+            Conversion::Narrowed(prepared) => Some(prepared.float16(name, tensor)?),
             Conversion::Draft => None,
             Conversion::InGraph => {
                 let (shape, strides) = (&tensor.shape, tensor.strides.as_deref().unwrap_or_default());
@@ -139,19 +180,23 @@ impl<'a> Builder<'a> {
 
     /// An initializer as it is stored.
     fn stored(&mut self, name: &str, tensor: &Tensor, shape: &[usize]) -> String {
-        let numbers = (tensor.dtype == Dtype::F32).then(|| Float32::Stored(tensor.clone()));
+        let numbers = (tensor.dtype == Dtype::F32).then(|| Numbers::Stored(tensor.clone()));
         self.initializer(name, tensor, shape, numbers);
         name.to_owned()
     }
 
-    /// An initializer that points at the tensor where it lies, of float32 where those `numbers` are handed over for it.
-    fn initializer(&mut self, name: &str, tensor: &Tensor, shape: &[usize], numbers: Option<Float32>) {
+    /// An initializer that points at the tensor where it lies, of the type of those `numbers` that are handed over for it.
+    fn initializer(&mut self, name: &str, tensor: &Tensor, shape: &[usize], numbers: Option<Numbers>) {
         if !self.known.insert(name.to_owned()) {
             return;
         }
         let file = self.weights.files().nth(tensor.file).unwrap_or(Path::new(""));
         let location = file.strip_prefix(&self.folder).unwrap_or(file).to_string_lossy();
-        let data_type = if numbers.is_some() { DataType::Float } else { data_type(tensor.dtype) };
+        let data_type = match numbers {
+            Some(Numbers::Narrowed(_)) => DataType::Float16,
+            Some(Numbers::Stored(_) | Numbers::Converted(_)) => DataType::Float,
+            None => data_type(tensor.dtype),
+        };
         let proto = TensorProto::external(name, data_type, dims(shape), &location, tensor.offset, tensor.length);
         self.graph.initializer.push(proto);
         let handed = numbers.map(|numbers| Initializer { name: name.to_owned(), shape: shape.to_vec(), numbers });
@@ -236,9 +281,23 @@ impl<'a> Builder<'a> {
         self.graph.output.push(ValueInfo::tensor(name, DataType::Float, dims));
     }
 
+    /// What a value is called that becomes the output `name`.
+    pub(super) fn before(&self, name: &str) -> String {
+        if self.half() { format!("{name}.float16") } else { name.to_owned() }
+    }
+
+    /// Puts out what was computed under the name that [`Self::before`] gave.
+    pub(super) fn put_out(&mut self, name: &str, dims: &[&str]) {
+        if self.half() {
+            self.node("Cast", &[&self.before(name)], name, &[cast_to(DataType::Float)]);
+        }
+        self.output(name, dims);
+    }
+
     /// The graph, of these inputs.
     pub(super) fn finish(mut self, inputs: &[(&str, &[&str])]) -> Assembled {
-        let input = |(name, dims): &(&str, &[&str])| ValueInfo::tensor(name, DataType::Int64, dims);
+        let whole = if self.on_cuda() { DataType::Int32 } else { DataType::Int64 };
+        let input = |(name, dims): &(&str, &[&str])| ValueInfo::tensor(name, whole, dims);
         self.graph.input = inputs.iter().map(input).collect();
         let opset = |(domain, version): (&str, i64)| OperatorSetId { domain: domain.into(), version };
         let ours = (!self.layers.is_empty()).then_some((OURS, 1));
@@ -252,6 +311,7 @@ impl<'a> Builder<'a> {
             proto: model.encode_to_vec(),
             folder: self.folder,
             tensors: self.tensors,
+            packed: matches!(self.operators, Operators::Cuda),
             layers: Arc::new(self.layers),
         }
     }

@@ -32,7 +32,7 @@ impl Checkpoint {
         let mut weights = Weights::open(files)?;
         changed.map_or(Ok(()), |file| weights.replace(file))?;
         let checkpoint = Self { encoder, weights: Arc::new(weights) };
-        let form = Form { outputs, layout: Layout::Masked };
+        let form = Form { outputs, layout: Layout::Masked, half: false };
         assemble(&checkpoint.encoder, &checkpoint.weights, Conversion::Draft, form)?;
         Ok(checkpoint)
     }
@@ -51,6 +51,22 @@ impl Checkpoint {
     /// Those of [`assemble`].
     pub fn assemble_with(&self, prepared: &Prepared, form: Form) -> Result<Assembled> {
         assemble(&self.encoder, &self.weights, Conversion::Prepared(prepared), form)
+    }
+
+    /// The graph for a CUDA device, whose texts lie one behind the other; in float16 for a session that is handed its tensors.
+    ///
+    /// # Errors
+    /// Those of [`assemble`]; [`crate::Error::ModelFormat`] for a weight beyond float16.
+    pub fn assemble_for_cuda(&self, prepared: &Prepared, form: Form) -> Result<Assembled> {
+        let conversion = if form.half { Conversion::Narrowed(prepared) } else { Conversion::InGraph };
+        assemble(&self.encoder, &self.weights, conversion, form)
+    }
+
+    /// Whether a CUDA device takes its texts one behind the other: not where scores depend on distances, since the operator
+    /// would take them of all pairs of tokens.
+    #[must_use]
+    pub fn packs_on_cuda(&self) -> bool {
+        self.encoder.architecture.distances.is_none()
     }
 
     /// The first tensor of a layer that the sizes do not have, where there is one: it is not run.

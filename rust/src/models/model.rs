@@ -227,7 +227,7 @@ pub(super) fn not_finite(item: &str) -> Error {
 
 /// The form of the graph for batches of a layout.
 pub(super) fn form_of<I, V: Verb<I>>(verb: &V, layout: Layout) -> Form {
-    Form { outputs: verb.outputs(), layout }
+    Form { outputs: verb.outputs(), layout, half: false }
 }
 
 /// The session for a form.

@@ -1,5 +1,7 @@
 //! ONNX Runtime: its library, its options, one opened graph. The only room that names the crate `ort`.
 
+mod captured;
+mod driver;
 mod environment;
 mod handed;
 mod library;

@@ -1,7 +1,8 @@
 //! Where and with what options a session runs.
 
 use ::ort::ep;
-use ::ort::session::Session;
+use ::ort::ep::cuda::AttentionBackend;
+use ::ort::session::{RunOptions, Session};
 use ::ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 
 use super::Library;
@@ -36,11 +37,11 @@ impl Placement {
     }
 }
 
-/// Options of a session there.
+/// Options of a session there; `packed` for a graph of ours for CUDA.
 ///
 /// # Errors
 /// [`Error::Device`] where the device cannot be used.
-pub(super) fn options(runtime: &Library, placement: Placement) -> Result<SessionBuilder> {
+pub(super) fn options(runtime: &Library, placement: Placement, packed: bool) -> Result<SessionBuilder> {
     let build = || -> ::ort::Result<SessionBuilder> {
         let builder = Session::builder(&runtime.environment)?
             .with_optimization_level(GraphOptimizationLevel::All)?
@@ -60,16 +61,31 @@ pub(super) fn options(runtime: &Library, placement: Placement) -> Result<Session
             Placement::Cuda(index) => Ok(builder
                 .with_intra_threads(1)?
                 .with_intra_op_spinning(false)?
-                .with_execution_providers([ep::CUDA::default()
-                    .with_device_id(index)
-                    // TF32 rounds inputs to 10 bits: fp32 would not be fp32.
-                    .with_tf32(false)
-                    .build()
-                    .error_on_failure()])?),
+                .with_config_entry("session.disable_cpu_ep_fallback", if packed { "1" } else { "0" })?
+                .with_execution_providers([cuda(index, packed).build().error_on_failure()])?),
         }
     };
     build().map_err(|error| match placement {
         Placement::Cpu { .. } => Error::Internal(format!("ONNX Runtime refuses the session options: {error}")),
         Placement::Cuda(index) => Error::Device(format!("cuda:{index} cannot be used: {error}")),
     })
+}
+
+fn cuda(index: i32, packed: bool) -> ep::CUDA {
+    // TF32 rounds inputs to 10 bits: fp32 would not be fp32.
+    let provider = ep::CUDA::default().with_device_id(index).with_tf32(false);
+    if packed {
+        // Short texts too: otherwise those in float32 take the kernel that writes all scores to memory.
+        let attention = AttentionBackend::FLASH_ATTENTION | AttentionBackend::EFFICIENT_ATTENTION;
+        provider.with_attention_backend(attention).with_cuda_graph(true)
+    } else {
+        provider
+    }
+}
+
+/// Options of a run that is not captured.
+pub(super) fn uncaptured() -> ::ort::Result<RunOptions> {
+    let mut options = RunOptions::new()?;
+    options.set("gpu_graph_id", "-1")?;
+    Ok(options)
 }

@@ -7,10 +7,11 @@ use std::ptr::{NonNull, null};
 use std::sync::Arc;
 
 use ::ort::AsPointer;
-use ::ort::session::Session as OrtSession;
+use ::ort::session::{RunOptions, Session as OrtSession};
 use ::ort::sys::OrtValue;
-use ::ort::value::{DynValue, Outlet, TensorRef};
+use ::ort::value::{DynValue, Outlet, Tensor, TensorRef};
 
+use super::captured::{Captured, Signature};
 use super::environment::without_variables;
 use super::options::{self, Placement};
 use super::signature::{self, Input};
@@ -34,17 +35,48 @@ pub struct Session {
     // Threads of a session do not survive a fork; a child must not run their clean-up either.
     opened: ManuallyDrop<OrtSession>,
     process: u32,
-    inputs: Vec<(CString, Input)>,
+    inputs: signature::Inputs,
     outputs: Vec<(Part, CString)>,
+    /// On CUDA: the runs of one text, where a graph of ours gives a row for each text.
+    captured: Option<ManuallyDrop<Captured>>,
+    /// On CUDA: of runs that are not captured.
+    options: Option<RunOptions>,
     // Dropped after the session that reads them.
     _handed: Option<Arc<HandedOver>>,
 }
 
 /// The inputs of a run, over the numbers of [`Inputs`].
-pub struct Feed<'a>(Vec<TensorRef<'a, i64>>);
+pub enum Feed<'a> {
+    /// A tensor for each.
+    Tensors(Vec<FedTensor<'a>>),
+    /// One text, for a captured run of so many tokens.
+    Text(&'a Inputs, usize),
+}
+
+/// One input.
+pub enum FedTensor<'a> {
+    /// int64, where the numbers lie.
+    Borrowed(TensorRef<'a, i64>),
+    /// int32.
+    Owned(Tensor<i32>),
+}
+
+impl FedTensor<'_> {
+    fn ptr(&self) -> *const OrtValue {
+        match self {
+            Self::Borrowed(tensor) => tensor.ptr(),
+            Self::Owned(tensor) => tensor.ptr(),
+        }
+    }
+}
 
 /// The outputs of a run.
-pub struct Values(Vec<DynValue>);
+pub enum Values {
+    /// As tensors.
+    Tensors(Vec<DynValue>),
+    /// Of one text: the shape and the numbers of each.
+    Rows(Vec<([i64; 2], Vec<f32>)>),
+}
 
 impl Values {
     /// As numbers, in the order of [`Outputs::iter`].
@@ -52,7 +84,10 @@ impl Values {
     /// # Errors
     /// [`Error::ModelFormat`] for an output that does not hold float32 numbers.
     pub fn arrays(&self) -> Result<Vec<Array<'_>>> {
-        self.0.iter().map(array).collect()
+        match self {
+            Self::Tensors(values) => values.iter().map(array).collect(),
+            Self::Rows(rows) => Ok(rows.iter().map(|(shape, values)| Array { shape, values }).collect()),
+        }
     }
 }
 
@@ -79,7 +114,8 @@ impl Session {
     }
 
     fn open_now(library: &Library, graph: &Graph, placement: Placement) -> Result<Self> {
-        let mut builder = options::options(library, placement)?;
+        let packed = matches!((graph, placement), (Graph::Assembled(assembled, _), Placement::Cuda(_)) if assembled.packed);
+        let mut builder = options::options(library, placement, packed)?;
         let (session, handed) = match graph {
             Graph::File(path) => (builder.commit_from_file(path), None),
             Graph::Assembled(assembled, handed) => {
@@ -93,8 +129,14 @@ impl Session {
         };
         let session = session.map_err(|error| refused(&error, placement))?;
         let (inputs, outputs) = (signature::inputs(session.inputs())?, signature::outputs(session.outputs())?);
+        let of_texts = outputs.iter().all(|(part, _)| matches!(part, Part::Cls | Part::Logits));
+        let captured = match placement {
+            Placement::Cuda(index) if packed && of_texts => Some(ManuallyDrop::new(Captured::new(index))),
+            _ => None,
+        };
+        let options = packed.then(options::uncaptured).transpose().map_err(failed)?;
         let process = std::process::id();
-        Ok(Self { opened: ManuallyDrop::new(session), process, inputs, outputs, _handed: handed })
+        Ok(Self { opened: ManuallyDrop::new(session), process, inputs, outputs, captured, options, _handed: handed })
     }
 
     /// Sees that the graph has these outputs.
@@ -125,18 +167,14 @@ impl Session {
     /// # Errors
     /// [`Error::Internal`] where ONNX Runtime takes no tensor of that shape.
     pub fn feed<'a>(&self, inputs: &'a Inputs) -> Result<Feed<'a>> {
-        let tokens = |values: &'a [i64]| TensorRef::from_array_view((inputs.shape, values));
+        if let (Some(_), Some(tokens)) = (&self.captured, Captured::tokens_for(inputs)) {
+            return Ok(Feed::Text(inputs, tokens));
+        }
         let tensor = |(_, input): &(CString, Input)| {
-            let tensor = match input {
-                Input::Ids => tokens(&inputs.input_ids),
-                Input::Mask => tokens(&inputs.attention_mask),
-                Input::Types => tokens(&inputs.token_type_ids),
-                Input::Positions => tokens(&inputs.position_ids),
-                Input::Starts => TensorRef::from_array_view(([inputs.starts.len()], &*inputs.starts)),
-            };
-            tensor.map_err(failed)
+            if self.inputs.packed { input.packed(inputs).map(FedTensor::Owned) } else { input.padded(inputs) }
         };
-        self.inputs.iter().map(tensor).collect::<Result<_>>().map(Feed)
+        let tensors: ::ort::Result<_> = self.inputs.named.iter().map(tensor).collect();
+        tensors.map(Feed::Tensors).map_err(failed)
     }
 
     /// Runs the graph. Who calls sees to it that a device is not given more runs at a time than it takes.
@@ -148,14 +186,18 @@ impl Session {
     /// [`Error::Internal`] where the run fails.
     #[expect(unsafe_code, reason = "the C API's Run, with pointers that outlive the call")]
     pub fn run(&self, feed: &Feed, outputs: Outputs) -> Result<Values> {
-        let names: Vec<_> = self.inputs.iter().map(|(name, _)| name.as_ptr()).collect();
-        let inputs: Vec<*const OrtValue> = feed.0.iter().map(|tensor| tensor.ptr()).collect();
+        let tensors = match feed {
+            Feed::Tensors(tensors) => tensors,
+            Feed::Text(inputs, tokens) => return self.run_text(inputs, *tokens, outputs),
+        };
+        let names: Vec<_> = self.inputs.named.iter().map(|(name, _)| name.as_ptr()).collect();
+        let inputs: Vec<*const OrtValue> = tensors.iter().map(FedTensor::ptr).collect();
         let output_names: Vec<_> = self.output_names(outputs)?.iter().map(|name| name.as_ptr()).collect();
         let mut values: Vec<*mut OrtValue> = vec![std::ptr::null_mut(); output_names.len()];
         unsafe {
             check((::ort::api().Run)(
                 self.opened.ptr().cast_mut(),
-                null(),
+                self.options.as_ref().map_or(null(), |options| options.ptr()),
                 names.as_ptr(),
                 inputs.as_ptr(),
                 inputs.len(),
@@ -167,8 +209,20 @@ impl Session {
                 let value = NonNull::new(value).ok_or_else(|| Error::Internal("the run gave no output".into()))?;
                 Ok(DynValue::from_ptr(value, Some(self.opened.allocator())))
             };
-            values.into_iter().map(own).collect::<Result<_>>().map(Values)
+            values.into_iter().map(own).collect::<Result<_>>().map(Values::Tensors)
         }
+    }
+
+    fn run_text(&self, inputs: &Inputs, tokens: usize, outputs: Outputs) -> Result<Values> {
+        let captured = self.captured.as_ref().ok_or_else(|| Error::Internal("the graph is not captured".into()))?;
+        let width = |name: &CStr| signature::width(self.opened.outputs(), name.to_str().unwrap_or_default());
+        let outputs: Option<Vec<_>> =
+            self.output_names(outputs)?.into_iter().map(|name| Some((name.to_owned(), width(name)?))).collect();
+        let outputs = outputs.ok_or_else(|| Error::Internal("an output has no width".into()))?;
+        let signature = Signature { inputs: &self.inputs.named, outputs: &outputs };
+        let rows = captured.run(&self.opened, &signature, inputs, tokens)?;
+        let shaped = |row: Vec<f32>| ([1, i64::try_from(row.len()).unwrap_or(i64::MAX)], row);
+        Ok(Values::Rows(rows.into_iter().map(shaped).collect()))
     }
 
     /// Execution providers that the opened session gave nodes to, with the number of nodes.
@@ -224,6 +278,7 @@ impl Drop for Session {
     #[expect(unsafe_code, reason = "dropped once, here, and only by the process that opened it")]
     fn drop(&mut self) {
         if std::process::id() == self.process {
+            self.captured.iter_mut().for_each(|captured| unsafe { ManuallyDrop::drop(captured) });
             unsafe { ManuallyDrop::drop(&mut self.opened) };
         }
     }
@@ -262,11 +317,16 @@ fn check_threads(placement: Placement) -> Result<()> {
 }
 
 #[expect(unsafe_code, reason = "takes over a status that the C API just returned")]
-fn check(status: ::ort::sys::OrtStatusPtr) -> Result<()> {
+pub(super) fn check(status: ::ort::sys::OrtStatusPtr) -> Result<()> {
     unsafe { ::ort::Error::result_from_status(status) }.map_err(failed)
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the shape of map_err")]
-fn failed(error: ::ort::Error) -> Error {
-    Error::Internal(format!("ONNX Runtime failed: {error}"))
+pub(super) fn failed(error: ::ort::Error) -> Error {
+    let said = error.to_string();
+    let has = |words: &str| said.contains(words);
+    if has("Failed to allocate memory") || has("out of memory") || has("ALLOC_FAILED") {
+        return Error::OutOfMemory(format!("ONNX Runtime has no memory for this run: {said}"));
+    }
+    Error::Internal(format!("ONNX Runtime failed: {said}"))
 }

@@ -2,9 +2,10 @@
 
 use std::ffi::CString;
 
-use ::ort::value::{Outlet, TensorElementType, ValueType};
+use ::ort::value::{Outlet, Tensor, TensorElementType, TensorRef, ValueType};
 
-use crate::graph::STARTS;
+use super::session::FedTensor;
+use crate::graph::{FIRST_TOKENS, STARTS, TOKEN_OFFSETS};
 use crate::outputs::Part;
 use crate::{Error, Result};
 
@@ -17,27 +18,100 @@ pub(super) enum Input {
     Positions,
     /// Where each text begins, in a graph of ours.
     Starts,
+    /// See [`TOKEN_OFFSETS`].
+    Offsets,
+    /// See [`FIRST_TOKENS`].
+    First,
 }
 
-/// The inputs of a graph: all of them int64, `[batch, length]`, neither of which is fixed.
-pub(super) fn inputs(outlets: &[Outlet]) -> Result<Vec<(CString, Input)>> {
-    outlets.iter().map(known_input).collect()
+impl Input {
+    /// Its dimensions for one text of so many tokens.
+    pub(super) fn shape(self, tokens: usize) -> Vec<usize> {
+        match self {
+            Self::Ids | Self::Mask | Self::Types | Self::Positions => vec![tokens],
+            Self::Starts => vec![2],
+            Self::Offsets => vec![1, tokens],
+            Self::First => vec![1],
+        }
+    }
+
+    /// For a graph of `[batch, length]`, or of ours.
+    pub(super) fn padded(self, inputs: &crate::batch::Inputs) -> ::ort::Result<FedTensor<'_>> {
+        let values = self.values(inputs);
+        let tensor = match self {
+            Self::Starts => TensorRef::from_array_view(([values.len()], values)),
+            _ => TensorRef::from_array_view((inputs.shape, values)),
+        };
+        tensor.map(FedTensor::Borrowed)
+    }
+
+    /// For a graph of ours for CUDA.
+    pub(super) fn packed(self, inputs: &crate::batch::Inputs) -> ::ort::Result<Tensor<i32>> {
+        if let Self::Offsets = self {
+            let offsets = inputs.offsets();
+            return Tensor::from_array(([inputs.rows, offsets.len() / inputs.rows.max(1)], offsets));
+        }
+        let values = self.values(inputs).iter().map(|&value| i32::try_from(value).unwrap_or(i32::MAX));
+        let values: Vec<i32> = values.collect();
+        Tensor::from_array(([values.len()], values))
+    }
+
+    /// Its numbers, where a batch has them.
+    pub(super) fn values(self, inputs: &crate::batch::Inputs) -> &[i64] {
+        match self {
+            Self::Ids => &inputs.input_ids,
+            Self::Mask => &inputs.attention_mask,
+            Self::Types => &inputs.token_type_ids,
+            Self::Positions => &inputs.position_ids,
+            Self::Starts => &inputs.starts,
+            Self::First => &inputs.starts[..inputs.rows],
+            Self::Offsets => &[],
+        }
+    }
+}
+
+/// The inputs of a graph.
+pub(super) struct Inputs {
+    /// Each with the name that it has there.
+    pub named: Vec<(CString, Input)>,
+    /// Whether they are int32, one text behind the other: a graph of ours for CUDA.
+    pub packed: bool,
+}
+
+/// The inputs of a graph: all of them int64, `[batch, length]`, neither of which is fixed, but in graphs of ours.
+pub(super) fn inputs(outlets: &[Outlet]) -> Result<Inputs> {
+    let packed = outlets.iter().any(|outlet| outlet.name() == TOKEN_OFFSETS);
+    let known = |outlet| if packed { packed_input(outlet) } else { known_input(outlet) };
+    Ok(Inputs { named: outlets.iter().map(known).collect::<Result<_>>()?, packed })
+}
+
+fn packed_input(outlet: &Outlet) -> Result<(CString, Input)> {
+    match outlet.name() {
+        name @ TOKEN_OFFSETS => Ok((c_name(name)?, Input::Offsets)),
+        name @ FIRST_TOKENS => Ok((c_name(name)?, Input::First)),
+        name => Ok((c_name(name)?, named(name)?)),
+    }
+}
+
+fn named(name: &str) -> Result<Input> {
+    match name {
+        "input_ids" => Ok(Input::Ids),
+        "attention_mask" => Ok(Input::Mask),
+        "token_type_ids" => Ok(Input::Types),
+        "position_ids" => Ok(Input::Positions),
+        STARTS => Ok(Input::Starts),
+        _ => Err(Error::ModelFormat(format!(
+            "the graph asks for an input {name:?}; known are input_ids, attention_mask, token_type_ids and position_ids"
+        ))),
+    }
 }
 
 fn known_input(outlet: &Outlet) -> Result<(CString, Input)> {
     let name = outlet.name();
-    let input = match name {
-        "input_ids" => Input::Ids,
-        "attention_mask" => Input::Mask,
-        "token_type_ids" => Input::Types,
-        "position_ids" => Input::Positions,
-        STARTS => return Ok((c_name(name)?, Input::Starts)),
-        _ => {
-            return Err(Error::ModelFormat(format!(
-                "the graph asks for an input {name:?}; known are input_ids, attention_mask, token_type_ids and position_ids"
-            )));
-        }
-    };
+    let input = named(name)?;
+    if input == Input::Starts {
+        return Ok((c_name(name)?, input));
+    }
     let (_, sizes) = tensor("input", outlet, TensorElementType::Int64)?;
     for (size, what) in sizes.iter().zip(["batch", "length"]) {
         if *size >= 0 {

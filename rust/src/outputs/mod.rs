@@ -82,6 +82,12 @@ impl Outputs {
         Part::ALL.into_iter().filter(move |&part| self.contains(part))
     }
 
+    /// Whether the first token's hidden state is among what is asked of the last layer.
+    #[must_use]
+    pub fn takes_first_rows(self) -> bool {
+        self.contains(Part::Cls) || self.contains(Part::Logits)
+    }
+
     /// Whether the first token's hidden state is all that is asked of the last layer.
     #[must_use]
     pub fn first_row_only(self) -> bool {

@@ -50,15 +50,20 @@ impl Checkpoint {
     }
 
     /// One form of the graph: a serialized ONNX model, and the folder its external data is relative to. `layout` is `"plain"`,
-    /// `"masked"` or `"halved"`.
+    /// `"masked"`, `"halved"`, or `"packed"` for CUDA; there with `half` in float16, whose matrices are not in the files.
+    #[pyo3(signature = (outputs, layout, *, half=false))]
     fn graph<'py>(
         &self,
         py: Python<'py>,
         outputs: Vec<String>,
         layout: &str,
+        half: bool,
     ) -> PyResult<(Bound<'py, PyBytes>, PathBuf)> {
-        let form = || Ok(Form { outputs: Outputs::named(&outputs)?, layout: layout.parse::<Layout>()? });
-        let assembled = detached(py, || self.0.assemble(form()?))?;
+        let form = || Ok(Form { outputs: Outputs::named(&outputs)?, layout: layout.parse::<Layout>()?, half });
+        let assembled = detached(py, || {
+            let prepared = Prepared::new(Arc::clone(self.0.weights()), Arithmetic::Float16, 1);
+            if half { self.0.assemble_for_cuda(&prepared, form()?) } else { self.0.assemble(form()?) }
+        })?;
         Ok((PyBytes::new(py, &assembled.proto), assembled.folder))
     }
 

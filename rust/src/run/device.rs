@@ -57,7 +57,7 @@ impl Device {
     /// ONNX Runtime's have kernels for more processors, and not where weights are to be left as they are stored.
     pub(super) fn takes_our_operators(self, arithmetic: Arithmetic) -> bool {
         match (self, arithmetic) {
-            (Self::Cuda { .. }, _) => false,
+            (Self::Cuda { .. }, _) | (Self::Cpu { .. }, Arithmetic::Float16) => false,
             (Self::Cpu { .. }, Arithmetic::Bf16 | Arithmetic::Int8) => true,
             (Self::Cpu { low_memory, .. }, Arithmetic::Float32) => {
                 !low_memory && Cpu::chosen().vectors != Vectors::Portable

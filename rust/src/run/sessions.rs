@@ -157,7 +157,7 @@ impl Sessions {
     fn served_by(&self, form: Form) -> Form {
         match &self.source {
             // A file has only one, which takes every batch.
-            GraphSource::File(_) => Form { outputs: Outputs::NONE, layout: Layout::Masked },
+            GraphSource::File(_) => Form { outputs: Outputs::NONE, layout: Layout::Masked, half: false },
             GraphSource::Checkpoint(_) if self.ours => Form { layout: Layout::Packed, ..form },
             GraphSource::Checkpoint(_) => form,
         }
