@@ -62,8 +62,17 @@ class Checkpoint:
         changed: str | None = None,
         outputs: list[str] = ...,
     ) -> Checkpoint: ...
-    def graph(self, outputs: list[str], layout: Literal["plain", "masked", "halved"]) -> tuple[bytes, Path]:
-        """An ONNX model, and the folder that its weights lie in."""
+    def graph(
+        self, outputs: list[str], layout: Literal["plain", "masked", "halved", "packed"], *, half: bool = False
+    ) -> tuple[bytes, Path]:
+        """An ONNX model, and the folder that its weights lie in.
+
+        ``packed`` is for CUDA, and only there ``half``, whose matrices are in no file.
+        """
+
+    @property
+    def packs_on_cuda(self) -> bool:
+        """Whether a CUDA device takes it in fp16."""
 
     def left_over(self) -> str | None: ...
     def head_width(self, layer: str) -> int:

@@ -202,6 +202,8 @@ def _open_on(options: EngineOptions, device: Device, threads: int) -> tuple[Mode
     if files.adapter is not None:
         files = replace(files, merged=Merged(files.adapter, list(files.paths.values())))
     checkpoint = checkpoint_of(files)
+    if checkpoint is not None and files.computation == "fp16" and not checkpoint.packs_on_cuda:
+        files = _widened(files, options)
     heads = files.graph_heads if checkpoint is None else {one: checkpoint.head_width(one) for one in files.head_files}
     core = _core.Model(
         str(files.folder),
@@ -222,6 +224,17 @@ def _open_on(options: EngineOptions, device: Device, threads: int) -> tuple[Mode
     if files.state is not None:
         files.state.check(files.name)
     return files, core, heads
+
+
+def _widened(files: ModelFiles, options: EngineOptions) -> ModelFiles:
+    """The same in fp32, where nobody asked for fp16 by name.
+
+    Raises:
+        ValueError: somebody did.
+    """
+    if options.computation is not None:
+        raise ValueError(f'{files.name}: {files.architecture} has no fp16 on CUDA; use precision="fp32"')
+    return replace(files, computation="fp32")
 
 
 def checkpoint_of(files: ModelFiles) -> _core.Checkpoint | None:

@@ -156,8 +156,7 @@ impl<'a> Bert<'a> {
 
         let dense = layer.tensor(taken);
         let attended = product(graph, &dense, [size, size], &values, &format!("{output}.product"))?;
-        let bias =
-            if graph.on_cuda() { Bias::Taken { layer: &dense, value: &value } } else { Bias::Of(&dense) };
+        let bias = if graph.on_cuda() { Bias::Taken { layer: &dense, value: &value } } else { Bias::Of(&dense) };
         self.add_and_norm(graph, &layer.tensor(attention_norm), [&attended, &asking], bias, &output)
     }
 

@@ -10,6 +10,6 @@ pub struct Form {
     pub outputs: Outputs,
     /// Which batches it takes.
     pub layout: Layout,
-    /// Computed in float16, on a CUDA device.
+    /// Computed in float16 where the model is, on a CUDA device.
     pub half: bool,
 }

@@ -1,5 +1,6 @@
 //! A tokenizer and a graph that belong together, and the verbs of embedders, M3 and rerankers.
 
+mod batches;
 mod call;
 mod embedder;
 mod joined;

@@ -88,6 +88,8 @@ impl HandedOver {
 fn element_type(numbers: &Numbers) -> ::ort::sys::ONNXTensorElementDataType {
     match numbers {
         Numbers::Narrowed(_) => ::ort::sys::ONNXTensorElementDataType::ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16,
-        Numbers::Stored(_) | Numbers::Converted(_) => ::ort::sys::ONNXTensorElementDataType::ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT,
+        Numbers::Stored(_) | Numbers::Converted(_) => {
+            ::ort::sys::ONNXTensorElementDataType::ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT
+        }
     }
 }

@@ -2,8 +2,8 @@
 
 use ::ort::ep;
 use ::ort::ep::cuda::AttentionBackend;
-use ::ort::session::{RunOptions, Session};
 use ::ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
+use ::ort::session::{RunOptions, Session};
 
 use super::Library;
 use crate::{Error, Result};

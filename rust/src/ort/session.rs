@@ -114,7 +114,8 @@ impl Session {
     }
 
     fn open_now(library: &Library, graph: &Graph, placement: Placement) -> Result<Self> {
-        let packed = matches!((graph, placement), (Graph::Assembled(assembled, _), Placement::Cuda(_)) if assembled.packed);
+        let packed =
+            matches!((graph, placement), (Graph::Assembled(assembled, _), Placement::Cuda(_)) if assembled.packed);
         let mut builder = options::options(library, placement, packed)?;
         let (session, handed) = match graph {
             Graph::File(path) => (builder.commit_from_file(path), None),

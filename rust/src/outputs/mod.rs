@@ -6,6 +6,7 @@ mod logits;
 mod multi_vectors;
 mod pooling;
 
+pub(crate) use self::array::not_finite_texts;
 pub use self::array::{Array, Outcome, RowError};
 pub use self::lexical::Lexical;
 pub(crate) use self::lexical::lexical_weights;

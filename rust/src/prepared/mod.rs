@@ -14,8 +14,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use self::layers::Matrix;
 pub(crate) use self::float16::narrow;
+use self::layers::Matrix;
 pub use self::layers::{AttentionLayer, DistanceTable, Layer, LinearLayer, NormLayer};
 use self::pack::Stack;
 use self::store::{Pieces, Region, Store};

@@ -67,6 +67,12 @@ impl Checkpoint {
         Ok((PyBytes::new(py, &assembled.proto), assembled.folder))
     }
 
+    /// Whether a CUDA device takes it in float16.
+    #[getter]
+    fn packs_on_cuda(&self) -> bool {
+        self.0.packs_on_cuda()
+    }
+
     /// The first tensor of a layer that the configuration does not have, where there is one: it is not run.
     fn left_over(&self, py: Python<'_>) -> PyResult<Option<String>> {
         detached(py, || Ok(self.0.left_over()?.map(str::to_owned)))

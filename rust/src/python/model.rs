@@ -84,7 +84,7 @@ impl Model {
             let architecture = Architecture::named(model_type)?;
             let typed_pairs = architecture.token_types == TokenTypes::OfPairs;
             let rules = InputRules { pad_id, positions: architecture.positions, typed_pairs };
-            let first = Form { outputs: Outputs::named(&outputs)?, layout: Layout::Plain, half: false };
+            let first = Form { outputs: Outputs::named(&outputs)?, layout: Layout::Plain, half: true };
             let tokenizer = tokenizer::Tokenizer::open(&folder)?;
             let sessions = Sessions::open(library, graph.try_into()?, device, arithmetic.parse()?, first, dimension)?;
             crate::Model::new(tokenizer, sessions, rules, dimension, patience).map(Self)

@@ -1,6 +1,6 @@
 //! What runs a model: threads of the CPU, or a CUDA device.
 
-use crate::batch::{CUDA_TOKEN_BUDGET, Capacity, Mixed, TOKEN_BUDGET};
+use crate::batch::{ALONE, CUDA_TOKEN_BUDGET, Capacity, Mixed, PACKED_TOKEN_BUDGET, TOKEN_BUDGET};
 use crate::kernels::{Cpu, Vectors};
 use crate::ort::Placement;
 use crate::prepared::Arithmetic;
@@ -46,11 +46,24 @@ impl Device {
         }
     }
 
-    /// What one run takes, of at most `rows` texts.
+    /// What one run takes, of at most `rows` texts, which lie one behind the other where they are `packed`; of states that are
+    /// put out for each token it takes less.
     #[must_use]
-    pub fn capacity(self, rows: usize) -> Capacity {
-        let tokens = if let Self::Cpu { .. } = self { TOKEN_BUDGET } else { CUDA_TOKEN_BUDGET };
-        Capacity { tokens, rows, mixed: Mixed::Padded }
+    pub fn capacity(self, rows: usize, packed: bool, of_tokens: bool) -> Capacity {
+        let mixed = if packed { Mixed::Packed } else { Mixed::Padded };
+        let (tokens, alone) = match self {
+            Self::Cpu { .. } => (TOKEN_BUDGET, ALONE),
+            Self::Cuda { .. } if packed && !of_tokens => (PACKED_TOKEN_BUDGET, usize::MAX),
+            Self::Cuda { .. } if packed => (CUDA_TOKEN_BUDGET, usize::MAX),
+            Self::Cuda { .. } => (CUDA_TOKEN_BUDGET, ALONE),
+        };
+        Capacity { tokens, rows, mixed, alone }
+    }
+
+    /// Threads that prepare and read batches of a call, for so many runs at a time: on CUDA some more, so that the device need
+    /// not wait for them.
+    pub(super) fn workers(self, runs: usize) -> usize {
+        if let Self::Cpu { .. } = self { runs } else { runs + 2 }
     }
 
     /// Whether checkpoints are run by operators of our own: in float32 only where the processor has vectors for them, since
@@ -65,10 +78,24 @@ impl Device {
         }
     }
 
+    /// Whether it is a CUDA device.
+    pub(super) fn is_cuda(self) -> bool {
+        matches!(self, Self::Cuda { .. })
+    }
+
     /// Threads for tokenizing.
     #[must_use]
     pub fn threads(self) -> usize {
         if let Self::Cpu { threads, .. } = self { threads } else { available_threads() }
+    }
+}
+
+impl std::fmt::Display for Device {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Cpu { .. } => formatter.write_str("cpu"),
+            Self::Cuda { index } => write!(formatter, "cuda:{index}"),
+        }
     }
 }
 

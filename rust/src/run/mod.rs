@@ -7,6 +7,7 @@ mod queue;
 mod sessions;
 mod watcher;
 mod work;
+mod worker;
 
 pub use self::device::{Device, available_threads};
 pub use self::graph_file::GraphFile;

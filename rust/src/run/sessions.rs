@@ -8,9 +8,10 @@ use super::graph_file::GraphFile;
 use super::opened::Opened;
 use super::queue::{Permit, Queue};
 use super::watcher::Watcher;
-use crate::batch::{Capacity, Layout, Mixed};
+use super::worker::Worker;
+use crate::batch::{Capacity, Layout};
 use crate::graph::{Checkpoint, Form};
-use crate::ort::{Graph, HandedOver, Library, Placement, Session};
+use crate::ort::{Feed, Graph, HandedOver, Library, Placement, Session, Values};
 use crate::outputs::Outputs;
 use crate::prepared::{Arithmetic, Prepared};
 use crate::{Error, Result};
@@ -31,9 +32,14 @@ pub struct Sessions {
     library: &'static Library,
     source: GraphSource,
     handed: Option<Arc<HandedOver>>,
-    /// Graphs are made of operators of our own, for packed texts.
+    /// Graphs are made of operators of our own.
     ours: bool,
+    /// Texts lie one behind the other.
+    packed: bool,
+    /// Computed in float16, but where more is needed.
+    half: bool,
     device: Device,
+    worker: Option<Worker>,
     process: u32,
     first: Form,
     queries: Group,
@@ -53,18 +59,22 @@ impl Sessions {
         first: Form,
         dimension: usize,
     ) -> Result<Self> {
-        let (mut handed, mut ours) = (None, false);
+        let (mut handed, mut ours, mut packed) = (None, false, false);
         if let GraphSource::Checkpoint(checkpoint) = &source {
             let prepared = Prepared::new(Arc::clone(checkpoint.weights()), arithmetic, device.threads());
             handed = Some(Arc::new(HandedOver::new(Arc::new(prepared))));
             ours = device.takes_our_operators(arithmetic);
+            packed = ours || (device.is_cuda() && checkpoint.packs_on_cuda());
         }
         let sessions = Self {
             library,
             source,
             handed,
             ours,
+            packed,
+            half: packed && arithmetic == Arithmetic::Float16,
             device,
+            worker: device.is_cuda().then(|| Worker::new(device.to_string())),
             process: std::process::id(),
             first,
             queries: Group::new(device.for_queries()),
@@ -92,9 +102,14 @@ impl Sessions {
 
     /// What one run takes, of at most `rows` texts.
     #[must_use]
-    pub fn capacity(&self, rows: usize) -> Capacity {
-        let capacity = self.device.capacity(rows);
-        if self.ours { Capacity { mixed: Mixed::Packed, ..capacity } } else { capacity }
+    pub fn capacity(&self, rows: usize, outputs: Outputs) -> Capacity {
+        self.device.capacity(rows, self.packed, !outputs.first_row_only())
+    }
+
+    /// Whether it computes in float16.
+    #[must_use]
+    pub fn half(&self) -> bool {
+        self.half
     }
 
     /// What runs them.
@@ -158,8 +173,10 @@ impl Sessions {
         match &self.source {
             // A file has only one, which takes every batch.
             GraphSource::File(_) => Form { outputs: Outputs::NONE, layout: Layout::Masked, half: false },
-            GraphSource::Checkpoint(_) if self.ours => Form { layout: Layout::Packed, ..form },
-            GraphSource::Checkpoint(_) => form,
+            GraphSource::Checkpoint(_) if self.packed => {
+                Form { layout: Layout::Packed, half: form.half && self.half, ..form }
+            }
+            GraphSource::Checkpoint(_) => Form { half: false, ..form },
         }
     }
 
@@ -168,13 +185,23 @@ impl Sessions {
         if !self.in_place() {
             return Ok(None);
         }
-        let open = || Session::open(self.library, &self.graph(form)?, placement);
+        let open = || self.on_device(|| Session::open(self.library, &self.graph(form)?, placement));
         let session = match (&self.handed, placement) {
-            // What is repacked is not read again; with `low_memory` everything is.
-            (Some(handed), Placement::Cpu { low_memory: false, .. }) => handed.prepared().let_go_behind(open),
+            // What is repacked, or copied to a device, is not read again; with `low_memory` everything is.
+            (Some(handed), Placement::Cpu { low_memory: false, .. } | Placement::Cuda(_)) => {
+                handed.prepared().let_go_behind(open)
+            }
             _ => open(),
         }?;
         Ok(self.in_place().then(|| Arc::new(session)))
+    }
+
+    /// Does `work` on the thread of the device, where it has one.
+    fn on_device<R: Send>(&self, work: impl FnOnce() -> Result<R> + Send) -> Result<R> {
+        match &self.worker {
+            Some(worker) => worker.run(work),
+            None => work(),
+        }
     }
 
     fn graph(&self, form: Form) -> Result<Graph> {
@@ -184,7 +211,7 @@ impl Sessions {
                 Ok(Graph::Assembled(checkpoint.assemble_with(handed.prepared(), form)?, Arc::clone(handed)))
             }
             (GraphSource::Checkpoint(checkpoint), Some(handed), Device::Cuda { .. }) => {
-                Ok(Graph::Assembled(checkpoint.assemble(form)?, Arc::clone(handed)))
+                Ok(Graph::Assembled(checkpoint.assemble_for_cuda(handed.prepared(), form)?, Arc::clone(handed)))
             }
             (GraphSource::Checkpoint(_), None, _) => Err(Error::Internal("a checkpoint without its weights".into())),
         }
@@ -211,10 +238,23 @@ impl<'a> Place<'a> {
         Ok(session.or_else(|| sessions.queries.open.get(form)))
     }
 
-    /// Runs at a time.
+    /// Threads that work on the batches of a call.
     #[must_use]
-    pub fn runs(&self) -> usize {
-        self.group.placement.runs()
+    pub fn workers(&self) -> usize {
+        self.sessions.device.workers(self.group.placement.runs())
+    }
+
+    /// Whether a CUDA device runs the batches.
+    pub(crate) fn on_device(&self) -> bool {
+        self.sessions.device.is_cuda()
+    }
+
+    /// Runs a batch.
+    ///
+    /// # Errors
+    /// Those of [`Session::run`]; [`Error::Device`].
+    pub(crate) fn run(&self, session: &Session, feed: &Feed, outputs: Outputs) -> Result<Values> {
+        self.sessions.on_device(|| session.run(feed, outputs))
     }
 
     /// Those who wait for a run here.
