@@ -1,5 +1,6 @@
 """ONNX Runtime's own operators in numpy, for onnx's reference evaluator: what graphs that no CPU runs are compared by."""
 
+import itertools
 import math
 
 import numpy as np
@@ -12,7 +13,7 @@ _erf = np.vectorize(math.erf, otypes=[np.float32])
 class FusedMatMul(OpRun):
     op_domain = _DOMAIN
 
-    def _run(self, left, right, transB=0):  # noqa: N803
+    def _run(self, left, right, transB=0):
         return (left @ (right.T if transB else right),)
 
 
@@ -54,7 +55,7 @@ class PackedMultiHeadAttention(OpRun):
         real = np.arange(offsets.shape[1]) < lengths[:, None]
         assert offsets.ravel().tolist() == [*rows[real], *rows[~real]]
         taken = np.full_like(value, np.nan)
-        for start, end in zip(starts, starts[1:], strict=False):
+        for start, end in itertools.pairwise(starts):
             heads = [part[start:end].reshape(end - start, num_heads, -1).swapaxes(0, 1) for part in (query, key, value)]
             scores = heads[0] @ heads[1].swapaxes(1, 2) / math.sqrt(heads[0].shape[2])
             weights = np.exp(scores - scores.max(-1, keepdims=True, initial=-np.inf))
