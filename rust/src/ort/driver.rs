@@ -16,7 +16,7 @@ pub(super) struct Driver {
     set_current: unsafe extern "C" fn(*mut c_void) -> Status,
     to_device: unsafe extern "C" fn(u64, *const c_void, usize) -> Status,
     to_host: unsafe extern "C" fn(*mut c_void, u64, usize) -> Status,
-    synchronize: unsafe extern "C" fn(*mut c_void) -> Status,
+    synchronize: unsafe extern "C" fn() -> Status,
 }
 
 static DRIVER: OnceLock<Option<Driver>> = OnceLock::new();
@@ -37,7 +37,7 @@ impl Driver {
                 set_current: *library.get(b"cuCtxSetCurrent")?,
                 to_device: *library.get(b"cuMemcpyHtoD_v2")?,
                 to_host: *library.get(b"cuMemcpyDtoH_v2")?,
-                synchronize: *library.get(b"cuStreamSynchronize")?,
+                synchronize: *library.get(b"cuCtxSynchronize")?,
             })
         }
     }
@@ -60,8 +60,8 @@ impl Driver {
     pub(super) unsafe fn to_device(&self, device: u64, numbers: &[i32]) -> Result<()> {
         unsafe {
             check((self.to_device)(device, numbers.as_ptr().cast(), size_of_val(numbers)))?;
-            // Of few bytes the copy may still be on its way, and streams of others do not wait for it.
-            check((self.synchronize)(std::ptr::null_mut()))
+            // Of few bytes the copy may still be on its way, and ONNX Runtime's stream does not wait for it.
+            check((self.synchronize)())
         }
     }
 
@@ -71,7 +71,10 @@ impl Driver {
     /// `device` is the device's memory and holds so many.
     #[expect(unsafe_code, reason = "the caller vouches for the address")]
     pub(super) unsafe fn to_host(&self, numbers: &mut [f32], device: u64) -> Result<()> {
-        check(unsafe { (self.to_host)(numbers.as_mut_ptr().cast(), device, size_of_val(numbers)) })
+        unsafe {
+            check((self.synchronize)())?;
+            check((self.to_host)(numbers.as_mut_ptr().cast(), device, size_of_val(numbers)))
+        }
     }
 }
 
