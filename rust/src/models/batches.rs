@@ -1,5 +1,7 @@
 //! One batch through a graph; on a device in halves where there is no memory for it, and in float32 where float16 overflowed.
 
+use std::collections::HashMap;
+
 use super::model::{Model, Verb, form_of, session_of};
 use crate::batch::{Batch, Inputs};
 use crate::outputs::{Outcome, RowError, not_finite_texts};
@@ -7,15 +9,13 @@ use crate::run::{Permit, Place};
 use crate::tokenizer::Tokens;
 use crate::{Error, Result};
 
-/// One call's way of running batches.
-struct Runner<'a, 'p, V> {
-    model: &'a Model,
-    place: Place<'p>,
-    tokens: &'a [Tokens],
-    verb: &'a V,
+/// What one run of a batch gave.
+enum Ran<R> {
+    /// A row for each text.
+    Rows(Vec<R>),
+    /// These texts, by their places in the batch, are not finite in float16.
+    Overflowed(Vec<usize>),
 }
-
-type Enter<'e, 'p> = dyn FnMut() -> Result<Permit<'p>> + 'e;
 
 impl Model {
     /// Runs one batch of items, while it has what `enter` gives; a row for each of them, in the batch's order.
@@ -27,60 +27,63 @@ impl Model {
         verb: &V,
         mut enter: impl FnMut() -> Result<Permit<'p>>,
     ) -> Outcome<Vec<V::Row>> {
-        Runner { model: self, place, tokens, verb }.run(batch, false, &mut enter)
+        let mut once = |batch: &Batch, exact| self.run_once(place, tokens, batch, verb, exact, &mut enter);
+        if place.on_device() { finish(batch, false, &mut once) } else { rows_of(once(batch, false)?) }
     }
-}
 
-/// What a run gave.
-enum Ran<R> {
-    Rows(Vec<R>),
-    /// These texts of the batch, by their places in it, are not finite in float16.
-    Overflowed(Vec<usize>),
-}
-
-impl<'p, V> Runner<'_, 'p, V> {
-    fn run<I>(&self, batch: &Batch, exact: bool, enter: &mut Enter<'_, 'p>) -> Outcome<Vec<V::Row>>
-    where
-        V: Verb<I>,
-    {
-        match self.once(batch, exact, enter) {
-            Ok(Ran::Rows(rows)) => Ok(rows),
-            Ok(Ran::Overflowed(texts)) => {
-                let (wrong, right) = split(batch, |place| texts.contains(&place));
-                let again = self.run(&wrong, true, enter)?;
-                let others = if right.rows.is_empty() { Vec::new() } else { self.run(&right, false, enter)? };
-                Ok(merged(batch, [(wrong, again), (right, others)]))
+    fn run_once<'p, I, V: Verb<I>>(
+        &self,
+        place: Place<'p>,
+        tokens: &[Tokens],
+        batch: &Batch,
+        verb: &V,
+        exact: bool,
+        enter: &mut dyn FnMut() -> Result<Permit<'p>>,
+    ) -> Outcome<Ran<V::Row>> {
+        let form = form_of(verb, batch.layout, exact);
+        let session = session_of(place, form)?;
+        let inputs = Inputs::new(batch, tokens, self.rules());
+        let feed = session.feed(&inputs)?;
+        let permit = self.shares().waiting.of(enter)?;
+        let values = self.shares().running.of(|| place.run(&session, &feed, form.outputs))?;
+        drop(permit);
+        let arrays = values.arrays()?;
+        match verb.read(self, &inputs, &arrays) {
+            Ok(rows) => Ok(Ran::Rows(rows)),
+            Err(RowError::NotFinite { row }) if self.sessions().half() && !exact => {
+                let mut texts = not_finite_texts(&inputs, &arrays);
+                texts.extend((!texts.contains(&row)).then_some(row));
+                Ok(Ran::Overflowed(texts))
             }
-            Err(RowError::Other(Error::OutOfMemory(_))) if batch.rows.len() > 1 && self.place.on_device() => {
-                let (first, second) = split(batch, |place| place < batch.rows.len() / 2);
-                let mut rows = self.run(&first, exact, enter)?;
-                rows.extend(self.run(&second, exact, enter)?);
-                Ok(rows)
-            }
+            Err(RowError::NotFinite { row }) => Err(RowError::NotFinite { row: batch.rows[row] }),
             Err(error) => Err(error),
         }
     }
+}
 
-    fn once<I>(&self, batch: &Batch, exact: bool, enter: &mut Enter<'_, 'p>) -> Outcome<Ran<V::Row>>
-    where
-        V: Verb<I>,
-    {
-        let Self { model, place, tokens, verb } = self;
-        let form = form_of(*verb, batch.layout, exact);
-        let session = session_of(*place, form)?;
-        let inputs = Inputs::new(batch, tokens, model.rules());
-        let feed = session.feed(&inputs)?;
-        let permit = model.shares().waiting.of(enter)?;
-        let values = model.shares().running.of(|| place.run(&session, &feed, form.outputs))?;
-        drop(permit);
-        let arrays = values.arrays()?;
-        verb.read(model, &inputs, &arrays).map(Ran::Rows).or_else(|error| match error {
-            RowError::NotFinite { row } if exact || !model.sessions().half() => {
-                Err(RowError::NotFinite { row: batch.rows[row] })
-            }
-            RowError::NotFinite { .. } => Ok(Ran::Overflowed(not_finite_texts(&inputs, &arrays))),
-            other @ RowError::Other(_) => Err(other),
-        })
+/// Rows of a batch by `once`, which runs a part of it, `exact` or not, as often as that takes.
+fn finish<R>(batch: &Batch, exact: bool, once: &mut dyn FnMut(&Batch, bool) -> Outcome<Ran<R>>) -> Outcome<Vec<R>> {
+    match once(batch, exact) {
+        Ok(Ran::Overflowed(texts)) => {
+            let (wrong, right) = split(batch, |place| texts.contains(&place));
+            let again = finish(&wrong, true, once)?;
+            let others = if right.rows.is_empty() { Vec::new() } else { finish(&right, exact, once)? };
+            Ok(merged(batch, [(wrong, again), (right, others)]))
+        }
+        Err(RowError::Other(Error::OutOfMemory(_))) if batch.rows.len() > 1 => {
+            let (first, second) = split(batch, |place| place < batch.rows.len() / 2);
+            let mut rows = finish(&first, exact, once)?;
+            rows.extend(finish(&second, exact, once)?);
+            Ok(rows)
+        }
+        ran => rows_of(ran?),
+    }
+}
+
+fn rows_of<R>(ran: Ran<R>) -> Outcome<Vec<R>> {
+    match ran {
+        Ran::Rows(rows) => Ok(rows),
+        Ran::Overflowed(texts) => Err(RowError::NotFinite { row: texts.first().copied().unwrap_or_default() }),
     }
 }
 
@@ -96,7 +99,7 @@ fn split(batch: &Batch, chosen: impl Fn(usize) -> bool) -> (Batch, Batch) {
 /// Results of parts in the order of the whole.
 fn merged<R>(whole: &Batch, parts: [(Batch, Vec<R>); 2]) -> Vec<R> {
     let of_part = |(batch, results): (Batch, Vec<R>)| batch.rows.into_iter().zip(results);
-    let mut results: std::collections::HashMap<usize, R> = parts.into_iter().flat_map(of_part).collect();
+    let mut results: HashMap<usize, R> = parts.into_iter().flat_map(of_part).collect();
     whole.rows.iter().filter_map(|row| results.remove(row)).collect()
 }
 
@@ -105,11 +108,79 @@ mod tests {
     use super::*;
     use crate::batch::Layout;
 
+    /// A device with room for so many texts a run, on which the texts of these numbers overflow in float16.
+    struct Device<'a> {
+        room: usize,
+        overflow: &'a [usize],
+        not_even_exact: &'a [usize],
+        ran: Vec<(Vec<usize>, bool)>,
+    }
+
+    impl Device<'_> {
+        fn once(&mut self, batch: &Batch, exact: bool) -> Outcome<Ran<(usize, bool)>> {
+            self.ran.push((batch.rows.clone(), exact));
+            if batch.rows.len() > self.room {
+                return Err(Error::OutOfMemory("the device is full".into()).into());
+            }
+            if let (true, Some(&row)) = (exact, batch.rows.iter().find(|row| self.not_even_exact.contains(row))) {
+                return Err(RowError::NotFinite { row });
+            }
+            let over = |place: &usize| self.overflow.contains(&batch.rows[*place]);
+            let places: Vec<usize> = (0..batch.rows.len()).filter(over).collect();
+            if exact || places.is_empty() {
+                return Ok(Ran::Rows(batch.rows.iter().map(|&row| (row, exact)).collect()));
+            }
+            Ok(Ran::Overflowed(places))
+        }
+    }
+
+    const ROOMY: Device = Device { room: 100, overflow: &[], not_even_exact: &[], ran: Vec::new() };
+
+    fn run(device: &mut Device) -> Outcome<Vec<(usize, bool)>> {
+        let batch = Batch { rows: vec![7, 3, 9, 1, 5], length: 2, layout: Layout::Packed };
+        finish(&batch, false, &mut |batch, exact| device.once(batch, exact))
+    }
+
     #[test]
-    fn parts_come_together_in_the_order_of_the_whole() {
-        let whole = Batch { rows: vec![7, 3, 9, 1], length: 2, layout: Layout::Packed };
-        let (wrong, right) = split(&whole, |place| [1, 2].contains(&place));
-        assert_eq!((&wrong.rows[..], &right.rows[..]), (&[3, 9][..], &[7, 1][..]));
-        assert_eq!(merged(&whole, [(wrong, vec!["3", "9"]), (right, vec!["7", "1"])]), ["7", "3", "9", "1"]);
+    fn without_memory_halves_are_tried_and_rows_keep_their_order() {
+        let mut device = Device { room: 2, ..ROOMY };
+        assert_eq!(run(&mut device).expect("fits"), [7, 3, 9, 1, 5].map(|row| (row, false)));
+        let ran: Vec<_> = device.ran.into_iter().map(|(rows, _)| rows).collect();
+        assert_eq!(ran, [vec![7, 3, 9, 1, 5], vec![7, 3], vec![9, 1, 5], vec![9], vec![1, 5]]);
+        let full = run(&mut Device { room: 0, ..ROOMY });
+        assert!(matches!(full, Err(RowError::Other(Error::OutOfMemory(_)))));
+    }
+
+    #[test]
+    fn what_overflows_is_computed_again_in_float32_and_nothing_else() {
+        let mut device = Device { overflow: &[3, 1], ..ROOMY };
+        let rows = run(&mut device).expect("is finite in float32");
+        assert_eq!(rows, [(7, false), (3, true), (9, false), (1, true), (5, false)]);
+        assert_eq!(device.ran[1..], [(vec![3, 1], true), (vec![7, 9, 5], false)]);
+    }
+
+    #[test]
+    fn both_at_once_end_too() {
+        let mut device = Device { room: 1, overflow: &[9], ..ROOMY };
+        let rows = run(&mut device).expect("fits");
+        assert_eq!(rows, [(7, false), (3, false), (9, true), (1, false), (5, false)]);
+    }
+
+    #[test]
+    fn a_text_that_is_not_finite_in_float32_is_named() {
+        let mut device = Device { overflow: &[9, 3], not_even_exact: &[9], ..ROOMY };
+        assert!(matches!(run(&mut device), Err(RowError::NotFinite { row: 9 })));
+    }
+
+    #[test]
+    fn a_device_that_dies_is_not_tried_again() {
+        let mut runs = 0;
+        let batch = Batch { rows: vec![1, 2], length: 2, layout: Layout::Packed };
+        let mut dying = |_: &Batch, _| -> Outcome<Ran<()>> {
+            runs += 1;
+            Err(Error::Device("the thread of cuda:0 ended".into()).into())
+        };
+        assert!(matches!(finish(&batch, false, &mut dying), Err(RowError::Other(Error::Device(_)))));
+        assert_eq!(runs, 1);
     }
 }

@@ -198,7 +198,7 @@ impl Session {
         unsafe {
             check((::ort::api().Run)(
                 self.opened.ptr().cast_mut(),
-                self.options.as_ref().map_or(null(), |options| options.ptr()),
+                self.options.as_ref().map_or(null(), AsPointer::ptr),
                 names.as_ptr(),
                 inputs.as_ptr(),
                 inputs.len(),

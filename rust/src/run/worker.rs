@@ -119,7 +119,8 @@ mod tests {
         let worker = Worker::new("cuda:0".into());
         let ended = std::sync::Arc::new(());
         let held = std::sync::Arc::clone(&ended);
-        std::thread::scope(|_| worker.run(move || Ok(drop(held))).expect("is done"));
+        let answer = worker.run(move || Ok(std::sync::Arc::strong_count(&held)));
+        assert_eq!(answer.expect("is done"), 2);
         drop(worker);
         assert_eq!(std::sync::Arc::strong_count(&ended), 1);
     }
