@@ -33,8 +33,8 @@ def main() -> int:
     makers = [start([str(_HERE / "models.py"), str(options.models), size]) for size in sizes]
     failed = []
     for part in parts:
-        if part == parts[0] and part != "first_light" or part == (parts[1:2] or [""])[0]:
-            [maker.wait() for maker in makers]
+        if part != "first_light":
+            finish(makers)
         begun = time.monotonic()
         print(f"\n## {part}", flush=True)
         status = run([str(_HERE / f"{part}.py"), *told], PARTS[part])
@@ -43,11 +43,18 @@ def main() -> int:
             print("\nno GPU: nothing measured")
             return NO_GPU
         failed += [part] if status else []
+    finish(makers)
     if options.dry:
         print("\nno GPU: nothing measured")
         return NO_GPU
     print("\n**Not as it should be: " + ", ".join(failed) + "**" if failed else "\nAll as it should be.")
     return 1 if failed else 0
+
+
+def finish(makers: list[subprocess.Popen[bytes]]) -> None:
+    """Wait until all checkpoints are made."""
+    for maker in makers:
+        maker.wait()
 
 
 def start(command: list[str]) -> subprocess.Popen[bytes]:
