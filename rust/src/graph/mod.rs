@@ -14,6 +14,8 @@ mod names;
 mod onnx;
 mod ours;
 mod packed;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -6,12 +6,12 @@ use std::ffi::CString;
 use std::sync::{Mutex, PoisonError};
 
 use ::ort::AsPointer;
-use ::ort::memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType};
+use ::ort::memory::{Allocator, MemoryInfo};
 use ::ort::session::{IoBinding, RunOptions, Session as OrtSession};
 use ::ort::sys::ONNXTensorElementDataType::ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32;
 use ::ort::value::{DynValue, Tensor};
 
-use super::driver::Driver;
+use super::driver::Memory;
 use super::session::{check, failed};
 use super::signature::Input;
 use crate::batch::Inputs;
@@ -31,7 +31,7 @@ pub(super) struct Signature<'a> {
 
 /// The runs of one session that were captured so far.
 pub(super) struct Captured {
-    index: i32,
+    memory: Memory,
     runs: Mutex<HashMap<usize, Run>>,
 }
 
@@ -47,8 +47,8 @@ struct Run {
 }
 
 impl Captured {
-    pub(super) fn new(index: i32) -> Self {
-        Self { index, runs: Mutex::default() }
+    pub(super) fn new(memory: Memory) -> Self {
+        Self { memory, runs: Mutex::default() }
     }
 
     /// Tokens of the run that takes these inputs: one text that is not too long.
@@ -64,14 +64,13 @@ impl Captured {
         inputs: &Inputs,
         tokens: usize,
     ) -> Result<Vec<Vec<f32>>> {
-        let driver = Driver::get()?;
-        driver.enter(self.index)?;
+        self.memory.enter()?;
         let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
         let run = match runs.remove(&tokens) {
             Some(run) => run,
-            None => Run::new(session, self.index, signature, tokens)?,
+            None => Run::new(session, self.memory, signature, tokens)?,
         };
-        let rows = run.replay(driver, session, inputs, tokens)?;
+        let rows = run.replay(self.memory, session, inputs, tokens)?;
         // After an error it stays away, since it may be half captured.
         runs.insert(tokens, run);
         Ok(rows)
@@ -80,9 +79,9 @@ impl Captured {
 
 impl Run {
     #[expect(unsafe_code, reason = "binds tensors that live as long as the binding")]
-    fn new(session: &OrtSession, index: i32, signature: &Signature, tokens: usize) -> Result<Self> {
-        let memory = || MemoryInfo::new(AllocationDevice::CUDA, index, AllocatorType::Device, MemoryType::Default);
-        let device = memory().and_then(|memory| Allocator::new(session, memory)).map_err(failed)?;
+    fn new(session: &OrtSession, memory: Memory, signature: &Signature, tokens: usize) -> Result<Self> {
+        let info = memory.info().map_err(failed)?;
+        let device = Allocator::new(session, memory.info().map_err(failed)?).map_err(failed)?;
         let mut end = 0;
         let place = |(_, input): &(CString, Input)| {
             let start = end;
@@ -97,7 +96,7 @@ impl Run {
         let bound = binding.ptr().cast_mut();
         let mut views = Vec::new();
         for ((name, input), (_, start)) in signature.inputs.iter().zip(&places) {
-            let view = view(&memory().map_err(failed)?, &block, *start, &input.shape(tokens))?;
+            let view = view(&info, &block, *start, &input.shape(tokens))?;
             unsafe { check((::ort::api().BindInput)(bound, name.as_ptr(), view.ptr()))? };
             views.push(view);
         }
@@ -112,16 +111,16 @@ impl Run {
 
     /// The first time ONNX Runtime captures what it launches.
     #[expect(unsafe_code, reason = "the addresses are those of this run's own tensors")]
-    fn replay(&self, driver: &Driver, session: &OrtSession, inputs: &Inputs, tokens: usize) -> Result<Vec<Vec<f32>>> {
+    fn replay(&self, memory: Memory, session: &OrtSession, inputs: &Inputs, tokens: usize) -> Result<Vec<Vec<f32>>> {
         let numbers = self.numbers(inputs, tokens);
         unsafe {
-            driver.to_device(self.block.data_ptr() as u64, &numbers)?;
+            memory.to_device(self.block.data_ptr() as u64, &numbers)?;
             let (session, options) = (session.ptr().cast_mut(), self.options.ptr());
             check((::ort::api().RunWithBinding)(session, options, self.binding.ptr()))?;
         }
         let row = |output: &Tensor<f32>| {
             let mut numbers = vec![0.0; output.shape().num_elements()];
-            unsafe { driver.to_host(&mut numbers, output.data_ptr() as u64)? };
+            unsafe { memory.to_host(&mut numbers, output.data_ptr() as u64)? };
             Ok(numbers)
         };
         self.outputs.iter().map(row).collect()
@@ -160,6 +159,66 @@ fn view(memory: &MemoryInfo, block: &Tensor<i32>, start: usize, shape: &[usize])
             &raw mut value,
         ))?;
         let value = std::ptr::NonNull::new(value).ok_or_else(|| Error::Internal("no tensor was made".into()))?;
-        Ok(DynValue::from_ptr(value, None))
+        Ok(DynValue::from_ptr(value, Some(&Allocator::default())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::signature;
+    use super::*;
+    use crate::batch::{Batch, InputRules, Layout, Positions};
+    use crate::ort::Library;
+    use crate::tokenizer::Tokens;
+
+    const RULES: InputRules = InputRules { pad_id: 0, positions: Positions::FromZero, typed_pairs: true };
+
+    fn inputs(ids: &[u32]) -> Inputs {
+        let text = Tokens { ids: ids.to_vec(), total: ids.len(), first: ids.len() };
+        Inputs::new(&Batch { rows: vec![0], length: ids.len(), layout: Layout::Packed }, &[text], RULES)
+    }
+
+    /// A graph with every input of a captured one: the id of the first token, and the sum of all that comes in.
+    fn session() -> OrtSession {
+        let library = concat!(env!("CARGO_MANIFEST_DIR"), "/python/bge_fast/_ort/libonnxruntime_bge_fast.so");
+        let library = Library::load(Path::new(library), &[]).expect("`make setup` puts it there");
+        let graph = crate::graph::testing::sums();
+        OrtSession::builder(&library.environment)
+            .and_then(|mut builder| builder.commit_from_memory(&graph))
+            .expect("opens")
+    }
+
+    #[test]
+    fn each_text_gets_what_belongs_to_it_in_runs_of_few_sizes() {
+        let session = session();
+        let named = signature::inputs(session.inputs()).expect("are known");
+        assert!(named.packed);
+        let outputs = [(c"dense_vecs".to_owned(), 1), (c"logits".to_owned(), 1)];
+        let signature = Signature { inputs: &named.named, outputs: &outputs };
+        let captured = Captured::new(Memory::Host);
+        for ids in [vec![7], vec![9, 4, 4], (1..=17).collect(), vec![5; 16], vec![8]] {
+            let inputs = inputs(&ids);
+            let tokens = Captured::tokens_for(&inputs).expect("is short");
+            let rows = captured.run(&session, &signature, &inputs, tokens).expect("runs");
+            let count = u16::try_from(ids.len()).expect("few");
+            let positions: u16 = (0..count).sum();
+            let offsets: u16 = (0..u16::try_from(tokens).expect("few")).sum();
+            let ids: Vec<u16> = ids.iter().map(|&id| u16::try_from(id).expect("small")).collect();
+            let sum = ids.iter().sum::<u16>() + positions + count + offsets;
+            assert_eq!(rows, [[f32::from(ids[0])], [f32::from(sum)]]);
+        }
+        let sizes = captured.runs.lock().expect("no panic");
+        assert_eq!((sizes.len(), sizes.contains_key(&16), sizes.contains_key(&32)), (2, true, true));
+    }
+
+    #[test]
+    fn long_texts_and_several_are_not_captured() {
+        assert_eq!(Captured::tokens_for(&inputs(&[1; 512])), Some(512));
+        assert_eq!(Captured::tokens_for(&inputs(&[1; 513])), None);
+        let text = Tokens { ids: vec![1], total: 1, first: 1 };
+        let batch = Batch { rows: vec![0, 1], length: 1, layout: Layout::Packed };
+        assert_eq!(Captured::tokens_for(&Inputs::new(&batch, &[text.clone(), text], RULES)), None);
     }
 }

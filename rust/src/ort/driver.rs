@@ -4,14 +4,77 @@
 use std::ffi::{c_int, c_void};
 use std::sync::OnceLock;
 
+use ::ort::memory::{AllocationDevice, AllocatorType, MemoryInfo, MemoryType};
 use libloading::Library;
 
 use crate::{Error, Result};
 
 type Status = c_int;
 
+/// Where the tensors of a run lie that is captured.
+#[derive(Clone, Copy)]
+pub(super) enum Memory {
+    /// On the CUDA device of this index.
+    Cuda(i32),
+    /// Where everybody reaches them: the same without a device.
+    #[cfg(test)]
+    Host,
+}
+
+impl Memory {
+    pub(super) fn info(self) -> ::ort::Result<MemoryInfo<'static>> {
+        let (device, index) = match self {
+            Self::Cuda(index) => (AllocationDevice::CUDA, index),
+            #[cfg(test)]
+            Self::Host => (AllocationDevice::CPU, 0),
+        };
+        MemoryInfo::new(device, index, AllocatorType::Device, MemoryType::Default)
+    }
+
+    /// Makes the device the calling thread's.
+    pub(super) fn enter(self) -> Result<()> {
+        match self {
+            Self::Cuda(index) => Driver::get()?.enter(index),
+            #[cfg(test)]
+            Self::Host => Ok(()),
+        }
+    }
+
+    /// Copies numbers to an address there, where they are when this returns.
+    ///
+    /// # Safety
+    /// It has room for them.
+    #[expect(unsafe_code, reason = "the caller vouches for the address")]
+    pub(super) unsafe fn to_device(self, address: u64, numbers: &[i32]) -> Result<()> {
+        match self {
+            Self::Cuda(_) => unsafe { Driver::get()?.to_device(address, numbers) },
+            #[cfg(test)]
+            Self::Host => {
+                unsafe { std::ptr::copy_nonoverlapping(numbers.as_ptr(), address as *mut i32, numbers.len()) };
+                Ok(())
+            }
+        }
+    }
+
+    /// Copies numbers from an address there.
+    ///
+    /// # Safety
+    /// It holds so many.
+    #[expect(unsafe_code, reason = "the caller vouches for the address")]
+    pub(super) unsafe fn to_host(self, numbers: &mut [f32], address: u64) -> Result<()> {
+        match self {
+            Self::Cuda(_) => unsafe { Driver::get()?.to_host(numbers, address) },
+            #[cfg(test)]
+            Self::Host => {
+                unsafe { std::ptr::copy_nonoverlapping(address as *const f32, numbers.as_mut_ptr(), numbers.len()) };
+                Ok(())
+            }
+        }
+    }
+}
+
 /// The few functions that are called.
-pub(super) struct Driver {
+struct Driver {
     retain: unsafe extern "C" fn(*mut *mut c_void, c_int) -> Status,
     set_current: unsafe extern "C" fn(*mut c_void) -> Status,
     to_device: unsafe extern "C" fn(u64, *const c_void, usize) -> Status,
@@ -23,7 +86,7 @@ static DRIVER: OnceLock<Option<Driver>> = OnceLock::new();
 
 impl Driver {
     /// The driver, once ONNX Runtime uses it.
-    pub(super) fn get() -> Result<&'static Self> {
+    fn get() -> Result<&'static Self> {
         let driver = DRIVER.get_or_init(|| Self::open().ok());
         driver.as_ref().ok_or_else(|| Error::Device("the NVIDIA driver (libcuda.so.1) cannot be opened".into()))
     }
@@ -42,9 +105,9 @@ impl Driver {
         }
     }
 
-    /// Makes the context that ONNX Runtime uses on this device the calling thread's.
+    /// The context that ONNX Runtime uses too.
     #[expect(unsafe_code, reason = "the context lives as long as the process: it is never released")]
-    pub(super) fn enter(&self, index: i32) -> Result<()> {
+    fn enter(&self, index: i32) -> Result<()> {
         let mut context = std::ptr::null_mut();
         unsafe {
             check((self.retain)(&raw mut context, index))?;
@@ -52,12 +115,8 @@ impl Driver {
         }
     }
 
-    /// Copies numbers to the device, where they are when this returns.
-    ///
-    /// # Safety
-    /// `device` is the device's memory and has room for them.
     #[expect(unsafe_code, reason = "the caller vouches for the address")]
-    pub(super) unsafe fn to_device(&self, device: u64, numbers: &[i32]) -> Result<()> {
+    unsafe fn to_device(&self, device: u64, numbers: &[i32]) -> Result<()> {
         unsafe {
             check((self.to_device)(device, numbers.as_ptr().cast(), size_of_val(numbers)))?;
             // Of few bytes the copy may still be on its way, and ONNX Runtime's stream does not wait for it.
@@ -65,12 +124,8 @@ impl Driver {
         }
     }
 
-    /// Copies numbers from the device.
-    ///
-    /// # Safety
-    /// `device` is the device's memory and holds so many.
     #[expect(unsafe_code, reason = "the caller vouches for the address")]
-    pub(super) unsafe fn to_host(&self, numbers: &mut [f32], device: u64) -> Result<()> {
+    unsafe fn to_host(&self, numbers: &mut [f32], device: u64) -> Result<()> {
         unsafe {
             check((self.synchronize)())?;
             check((self.to_host)(numbers.as_mut_ptr().cast(), device, size_of_val(numbers)))

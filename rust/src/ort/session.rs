@@ -12,6 +12,7 @@ use ::ort::sys::OrtValue;
 use ::ort::value::{DynValue, Outlet, Tensor, TensorRef};
 
 use super::captured::{Captured, Signature};
+use super::driver::Memory;
 use super::environment::without_variables;
 use super::options::{self, Placement};
 use super::signature::{self, Input};
@@ -132,7 +133,7 @@ impl Session {
         let (inputs, outputs) = (signature::inputs(session.inputs())?, signature::outputs(session.outputs())?);
         let of_texts = outputs.iter().all(|(part, _)| matches!(part, Part::Cls | Part::Logits));
         let captured = match placement {
-            Placement::Cuda(index) if packed && of_texts => Some(ManuallyDrop::new(Captured::new(index))),
+            Placement::Cuda(index) if packed && of_texts => Some(ManuallyDrop::new(Captured::new(Memory::Cuda(index)))),
             _ => None,
         };
         let options = packed.then(options::uncaptured).transpose().map_err(failed)?;
