@@ -9,6 +9,7 @@ mod distances;
 mod external;
 mod form;
 mod heads;
+mod initializers;
 mod layers;
 mod names;
 mod onnx;

@@ -10,9 +10,11 @@ mod options;
 mod session;
 mod signature;
 mod threads;
+mod values;
 
 pub use self::handed::HandedOver;
 pub use self::library::Library;
 pub use self::options::Placement;
-pub use self::session::{Feed, Graph, Session, Values};
+pub use self::session::{Graph, Session};
 pub use self::threads::startable;
+pub use self::values::{Feed, Values};

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use ::ort::AsPointer;
 use ::ort::session::{RunOptions, Session as OrtSession};
 use ::ort::sys::OrtValue;
-use ::ort::value::{DynValue, Outlet, Tensor, TensorRef};
+use ::ort::value::{DynValue, Outlet};
 
 use super::captured::{Captured, Signature};
 use super::driver::Memory;
@@ -17,10 +17,11 @@ use super::environment::without_variables;
 use super::options::{self, Placement};
 use super::signature::{self, Input};
 use super::threads::startable;
+use super::values::{FedTensor, Feed, Values};
 use super::{HandedOver, Library, operators};
 use crate::batch::Inputs;
 use crate::graph::Assembled;
-use crate::outputs::{Array, Outputs, Part};
+use crate::outputs::{Outputs, Part};
 use crate::{Error, Result};
 
 /// Where a graph lies.
@@ -44,59 +45,6 @@ pub struct Session {
     options: Option<RunOptions>,
     // Dropped after the session that reads them.
     _handed: Option<Arc<HandedOver>>,
-}
-
-/// The inputs of a run, over the numbers of [`Inputs`].
-pub enum Feed<'a> {
-    /// A tensor for each.
-    Tensors(Vec<FedTensor<'a>>),
-    /// One text, for a captured run of so many tokens.
-    Text(&'a Inputs, usize),
-}
-
-/// One input.
-pub enum FedTensor<'a> {
-    /// int64, where the numbers lie.
-    Borrowed(TensorRef<'a, i64>),
-    /// int32.
-    Owned(Tensor<i32>),
-}
-
-impl FedTensor<'_> {
-    fn ptr(&self) -> *const OrtValue {
-        match self {
-            Self::Borrowed(tensor) => tensor.ptr(),
-            Self::Owned(tensor) => tensor.ptr(),
-        }
-    }
-}
-
-/// The outputs of a run.
-pub enum Values {
-    /// As tensors.
-    Tensors(Vec<DynValue>),
-    /// Of one text: the shape and the numbers of each.
-    Rows(Vec<([i64; 2], Vec<f32>)>),
-}
-
-impl Values {
-    /// As numbers, in the order of [`Outputs::iter`].
-    ///
-    /// # Errors
-    /// [`Error::ModelFormat`] for an output that does not hold float32 numbers.
-    pub fn arrays(&self) -> Result<Vec<Array<'_>>> {
-        match self {
-            Self::Tensors(values) => values.iter().map(array).collect(),
-            Self::Rows(rows) => Ok(rows.iter().map(|(shape, values)| Array { shape, values }).collect()),
-        }
-    }
-}
-
-fn array(value: &DynValue) -> Result<Array<'_>> {
-    let (shape, values) = value.try_extract_tensor::<f32>().map_err(|error| {
-        Error::ModelFormat(format!("an output of the graph does not hold float32 numbers: {error}"))
-    })?;
-    Ok(Array { shape, values })
 }
 
 impl Session {

@@ -4,7 +4,7 @@ use std::ffi::CString;
 
 use ::ort::value::{Outlet, Tensor, TensorElementType, TensorRef, ValueType};
 
-use super::session::FedTensor;
+use super::values::FedTensor;
 use crate::graph::{FIRST_TOKENS, STARTS, TOKEN_OFFSETS};
 use crate::outputs::Part;
 use crate::{Error, Result};
