@@ -41,7 +41,7 @@ def main() -> None:
             for part in done.stdout.split("\n== ")[1:]:
                 length, _, printed = part.partition("\n")
                 kernels = Counter(re.findall(r"SdpaKernel=(\w+)", printed))
-                ok = options.dry or bool(kernels) and "MATH" not in kernels
+                ok = options.dry or (bool(kernels) and "MATH" not in kernels)
                 results.add(ok, model=folder.name, precision=precision, tokens=length, kernels=dict(kernels))
     results.end()
 

@@ -12,7 +12,7 @@ from results import Results, parse
 
 from bge_fast import FlagModel
 
-_SECONDS = 40
+_SECONDS = 30
 _GROWTH_MIB = 64
 
 

@@ -37,18 +37,20 @@ def embedder(
 ) -> None:
     """Texts of one call, each alone, and pooled otherwise."""
     texts = ["", *texts_of([length for length in LENGTHS if length <= longest])]
-    for pooling in ("cls", "mean"):
-        expected = FlagModel(str(folder), devices="cpu", pooling_method=pooling).encode(texts)
-        for precision in precisions:
-            model = FlagModel(str(folder), devices=options.device, precision=precision, pooling_method=pooling)
+    cpu = FlagModel(str(folder), devices="cpu")
+    for precision in precisions:
+        model = FlagModel(str(folder), devices=options.device, precision=precision)
+        for pooling in ("cls", "mean"):
+            cpu.pooling_method = model.pooling_method = pooling
+            expected = cpu.encode(texts)
             forms = {"together": model.encode(texts), "one by one": np.stack([model.encode(text) for text in texts])}
             forms["again"] = np.stack([model.encode(text) for text in texts])
             for form, found in forms.items():
                 cosine = (found * expected).sum(axis=1)
                 worst, furthest = float(cosine.min()), float(np.abs(found - expected).max())
                 row = {"model": folder.name, "pooling": pooling, "precision": precision, "form": form}
-                shortest = len(texts[int(cosine.argmin())].split())
-                results.add(worst >= COSINE[precision], **row, cosine=f"{worst:.7f}", max_abs=furthest, at_words=shortest)
+                words = len(texts[int(cosine.argmin())].split())
+                results.add(worst >= COSINE[precision], **row, cosine=f"{worst:.7f}", max_abs=furthest, at_words=words)
 
 
 def m3(results: Results, options: argparse.Namespace, precisions: tuple[str, ...]) -> None:

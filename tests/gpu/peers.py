@@ -35,7 +35,8 @@ def measure(results: Results, size: str, name: str, encode: Callable[[list[str]]
     cases["10–500"] = mixed_lengths(min(max(_TOKENS[size] // 256, 8), _MIXED))
     query = sorted(timed(lambda n=n: encode([text_of(16, n)])) for n in range(40))
     for tokens, lengths in cases.items():
-        seconds = min(timed(lambda n=n: encode(texts_of(lengths, seed=1000 * n))) for n in range(3))
+        passes = [texts_of(lengths, seed=1000 * number) for number in range(3)]
+        seconds = min(timed(lambda texts=texts: encode(texts)) for texts in passes)
         results.add(
             model=size, peer=name, tokens=tokens, **{"texts/s": len(lengths) / seconds, "query_p50_ms": 1e3 * query[20]}
         )

@@ -30,7 +30,7 @@ def alone(results: Results, options: argparse.Namespace, size: str, model: FlagM
     count = 20 if options.dry else 400
     for tokens, texts in ((16, 1), (64, 1), (512, 1), (16, 2)):
         queries = [[text_of(tokens, number * 7 + text) for text in range(texts)] for number in range(count)]
-        first = 1e3 * timed(lambda: model.encode(queries[0]))
+        first = 1e3 * timed(lambda query=queries[0]: model.encode(query))
         times = sorted(1e3 * timed(lambda query=query: model.encode(query)) for query in queries[1:])
         before, runs = model._open().core.seconds, len(queries)
         for query in queries:
@@ -53,7 +53,9 @@ def at_once(results: Results, options: argparse.Namespace, size: str, model: Fla
         start = time.perf_counter()
         found = list(threads.map(model.encode, queries))
         together = count / (time.perf_counter() - start)
-    same = all(float((one * model.encode(query)).sum()) > 0.9999 for one, query in zip(found[:50], queries, strict=False))
+    same = all(
+        float((one * model.encode(query)).sum()) > 0.9999 for one, query in zip(found[:50], queries, strict=False)
+    )
     results.add(same, model=size, threads=_THREADS, queries_per_s=together, of_one_thread=serial)
 
 

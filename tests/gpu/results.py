@@ -53,5 +53,7 @@ def parse(description: str | None) -> argparse.Namespace:
 
 def _shown(value: Any) -> str:
     if isinstance(value, float):
-        return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.2e}" if abs(value) < 1e-3 and value else f"{value:.4g}"
+        return (
+            f"{value:,.0f}" if abs(value) >= 100 else f"{value:.2e}" if abs(value) < 1e-3 and value else f"{value:.4g}"
+        )
     return str(value).replace("|", "\\|").replace("\n", " ")

@@ -62,9 +62,11 @@ def rerank(results: Results, options: argparse.Namespace) -> None:
         times = []
         for number in range(3 if options.dry else 30):
             pairs = [(text_of(12, number), passage) for passage in texts_of([118] * 100, seed=500 * number)]
-            times.append(timed(lambda pairs=pairs: model.compute_score(pairs)))
+            times.append(timed(lambda model=model, pairs=pairs: model.compute_score(pairs)))
         times.sort()
-        results.add(model="reranker base", precision=precision, p50_ms=1e3 * times[len(times) // 2], worst_ms=1e3 * times[-1])
+        results.add(
+            model="reranker base", precision=precision, p50_ms=1e3 * times[len(times) // 2], worst_ms=1e3 * times[-1]
+        )
 
 
 def timed(work: Callable[[], object]) -> float:
