@@ -40,7 +40,7 @@ setup-export: .venv-export/.installed ## the exporter with torch, in .venv-expor
 	touch $@
 
 lock: .venv/.tools ## resolve the packages of all environments anew, into locks
-	for group in dev parity; do $(RESOLVE)_28 pyproject.toml --group $$group --output-file locks/$$group.txt; done
+	for group in dev parity parity-layers; do $(RESOLVE)_28 pyproject.toml --group $$group --output-file locks/$$group.txt; done
 	$(RESOLVE)_28 export/pyproject.toml --extra test --output-file locks/export.txt
 # libembedding-ng has no wheel for an older glibc.
 	$(RESOLVE)_34 pyproject.toml --group peers --output-file locks/peers.txt
@@ -130,7 +130,7 @@ test-dist: dist ## the wheel, installed where nothing else is
 	.venv/bin/python -m pytest tests/packaging
 
 # Model folders for the tests, each made from a checkpoint by the exporter, and made anew when one of these changes.
-CHECKPOINTS = $(wildcard tests/checkpoints/* ../shared/data/models/bge-*) .venv/all-MiniLM-L6-v2
+CHECKPOINTS = $(wildcard tests/checkpoints/tiny-* ../shared/data/models/bge-*) .venv/all-MiniLM-L6-v2
 EXPORTER := export/pyproject.toml $(shell find export/src -name '*.py')
 
 models: build/models/.exported ## model folders for the tests, in build/models
@@ -142,6 +142,7 @@ build/models/.exported: $(EXPORTER) $(wildcard $(CHECKPOINTS:=/*)) | .venv/.tool
 fixtures: .venv-export/.installed ## make the tiny checkpoints and the test texts again
 	.venv-export/bin/python tests/fixtures/make_checkpoints.py
 	.venv-export/bin/python tests/fixtures/make_families.py
+	.venv-export/bin/python tests/fixtures/make_decoders.py
 	.venv-export/bin/python tests/fixtures/make_texts.py
 
 parity: .venv-parity/.package models ## against FlagEmbedding itself, live
@@ -150,8 +151,10 @@ parity: .venv-parity/.package models ## against FlagEmbedding itself, live
 referee: .venv-export/.package ## graphs assembled from checkpoints against torch and Optimum's graphs
 	.venv-export/bin/python -m pytest tests/export/test_referee.py -s -rs
 
-golden: .venv-parity/.installed ## record FlagEmbedding's numbers again, for the tests
+golden: .venv-parity/.installed .venv-parity-layers/.installed ## record FlagEmbedding's numbers again, for the tests
 	.venv-parity/bin/python -m tests.parity.record
+	.venv-parity/bin/python -m tests.parity.record_decoders
+	.venv-parity-layers/bin/python -m tests.parity.record_decoders
 
 bench-peers: .venv-parity/.installed .venv-peers/.installed ## install the packages that `make bench` compares with
 

@@ -25,7 +25,7 @@ from bge_fast import (
     RerankerModelClass,
     UnsupportedModelError,
 )
-from bge_fast.known import EMBEDDERS, KNOWN_MODELS, RERANKERS, KnownModel, known_model, table_name
+from bge_fast.known import EMBEDDERS, KNOWN_MODELS, KnownModel, known_model, known_reranker, table_name
 from tests.support.checkpoints import checkpoint, edit_json
 
 E5 = ("e5-{}-v2", "e5-{}", "multilingual-e5-{}")
@@ -61,9 +61,6 @@ RERANKER_CLASSES = {
     "bce-reranker-base_v1": "FlagReranker",
     "jina-reranker-v1-turbo-en": "FlagReranker",
 }
-LATER = ("FlagLLMModel", "FlagICLModel", "FlagPseudoMoEModel")
-LATER_RERANKERS = ("FlagLLMReranker", "LayerWiseFlagLLMReranker", "LightWeightFlagLLMReranker")
-WORKING = ("FlagModel", "BGEM3FlagModel", "FlagReranker")
 
 
 @pytest.fixture
@@ -115,18 +112,14 @@ def test_rows_stand_in_flagembeddings_order():
     assert names[-4:] == [*MISTRAL[1:], "bce-embedding-base_v1"]
 
 
-def test_the_table_of_models_says_later_where_the_class_is():
-    for name, row in {**EMBEDDERS, **RERANKERS}.items():
-        assert row.later == (row.model_class not in WORKING), name
-
-
 def test_what_the_command_line_knows_of_a_name():
     assert known_model("BAAI/bge-small-en-v1.5").query_instruction.endswith("passages: ")
     assert known_model("models/bge-base-zh/checkpoint-100/").query_instruction.endswith("：")
     e5 = known_model("intfloat/multilingual-e5-small")
     assert (e5.pooling, e5.query_instruction, e5.passage_instruction) == ("mean", "query: ", "passage: ")
     assert known_model("all-MiniLM-L6-v2") == KnownModel("mean")
-    assert known_model("Qwen3-Embedding-8B") is None
+    assert known_model("Qwen3-Embedding-8B").model_class == "FlagLLMModel"
+    assert known_reranker("BAAI/bge-reranker-v2-gemma/").model_class == "FlagLLMReranker"
     assert known_model("") is None
     assert set(EMBEDDERS) <= set(KNOWN_MODELS)
 
@@ -271,46 +264,58 @@ def test_a_class_that_is_none_is_told_with_those_there_are(auto, wrong, accepted
     assert all(member.value in str(refused.value) for member in accepted)
 
 
-@pytest.mark.parametrize("name", [name for name, row in WANTED.items() if row[0] in LATER])
-def test_decoder_only_embedders_are_refused_before_any_file_is_read(name, no_files):
-    with pytest.raises(NotImplementedError, match="not supported yet") as refused:
-        FlagAutoModel.from_finetuned(f"org/{name}")
-    assert isinstance(refused.value, UnsupportedModelError)
-    message = str(refused.value)
-    assert all(said in message for said in (f"org/{name}", WANTED[name][0], *WORKING))
-    listed = message.split("by name: ")[1].split(", ")
-    assert listed == [known for known in AUTO_EMBEDDER_MAPPING if WANTED[known][0] in WORKING]
-
-
-@pytest.mark.parametrize("name", [name for name, row in RERANKER_CLASSES.items() if row in LATER_RERANKERS])
-def test_decoder_only_rerankers_are_refused_before_any_file_is_read(name, no_files):
-    with pytest.raises(UnsupportedModelError, match=f"{name}.*{RERANKER_CLASSES[name]}.*bge-reranker-v2-m3"):
-        FlagAutoReranker.from_finetuned(name)
-
-
-@pytest.mark.parametrize("name", LATER + LATER_RERANKERS)
-def test_later_classes_can_be_imported_and_refuse_to_be_built(name, no_files):
-    later = getattr(bge_fast, name)
-    assert issubclass(later, AbsEmbedder if name in LATER else AbsReranker)
-    with pytest.raises(UnsupportedModelError) as refused:
-        later("org/some-model", True, use_fp16=False, anything="else")
-    assert all(said in str(refused.value) for said in ("org/some-model", name, "not supported yet", *WORKING))
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [
+        ("bge-en-icl", "decoder-mistral"),
+        ("bge-multilingual-gemma2", "decoder-gemma2"),
+        ("Qwen3-Embedding-0.6B", "decoder-qwen3"),
+        ("bge-code-v1", "decoder-qwen2"),
+        ("SFR-Embedding-Mistral", "decoder-mistral"),
+    ],
+)
+def test_decoder_only_embedders_by_name(tmp_path, name, folder):
+    model = FlagAutoModel.from_finetuned(str(named(name, tmp_path, folder)), query_instruction_for_retrieval="Find it")
+    kind, _, wanted = WANTED[name]
+    assert (type(model).__name__, model.query_instruction_format) == (kind, wanted)
+    assert isinstance(model, AbsEmbedder)
+    assert model.encode_queries(["lift", "drag"]).shape == (2, 32)
 
 
 @pytest.mark.parametrize(
-    ("auto", "model_class", "name"),
+    ("name", "folder"),
     [
-        (FlagAutoModel, "decoder-only-base", "FlagLLMModel"),
-        (FlagAutoModel, "decoder-only-icl", "FlagICLModel"),
-        (FlagAutoModel, EmbedderModelClass.DECODER_ONLY_PSEUDO_MOE, "FlagPseudoMoEModel"),
-        (FlagAutoReranker, RerankerModelClass.DECODER_ONLY_BASE, "FlagLLMReranker"),
-        (FlagAutoReranker, "decoder-only-layerwise", "LayerWiseFlagLLMReranker"),
-        (FlagAutoReranker, "decoder-only-lightweight", "LightWeightFlagLLMReranker"),
+        ("bge-reranker-v2-gemma", "decoder-reranker-gemma"),
+        ("bge-reranker-v2-minicpm-layerwise", "decoder-layerwise"),
+        ("bge-reranker-v2.5-gemma2-lightweight", "decoder-lightweight"),
     ],
 )
-def test_later_classes_by_model_class(auto, model_class, name, no_files):
-    with pytest.raises(UnsupportedModelError, match=f"my/model needs {name}"):
-        auto.from_finetuned("my/model", model_class=model_class)
+def test_decoder_only_rerankers_by_name(tmp_path, name, folder):
+    reranker = FlagAutoReranker.from_finetuned(str(named(name, tmp_path, folder)), use_fp16=True, max_length=64)
+    assert type(reranker).__name__ == RERANKER_CLASSES[name]
+    assert isinstance(reranker, AbsReranker)
+    assert len(reranker.compute_score([("lift", "of a wing"), ("a", "b")])) == 2
+
+
+@pytest.mark.parametrize(
+    ("auto", "model_class", "name", "folder"),
+    [
+        (FlagAutoModel, "decoder-only-base", "FlagLLMModel", "decoder-qwen3"),
+        (FlagAutoModel, EmbedderModelClass.DECODER_ONLY_ICL, "FlagICLModel", "decoder-mistral"),
+        (FlagAutoReranker, RerankerModelClass.DECODER_ONLY_BASE, "FlagLLMReranker", "decoder-reranker-llama"),
+        (FlagAutoReranker, "decoder-only-layerwise", "LayerWiseFlagLLMReranker", "decoder-layerwise"),
+        (FlagAutoReranker, "decoder-only-lightweight", "LightWeightFlagLLMReranker", "decoder-lightweight"),
+    ],
+)
+def test_decoder_only_classes_by_model_class(auto, model_class, name, folder):
+    """Without a format, FlagEmbedding takes the encoders', not that of the class."""
+    model = auto.from_finetuned(str(checkpoint(folder)), model_class=model_class)
+    assert (type(model).__name__, model.query_instruction_format) == (name, "{}{}")
+
+
+def test_code_from_a_checkpoint_is_never_run(no_files):
+    with pytest.raises(NotImplementedError, match="org/some-model needs FlagPseudoMoEModel"):
+        FlagAutoModel.from_finetuned("org/some-model", EmbedderModelClass.DECODER_ONLY_PSEUDO_MOE)
 
 
 def test_configuration_that_rows_are_made_of_can_be_read_as_json():

@@ -25,8 +25,11 @@ from bge_fast import (
     EmbedderModelClass,
     FlagAutoModel,
     FlagAutoReranker,
+    FlagICLModel,
+    FlagLLMModel,
     FlagModel,
     FlagReranker,
+    LightWeightFlagLLMReranker,
     M3Vectors,
     ModelNotFoundError,
     Ranked,
@@ -75,8 +78,15 @@ assert_type(reranker.rank("query", ["passage"], top_k=1, normalize=True), list[R
 
 assert_type(FlagAutoModel.from_finetuned("x", model_class="encoder-only-base", batch_size=8), FlagModel)
 assert_type(FlagAutoModel.from_finetuned("x", EmbedderModelClass.ENCODER_ONLY_M3), BGEM3FlagModel)
-assert_type(FlagAutoModel.from_finetuned("BAAI/bge-m3"), FlagModel | BGEM3FlagModel)
-assert_type(FlagAutoReranker.from_finetuned("x", max_length=256), FlagReranker)
+assert_type(FlagAutoModel.from_finetuned("BAAI/bge-m3"), FlagModel | BGEM3FlagModel | FlagLLMModel | FlagICLModel)
+FlagAutoReranker.from_finetuned("x", max_length=256).rank("query", ["passage"])
+
+icl = FlagICLModel("folder", examples_for_task=[{"query": "one", "response": "two"}], suffix="", truncate_dim=8)
+assert_type(icl.encode_queries(["one"]), Matrix)
+icl.set_examples([{"query": "one"}])
+light = LightWeightFlagLLMReranker("folder", cutoff_layers=[28], compress_ratio=2, compress_layers=[24, 40])
+light.compute_score(("query", "passage"), cutoff_layers=28, prompt="", normalize=True)
+assert_type(light.rank("query", ["passage"], cutoff_layers=28), list[Ranked])
 try:
     pass
 except ModelNotFoundError:
@@ -110,6 +120,8 @@ FlagReranker("folder").compute_score("query and passage")
 FlagReranker("folder").compute_score([("query", "passage")], normalise=True)
 FlagReranker("folder").rank("query", ["passage"], topk=3)
 FlagAutoModel.from_finetuned("x", batchsize=8)
+from bge_fast import FlagICLModel, FlagLLMReranker; FlagICLModel("folder", sufix="x")
+FlagLLMReranker("folder").compute_score(("query", "passage"), normalise=True)
 """
 
 

@@ -31,19 +31,17 @@ _NAMES = {
         "support_model_list",
         "support_native_bge_model_list",
     ),
-    "models.cross_encoder": ("FlagReranker", "Ranked"),
+    "models.cross_encoder": ("FlagReranker",),
     "models.dense": ("FlagModel",),
     "models.embedder": ("AbsEmbedder",),
-    "models.later": (
-        "FlagICLModel",
-        "FlagLLMModel",
-        "FlagLLMReranker",
-        "FlagPseudoMoEModel",
-        "LayerWiseFlagLLMReranker",
-        "LightWeightFlagLLMReranker",
-    ),
+    "models.icl": ("FlagICLModel",),
+    "models.later": ("FlagPseudoMoEModel",),
+    "models.layered": ("LayerWiseFlagLLMReranker",),
+    "models.lightweight": ("LightWeightFlagLLMReranker",),
+    "models.llm": ("FlagLLMModel",),
+    "models.llm_reranker": ("FlagLLMReranker",),
     "models.m3": ("BGEM3FlagModel",),
-    "models.reranker": ("AbsReranker",),
+    "models.reranker": ("AbsReranker", "Ranked"),
     "models.results": ("ColbertBatch", "M3Vectors", "SparseBatch"),
 }
 _MODULES = {name: module for module, names in _NAMES.items() for name in names}
@@ -72,17 +70,17 @@ if TYPE_CHECKING:
     from bge_fast.mapping import support_model_list as support_model_list
     from bge_fast.mapping import support_native_bge_model_list as support_native_bge_model_list
     from bge_fast.models.cross_encoder import FlagReranker as FlagReranker
-    from bge_fast.models.cross_encoder import Ranked as Ranked
     from bge_fast.models.dense import FlagModel as FlagModel
     from bge_fast.models.embedder import AbsEmbedder as AbsEmbedder
-    from bge_fast.models.later import FlagICLModel as FlagICLModel
-    from bge_fast.models.later import FlagLLMModel as FlagLLMModel
-    from bge_fast.models.later import FlagLLMReranker as FlagLLMReranker
+    from bge_fast.models.icl import FlagICLModel as FlagICLModel
     from bge_fast.models.later import FlagPseudoMoEModel as FlagPseudoMoEModel
-    from bge_fast.models.later import LayerWiseFlagLLMReranker as LayerWiseFlagLLMReranker
-    from bge_fast.models.later import LightWeightFlagLLMReranker as LightWeightFlagLLMReranker
+    from bge_fast.models.layered import LayerWiseFlagLLMReranker as LayerWiseFlagLLMReranker
+    from bge_fast.models.lightweight import LightWeightFlagLLMReranker as LightWeightFlagLLMReranker
+    from bge_fast.models.llm import FlagLLMModel as FlagLLMModel
+    from bge_fast.models.llm_reranker import FlagLLMReranker as FlagLLMReranker
     from bge_fast.models.m3 import BGEM3FlagModel as BGEM3FlagModel
     from bge_fast.models.reranker import AbsReranker as AbsReranker
+    from bge_fast.models.reranker import Ranked as Ranked
     from bge_fast.models.results import ColbertBatch as ColbertBatch
     from bge_fast.models.results import M3Vectors as M3Vectors
     from bge_fast.models.results import SparseBatch as SparseBatch

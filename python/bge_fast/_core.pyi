@@ -1,11 +1,12 @@
 """The Rust core: strings and numbers in, arrays out. Methods let go of the GIL; any thread may call them.
 
-Errors are those of `bge_fast.errors`. ``tokenize_pair`` and ``panic_on_purpose`` are here for tests alone.
+Errors are those of `bge_fast.errors`. ``tokenize_pair``, ``tokenize_around``, ``tokenize_prompted`` and
+``panic_on_purpose`` are here for tests alone.
 """
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, final
+from typing import Any, Literal, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,16 +47,16 @@ class Progress:
 
 @final
 class Checkpoint:
-    """Weight files and the sizes of their encoder, from which any form of the graph is assembled.
+    """Weight files and the sizes of their network, from which any form of the graph is assembled.
 
     ``files`` are real paths, ``names`` what errors call them; ``heads`` are layers of BGE-M3 with their files;
-    ``outputs`` what there must be tensors for. Sizes are those of ``encoder_sizes``.
+    ``outputs`` what there must be tensors for. Sizes are those of ``graph_sizes``.
     """
 
     def __new__(
         cls,
         files: list[str],
-        encoder: Mapping[str, int | float | str],
+        sizes: Mapping[str, Any],
         *,
         names: list[str] | None = None,
         heads: list[tuple[str, str]] | None = None,
@@ -94,7 +95,7 @@ class Model:
         threads: int,
         low_memory: bool,
         arithmetic: str,
-        model_type: str,
+        model_type: str | None,
         pad_id: int,
         dimension: int,
         outputs: list[str],
@@ -113,8 +114,12 @@ class Model:
         truncate_dim: int | None,
         refuse_long: bool,
         progress: Progress,
+        around: tuple[str, str] | None = None,
     ) -> tuple[NDArray[np.float32], int]:
-        """Vectors ``(len(texts), dimension)``, and the number of texts that were cut."""
+        """Vectors ``(len(texts), dimension)``, and the number of texts that were cut.
+
+        ``around`` are the texts before and behind each query of a model that learns in context.
+        """
 
     def encode_m3(
         self,
@@ -154,6 +159,23 @@ class Model:
     ) -> NDArray[np.float32]:
         """The logit of each pair."""
 
+    def score_prompted(
+        self,
+        queries: list[str],
+        passages: list[str],
+        *,
+        prompt: str,
+        start: int | None,
+        query_max_length: int,
+        max_length: int,
+        batch_size: int,
+        cutoffs: list[int],
+        compress_layers: list[int],
+        compress_ratio: int,
+        progress: Progress,
+    ) -> NDArray[np.float32]:
+        """The scores of each pair, ``(len(queries), scores)``: after each layer of ``cutoffs``, or after the last."""
+
     def tokenize_pair(
         self, query: str, passage: str, query_max_length: int, max_length: int
     ) -> tuple[list[int], bytes]:
@@ -181,6 +203,14 @@ class Model:
 class Tokenizer:
     def tokenize(self, text: str, max_length: int, special: bool) -> list[int]:
         """Ids of one text, at most ``max_length``, with special tokens or without."""
+
+    def tokenize_around(self, query: str, around: tuple[str, str], max_length: int) -> list[int]:
+        """Ids of a query with texts before and behind it, special tokens included."""
+
+    def tokenize_prompted(
+        self, query: str, passage: str, prompt: str, start: int | None, query_max_length: int, max_length: int
+    ) -> list[int]:
+        """Ids of a pair with a prompt behind it, and ``start`` before it."""
 
     def decode(self, ids: list[int], skip_special_tokens: bool) -> str: ...
     def token(self, id: int) -> str | None: ...

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from enum import Enum
 from typing import Any, Literal, TypeVar, Unpack, overload
 
@@ -21,9 +21,11 @@ from bge_fast.mapping import (
 )
 from bge_fast.models.cross_encoder import FlagReranker
 from bge_fast.models.dense import FlagModel
+from bge_fast.models.icl import FlagICLModel
 from bge_fast.models.keywords import EmbedderArguments, RerankerArguments
-from bge_fast.models.later import Later
+from bge_fast.models.llm import FlagLLMModel
 from bge_fast.models.m3 import BGEM3FlagModel
+from bge_fast.models.prompted import PromptedReranker
 from bge_fast.models.shapes import Devices
 
 _log = logging.getLogger(__name__)
@@ -87,7 +89,7 @@ class FlagAutoModel:
         query_instruction_format: str | None = ...,
         truncate_dim: int | None = ...,
         **kwargs: Unpack[EmbedderArguments],
-    ) -> FlagModel | BGEM3FlagModel: ...
+    ) -> FlagModel | BGEM3FlagModel | FlagLLMModel | FlagICLModel: ...
     @classmethod
     def from_finetuned(
         cls,
@@ -115,14 +117,13 @@ class FlagAutoModel:
             **kwargs: further arguments of the class.
 
         Returns:
-            The opened model, a `FlagModel` or `BGEM3FlagModel`.
+            The opened model: a `FlagModel`, `BGEM3FlagModel`, `FlagLLMModel` or `FlagICLModel`.
 
         Raises:
             ValueError: an unknown name or ``model_class``.
-            UnsupportedModelError: a class that does not run here yet; nothing was read.
+            UnsupportedModelError: a class that does not run here; nothing was read.
         """
         config = _embedder_config(model_name_or_path, model_class)
-        _refuse_later(config.model_class, model_name_or_path, AUTO_EMBEDDER_MAPPING)
         build: Any = config.model_class
         return build(
             model_name_or_path,
@@ -153,7 +154,7 @@ class FlagAutoReranker:
         use_fp16: bool = False,
         trust_remote_code: bool | None = None,
         **kwargs: Unpack[RerankerArguments],
-    ) -> FlagReranker:
+    ) -> FlagReranker | PromptedReranker:
         """Open a reranker: a row of `AUTO_RERANKER_MAPPING` gives the class.
 
         Args:
@@ -163,17 +164,17 @@ class FlagAutoReranker:
             **kwargs: further arguments of the class.
 
         Returns:
-            The opened model, a `FlagReranker`.
+            The opened model: a `FlagReranker`, or one of the decoder-only classes.
 
         Raises:
             ValueError: an unknown name or ``model_class``.
-            UnsupportedModelError: a class that does not run here yet; nothing was read.
         """
         config = _reranker_config(model_name_or_path, model_class)
-        _refuse_later(config.model_class, model_name_or_path, AUTO_RERANKER_MAPPING)
         build: Any = config.model_class
         remote_code = _filled("trust_remote_code", trust_remote_code, config)
-        opened: FlagReranker = build(model_name_or_path, use_fp16=use_fp16, trust_remote_code=remote_code, **kwargs)
+        opened: FlagReranker | PromptedReranker = build(
+            model_name_or_path, use_fp16=use_fp16, trust_remote_code=remote_code, **kwargs
+        )
         return opened
 
 
@@ -206,8 +207,7 @@ def _row(mapping: Mapping[str, Row], path: str, classes: type[Enum]) -> Row:
             raise ValueError(f"{quoted(name)} is {kind}; open it with {auto.__name__}.from_finetuned")
     raise ValueError(
         f"{quoted(name)} (of {quoted(str(path), 200)}) is not a known model. Pass model_class= one of "
-        f"{_values(classes)} (decoder-only ones are not supported yet), or use a known name: "
-        f"{', '.join(_working(mapping))}"
+        f"{_values(classes)}, or use a known name: {', '.join(mapping)}"
     )
 
 
@@ -220,15 +220,6 @@ def _member(classes: type[Member], model_class: Any) -> Member:
 
 def _values(classes: type[Enum]) -> str:
     return ", ".join(repr(member.value) for member in classes)
-
-
-def _refuse_later(model_class: type, path: str, mapping: Mapping[str, EmbedderConfig | RerankerConfig]) -> None:
-    if issubclass(model_class, Later):
-        raise model_class.refusal(path, _working(mapping))
-
-
-def _working(mapping: Mapping[str, EmbedderConfig | RerankerConfig]) -> Iterator[str]:
-    return (name for name, row in mapping.items() if not issubclass(row.model_class, Later))
 
 
 def _filled(name: str, value: Any, config: EmbedderConfig | RerankerConfig) -> Any:

@@ -23,8 +23,6 @@ class KnownModel:
     """Put before a passage, as the model's authors recommend; empty for none."""
     model_class: str = "FlagModel"
     """The class that opens it."""
-    later: bool = False
-    """The class does not run here yet."""
     custom_code: bool = False
     """The published files come with Python of their own, which is never run here."""
 
@@ -35,15 +33,15 @@ class KnownReranker:
 
     model_class: str = "FlagReranker"
     """The class that opens it."""
-    later: bool = False
-    """The class does not run here yet."""
 
 
 _CLS, _MEAN = KnownModel("cls"), KnownModel("mean")
 _BGE_EN, _BGE_ZH = KnownModel("cls", _ENGLISH), KnownModel("cls", _CHINESE)
 _E5 = KnownModel("mean", "query: ", passage_instruction="passage: ")
 _OF_OWN_CODE = KnownModel("cls", custom_code=True)
-_LLM = KnownModel("last_token", query_format="Instruct: {}\nQuery: {}", model_class="FlagLLMModel", later=True)
+_LLM = KnownModel("last_token", query_format="Instruct: {}\nQuery: {}", model_class="FlagLLMModel")
+# Where a decoder-only embedder has no row.
+UNKNOWN_DECODER = _LLM
 _QWEN3 = replace(_LLM, query_format="Instruct: {}\nQuery:{}")
 _BGE_LLM = replace(_LLM, query_format="<instruct>{}\n<query>{}")
 
@@ -106,9 +104,9 @@ RERANKERS: dict[str, KnownReranker] = {
     "bge-reranker-base": KnownReranker(),
     "bge-reranker-large": KnownReranker(),
     "bge-reranker-v2-m3": KnownReranker(),
-    "bge-reranker-v2-gemma": KnownReranker("FlagLLMReranker", later=True),
-    "bge-reranker-v2-minicpm-layerwise": KnownReranker("LayerWiseFlagLLMReranker", later=True),
-    "bge-reranker-v2.5-gemma2-lightweight": KnownReranker("LightWeightFlagLLMReranker", later=True),
+    "bge-reranker-v2-gemma": KnownReranker("FlagLLMReranker"),
+    "bge-reranker-v2-minicpm-layerwise": KnownReranker("LayerWiseFlagLLMReranker"),
+    "bge-reranker-v2.5-gemma2-lightweight": KnownReranker("LightWeightFlagLLMReranker"),
     "jina-reranker-v2-base-multilingual": KnownReranker(),
     "gte-multilingual-reranker-base": KnownReranker(),
     "bce-reranker-base_v1": KnownReranker(),
@@ -120,9 +118,13 @@ KNOWN_MODELS: dict[str, KnownModel] = {**EMBEDDERS, "all-MiniLM-L6-v2": _MEAN}
 
 
 def known_model(name: str) -> KnownModel | None:
-    """Look up an embedder that runs here, by the name that `table_name` gives."""
-    known = KNOWN_MODELS.get(table_name(name))
-    return None if known is None or known.later else known
+    """Look up an embedder, by the name that `table_name` gives."""
+    return KNOWN_MODELS.get(table_name(name))
+
+
+def known_reranker(name: str) -> KnownReranker | None:
+    """Look up a reranker, by the name that `table_name` gives."""
+    return RERANKERS.get(table_name(name))
 
 
 def table_name(name: str) -> str:

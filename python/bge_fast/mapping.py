@@ -8,14 +8,12 @@ from bge_fast.known import BGE_EMBEDDERS, EMBEDDERS, RERANKERS
 from bge_fast.models.cross_encoder import FlagReranker
 from bge_fast.models.dense import FlagModel
 from bge_fast.models.embedder import AbsEmbedder
-from bge_fast.models.later import (
-    FlagICLModel,
-    FlagLLMModel,
-    FlagLLMReranker,
-    FlagPseudoMoEModel,
-    LayerWiseFlagLLMReranker,
-    LightWeightFlagLLMReranker,
-)
+from bge_fast.models.icl import FlagICLModel
+from bge_fast.models.later import FlagPseudoMoEModel
+from bge_fast.models.layered import LayerWiseFlagLLMReranker
+from bge_fast.models.lightweight import LightWeightFlagLLMReranker
+from bge_fast.models.llm import FlagLLMModel
+from bge_fast.models.llm_reranker import FlagLLMReranker
 from bge_fast.models.m3 import BGEM3FlagModel
 from bge_fast.models.reranker import AbsReranker
 

@@ -22,6 +22,7 @@ from measures import (
     bulk,
     colbert_memory,
     corpus,
+    decoders,
     long,
     low_memory,
     m3,
@@ -51,10 +52,11 @@ MEASURES = {
     "m3_lite": m3_lite.measure,
     "rerank": rerank.measure,
     "shapes": shapes.measure,
+    "decoders": decoders.measure,
     "colbert_memory": colbert_memory.measure,
 }
-# Each takes minutes, and up to 3 GB of disk, and says nothing new from day to day: only when asked for by name.
-_ON_REQUEST = {"long", "m3", "m3_lite", "rerank", "shapes", "colbert_memory"}
+# Each takes minutes, and up to 5 GB of disk, and says nothing new from day to day: only when asked for by name.
+_ON_REQUEST = {"long", "m3", "m3_lite", "rerank", "shapes", "decoders", "colbert_memory"}
 # Where another build is a row among others. `beside.MEASURES` are about the two builds alone.
 _WITH_OTHER = ("peers", "threads", "shapes")
 _MODEL = "bge-small-en-v1.5"
@@ -62,6 +64,7 @@ _FULL = {
     "peer_rounds": 3,
     "peer_queries": 150,
     "shape_rounds": 3,
+    "decoder_layers": 4,
     "shape_layers": 24,
     "shape_texts": 16,
     "shape_pairs": 100,
@@ -85,6 +88,7 @@ _QUICK = {
     "peer_rounds": 1,
     "peer_queries": 8,
     "shape_rounds": 1,
+    "decoder_layers": 1,
     "shape_layers": 2,
     "shape_texts": 4,
     "shape_pairs": 8,

@@ -22,13 +22,11 @@ class Forms:
 
     def __init__(self, folder: Path, output: str) -> None:
         from bge_fast import _core
-        from bge_fast.opening.checkpoint import encoder_sizes
+        from bge_fast.opening.checkpoint import graph_sizes
 
         self.config = json.loads((folder / "config.json").read_text())
         self.output = output
-        self._checkpoint = _core.Checkpoint(
-            [str(folder / "model.safetensors")], encoder_sizes(folder.name, self.config)
-        )
+        self._checkpoint = _core.Checkpoint([str(folder / "model.safetensors")], graph_sizes(folder.name, self.config))
         self._sessions: dict[tuple[bool, int], Any] = {}
 
     def session(self, mask: bool, threads: int) -> Any:

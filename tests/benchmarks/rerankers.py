@@ -53,6 +53,41 @@ class OursInt8(Ours):
     keywords: ClassVar[dict[str, Any]] = {"precision": "int8"}
 
 
+class OursDecoder(Ours):
+    """bge-fast with a decoder."""
+
+    def __init__(self, folder: Path) -> None:
+        from bge_fast import FlagLLMReranker
+
+        self.model = FlagLLMReranker(str(folder), devices="cpu", **self.keywords)
+
+
+class OursDecoderBf16(OursDecoder):
+    """The same with products in bf16."""
+
+    keywords: ClassVar[dict[str, Any]] = {"precision": "bf16"}
+
+
+class OursDecoderInt8(OursDecoder):
+    """The same with products in int8."""
+
+    keywords: ClassVar[dict[str, Any]] = {"precision": "int8"}
+
+
+class FlagEmbeddingDecoder(Reranker):
+    """FlagEmbedding with a decoder."""
+
+    packages = ("FlagEmbedding", "transformers", "torch")
+
+    def __init__(self, folder: Path) -> None:
+        from FlagEmbedding import FlagLLMReranker
+
+        self.model = FlagLLMReranker(str(folder), use_fp16=False, devices="cpu")
+
+    def score(self, pairs: list[list[str]]) -> Any:
+        return self.model.compute_score(pairs)
+
+
 class FlagEmbedding(Reranker):
     """FlagEmbedding."""
 

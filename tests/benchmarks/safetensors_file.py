@@ -27,17 +27,23 @@ def read(path: Path) -> dict[str, Array]:
     }
 
 
-def write(path: Path, shapes: dict[str, tuple[int, ...]], make: Callable[[str, tuple[int, ...]], Array]) -> None:
-    """A float32 file of arrays that are made one after the other."""
+def write(
+    path: Path,
+    shapes: dict[str, tuple[int, ...]],
+    make: Callable[[str, tuple[int, ...]], NDArray[Any]],
+    dtype: str = "F32",
+) -> None:
+    """A file of float32 arrays, or of the bits of ``BF16`` ones, that are made one after the other."""
+    stored = np.dtype("<f4" if dtype == "F32" else "<u2")
     # transformers refuses a file that does not say this.
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     end = 0
     for name, shape in shapes.items():
-        start, end = end, end + 4 * int(np.prod(shape))
-        header[name] = {"dtype": "F32", "shape": list(shape), "data_offsets": [start, end]}
+        start, end = end, end + stored.itemsize * int(np.prod(shape))
+        header[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [start, end]}
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
     with path.open("wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
         for name, shape in shapes.items():
-            file.write(make(name, shape).astype("<f4").tobytes())
+            file.write(make(name, shape).astype(stored).tobytes())

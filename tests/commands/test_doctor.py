@@ -17,6 +17,7 @@ from bge_fast.commands.doctor import acceleration, doctor, installation, machine
 from bge_fast.commands.doctor.check import Check
 from bge_fast.commands.doctor.probe import ProbeError, ask
 from bge_fast.commands.output import shorten_home
+from bge_fast.runtime import limits
 from bge_fast.runtime.library import Library, find_libraries
 from tests.support.checkpoints import SOURCES
 
@@ -254,7 +255,8 @@ def test_ownership(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owners: list
 
 
 def fake_files(monkeypatch: pytest.MonkeyPatch, files: dict[str, str]) -> None:
-    monkeypatch.setattr(machine, "_read", lambda path: files.get(str(path), ""))
+    for module in (limits, machine):
+        monkeypatch.setattr(module, "read_text", lambda path: files.get(str(path), ""))
 
 
 CGROUPS = [
@@ -291,8 +293,8 @@ CGROUPS = [
 @pytest.mark.parametrize(("files", "quota", "limit"), CGROUPS)
 def test_cgroup(monkeypatch: pytest.MonkeyPatch, files: dict[str, str], quota: float | None, limit: int | None) -> None:
     fake_files(monkeypatch, files)
-    assert machine.cpu_quota() == quota
-    assert machine.memory_limit() == limit
+    assert limits.cpu_quota() == quota
+    assert limits.memory_limit() == limit
 
 
 def test_cpu(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from optimum.exporters.onnx import export
 from optimum.exporters.tasks import TasksManager
 
 from bge_fast import _core
-from bge_fast.opening.checkpoint import encoder_sizes, real_files
+from bge_fast.opening.checkpoint import graph_sizes, real_files
 from bge_fast.opening.choice import chosen
 from tests.export.batches import Batch, batches, limit_of, position_ids
 
@@ -73,7 +73,7 @@ class Checkpoint:
         choice = chosen(self.folder, {}, ("fp32",))
         assert choice is not None
         files = real_files(name, self.folder, choice.files)
-        checkpoint = _core.Checkpoint([str(file) for file in files.values()], encoder_sizes(name, self.config))
+        checkpoint = _core.Checkpoint([str(file) for file in files.values()], graph_sizes(name, self.config))
         graph, weights = checkpoint.graph([output], "masked" if mask else "plain")
         session = session_of(change(graph), weights)
         assert tuple(value.name for value in session.get_inputs()) == INPUTS[: 3 if mask else 2]

@@ -11,53 +11,19 @@ import pytest
 
 from bge_fast import FlagModel, FlagReranker
 from bge_fast.errors import ModelFormatError, ModelNotFoundError, UnsupportedModelError
+from tests.support.adapters import RANK, adapter, factors, lora
 from tests.support.checkpoints import checkpoint
 from tests.support.hub_double import REPOSITORY, cache
 from tests.support.malformed import (
     QUERY,
     WORDS,
     change_tensors,
-    pickled,
-    safetensors,
     turn_into_pickled,
     turn_into_shards,
 )
 
 TEXTS = ["a wing in a slipstream", "heat transfer", ""]
-RANK = 4
 VALUE = "encoder.layer.1.output.dense.weight"
-
-
-def factors(shape: tuple[int, int], rank: int = RANK) -> tuple[np.ndarray, np.ndarray]:
-    random = np.random.default_rng(7)
-    return (
-        (random.normal(size=(rank, shape[1])) / 10).astype(np.float32),
-        (random.normal(size=(shape[0], rank)) / 10).astype(np.float32),
-    )
-
-
-def adapter(
-    folder: Path, base: str, tensors: dict[str, np.ndarray], file: str = "adapter_model.safetensors", **config: object
-) -> str:
-    folder.mkdir(exist_ok=True)
-    named = {f"base_model.model.{name}": tensor for name, tensor in tensors.items()}
-    (folder / file).write_bytes(safetensors(named) if file.endswith("safetensors") else pickled(named))
-    written = {
-        "peft_type": "LORA",
-        "base_model_name_or_path": base,
-        "r": RANK,
-        "lora_alpha": 8,
-        "target_modules": ["query"],
-        **config,
-    }
-    (folder / "adapter_config.json").write_text(json.dumps(written))
-    return str(folder)
-
-
-def lora(name: str, shape: tuple[int, int]) -> dict[str, np.ndarray]:
-    a, b = factors(shape)
-    module = name.removesuffix(".weight")
-    return {f"{module}.lora_A.weight": a, f"{module}.lora_B.weight": b}
 
 
 def merged(folder: Path, scale: float, *names: str) -> FlagModel:

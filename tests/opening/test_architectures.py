@@ -3,8 +3,8 @@
 import pytest
 
 from bge_fast.errors import ModelFormatError, UnsupportedModelError
-from bge_fast.opening.architectures import ARCHITECTURES, Architecture, architecture_of
-from bge_fast.opening.checkpoint import encoder_sizes
+from bge_fast.opening.architectures import ARCHITECTURES, Encoder, architecture_of
+from bge_fast.opening.checkpoint import graph_sizes
 
 SIZES = {
     "vocab_size": 100,
@@ -30,7 +30,7 @@ def test_what_a_configuration_leaves_open_is_the_rows(model_type, graph, pad_id,
     config = {"model_type": model_type, **SIZES}
     row = architecture_of("name", config)
     assert (row.padding(config), row.max_length("name", config)) == (pad_id, max_length)
-    assert encoder_sizes("name", config) == {
+    assert graph_sizes("name", config) == {
         **SIZES,
         "model_type": graph,
         "embedding_size": 32,
@@ -52,21 +52,21 @@ def test_distilbert_has_keys_of_its_own():
         "activation": "relu",
         "layer_norm_eps": 1e-5,  # which transformers does not read
     }
-    sizes = encoder_sizes("name", config)
+    sizes = graph_sizes("name", config)
     assert {size: sizes[size] for size in SIZES} == SIZES
     assert (sizes["layer_norm_eps"], sizes["hidden_act"]) == (1e-12, "relu")
     with pytest.raises(UnsupportedModelError, match=r"activation 'mish' of config.json is not supported; .*silu"):
-        encoder_sizes("name", {**config, "activation": "mish"})
+        graph_sizes("name", {**config, "activation": "mish"})
     with pytest.raises(ModelFormatError, match="n_heads 5 does not divide dim 32"):
-        encoder_sizes("name", {**config, "n_heads": 5})
+        graph_sizes("name", {**config, "n_heads": 5})
 
 
 def test_only_electra_has_narrower_embeddings():
     config = {**SIZES, "model_type": "electra"}
-    assert encoder_sizes("name", config)["embedding_size"] == 128
-    assert encoder_sizes("name", {**config, "embedding_size": 24})["embedding_size"] == 24
+    assert graph_sizes("name", config)["embedding_size"] == 128
+    assert graph_sizes("name", {**config, "embedding_size": 24})["embedding_size"] == 24
     with pytest.raises(UnsupportedModelError, match="embedding_size 24 .* only 32 is"):
-        encoder_sizes("name", {**config, "model_type": "bert", "embedding_size": 24})
+        graph_sizes("name", {**config, "model_type": "bert", "embedding_size": 24})
 
 
 def test_mpnet_pads_with_1_whatever_it_says():
@@ -87,25 +87,23 @@ def test_mpnet_pads_with_1_whatever_it_says():
     ],
 )
 def test_activations_by_the_names_of_transformers(name, computed):
-    assert encoder_sizes("name", {**SIZES, "model_type": "bert", "hidden_act": name})["hidden_act"] == computed
+    assert graph_sizes("name", {**SIZES, "model_type": "bert", "hidden_act": name})["hidden_act"] == computed
 
 
 def test_a_row_alone_adds_an_architecture(monkeypatch):
-    row = Architecture("other", graph="bert", pad_id=3, positions_after_padding=True, renamed={"hidden_size": "dim"})
+    row = Encoder("other", graph="bert", pad_id=3, positions_after_padding=True, renamed={"hidden_size": "dim"})
     monkeypatch.setitem(ARCHITECTURES, "other", row)
     config = {"model_type": "other", **SIZES, "dim": 64}
-    assert encoder_sizes("name", config)["hidden_size"] == 64
-    assert encoder_sizes("name", config)["model_type"] == "bert"
+    assert graph_sizes("name", config)["hidden_size"] == 64
+    assert graph_sizes("name", config)["model_type"] == "bert"
     assert architecture_of("name", config).max_length("name", config) == 46
     with pytest.raises(ModelFormatError, match="dim of config.json"):
-        encoder_sizes("name", {**config, "dim": "many"})
+        graph_sizes("name", {**config, "dim": "many"})
 
 
-@pytest.mark.parametrize("model_type", ["qwen2", None, ["bert"]])
+@pytest.mark.parametrize("model_type", ["qwen9", None, ["bert"]])
 def test_an_architecture_without_a_row_is_refused(model_type):
-    with pytest.raises(
-        UnsupportedModelError, match="supported are bert, xlm-roberta, roberta, camembert, distilbert, electra, mpnet$"
-    ):
+    with pytest.raises(UnsupportedModelError, match=f"; supported are {', '.join(ARCHITECTURES)}$"):
         architecture_of("name", {"model_type": model_type})
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from bge_fast import FlagModel, _core
 from bge_fast.errors import ModelFormatError, ModelNotFoundError
-from bge_fast.opening.checkpoint import encoder_sizes
+from bge_fast.opening.checkpoint import graph_sizes
 from tests.support.checkpoints import SOURCES, checkpoint, edit_json
 from tests.support.malformed import (
     WEIGHTS,
@@ -272,7 +272,7 @@ def test_nothing_is_written_anywhere(own_checkpoint, tmp_path):
 def test_long_texts_give_the_same_bits_in_halves(tiny_xlmr):
     """Of a text this long no tiny model has positions, so both forms of the graph are run as they are."""
     config = json.loads((tiny_xlmr / "config.json").read_text())
-    checkpoint = _core.Checkpoint([str(tiny_xlmr / WEIGHTS)], encoder_sizes("tiny", config))
+    checkpoint = _core.Checkpoint([str(tiny_xlmr / WEIGHTS)], graph_sizes("tiny", config))
     ids = np.random.default_rng(0).integers(5, 900, (1, 101))
     inputs = {"input_ids": ids, "position_ids": np.arange(2, 103)[None]}
     for outputs in ("cls", "hidden_states"):

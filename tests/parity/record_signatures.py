@@ -10,10 +10,17 @@ import FlagEmbedding
 _COMMON = ("__init__", "get_target_devices", "get_detailed_instruct", "stop_self_pool")
 _ENCODE = ("encode", "encode_queries", "encode_corpus", "encode_single_device")
 _M3 = ("compute_score", "compute_score_single_device", "convert_id_to_token")
+_SCORE = ("compute_score", "compute_score_single_gpu", "get_detailed_inputs")
+_ICL = ("set_examples", "get_detailed_example", "encode_queries_single_device", "stop_self_query_pool")
 METHODS = {
     "FlagModel": (*_COMMON, *_ENCODE),
     "BGEM3FlagModel": (*_COMMON, *_ENCODE, *_M3, "compute_lexical_matching_score", "colbert_score"),
-    "FlagReranker": (*_COMMON, "compute_score", "compute_score_single_gpu", "get_detailed_inputs"),
+    "FlagReranker": (*_COMMON, *_SCORE),
+    "FlagLLMModel": (*_COMMON, *_ENCODE),
+    "FlagICLModel": (*_COMMON, *_ENCODE, *_ICL),
+    "FlagLLMReranker": (*_COMMON, *_SCORE),
+    "LayerWiseFlagLLMReranker": (*_COMMON, *_SCORE),
+    "LightWeightFlagLLMReranker": (*_COMMON, *_SCORE),
     "FlagAutoModel": ("from_finetuned",),
     "FlagAutoReranker": ("from_finetuned",),
 }

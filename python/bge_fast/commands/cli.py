@@ -130,6 +130,7 @@ def _rerank(verb: argparse.ArgumentParser) -> argparse.ArgumentParser:
     verb.add_argument("--passages", metavar="FILE", required=True, help=f"{_FILES}; - for stdin")
     verb.add_argument("--top", metavar="N", type=_positive, help="passages to print (default: all)")
     verb.add_argument("--normalize", action="store_true", help="scores from 0 to 1 instead of logits")
+    _add_layers(verb)
     verb.add_argument("--json", action="store_true", help="one JSON object")
     _add_field(verb)
     _add_device(verb)
@@ -138,6 +139,14 @@ def _rerank(verb: argparse.ArgumentParser) -> argparse.ArgumentParser:
     verb.add_argument("--batch-size", metavar="N", type=_positive, default=128, help="pairs a batch, at most")
     _add_threads(verb)
     return verb
+
+
+def _add_layers(verb: argparse.ArgumentParser) -> None:
+    layers = "of layerwise and lightweight rerankers: the layer to score after (default: the last)"
+    verb.add_argument("--cutoff-layers", metavar="N", type=_positive, help=layers)
+    verb.add_argument("--compress-ratio", metavar="N", type=_positive, help="of lightweight ones: tokens made one")
+    layers = "the layers before which that is done (default: 8)"
+    verb.add_argument("--compress-layers", metavar="N", type=_positive, nargs="+", help=layers)
 
 
 def _compare(verb: argparse.ArgumentParser) -> argparse.ArgumentParser:

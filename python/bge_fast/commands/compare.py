@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from bge_fast.commands import agreement, output
-from bge_fast.commands.defaults import locate, open_model
+from bge_fast.commands.defaults import locate, open_embedder, open_reranker
 from bge_fast.commands.embed import vectors_of
 from bge_fast.commands.foreign import InputError
 from bge_fast.commands.texts import Text, TextReader, chunks
 from bge_fast.models.cross_encoder import FlagReranker
-from bge_fast.models.dense import FlagModel
+from bge_fast.models.dense_embedder import DenseEmbedder
 from bge_fast.models.progress import on_terminal
+from bge_fast.models.prompted import PromptedReranker
 
 _EXACT = "fp32"
 # For each text the best of the others are looked at: of fewer than twice as many, most would be among them anyway.
@@ -60,8 +61,8 @@ def _distinct(reader: TextReader) -> list[Text]:
 
 
 def _compare_embedders(args: Namespace, texts: list[Text]) -> dict[str, Any]:
-    def opened(precision: str) -> tuple[FlagModel, Compute]:
-        model = open_model(_with(args, precision), FlagModel)
+    def opened(precision: str) -> tuple[DenseEmbedder, Compute]:
+        model = open_embedder(_with(args, precision))
         return model, lambda some: np.vstack([vectors_of(model.encode_corpus, chunk) for chunk in chunks(some)])
 
     (exact, other), costs = _both(args, opened, texts, texts[:_TIMED_TEXTS])
@@ -73,15 +74,8 @@ def _compare_embedders(args: Namespace, texts: list[Text]) -> dict[str, Any]:
 def _compare_rerankers(args: Namespace, texts: list[Text]) -> dict[str, Any]:
     queries, passages = _queries_and_passages(texts)
 
-    def opened(precision: str) -> tuple[FlagReranker, Compute]:
-        model = FlagReranker(
-            args.model,
-            devices=args.device,
-            batch_size=args.batch_size,
-            max_length=args.max_length,
-            precision=precision,
-            threads=args.threads,
-        )
+    def opened(precision: str) -> tuple[FlagReranker | PromptedReranker, Compute]:
+        model = open_reranker(_with(args, precision))
         return model, lambda some: np.array(
             model.compute_score([(query.text, one.text) for query in queries for one in some], show_progress_bar=False)
         ).reshape(len(queries), len(some))

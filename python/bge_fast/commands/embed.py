@@ -4,13 +4,13 @@ from argparse import Namespace
 from collections.abc import Callable
 from typing import Any
 
-from bge_fast.commands.defaults import open_model
+from bge_fast.commands.defaults import open_embedder, open_model
 from bge_fast.commands.foreign import InputError
 from bge_fast.commands.progress import Run
 from bge_fast.commands.texts import Text, TextReader
 from bge_fast.commands.vectors import JsonlSink, Sink, open_sink
 from bge_fast.errors import NumericsError
-from bge_fast.models.dense import FlagModel
+from bge_fast.models.dense_embedder import DenseEmbedder
 from bge_fast.models.m3 import BGEM3FlagModel
 
 # Texts encoded at a time with multi-vectors: of M3 a text of 8,192 tokens has 34 MB of them.
@@ -29,7 +29,7 @@ def run(args: Namespace) -> int:
 
 
 def _embed(args: Namespace, reader: TextReader, sink: Sink) -> None:
-    with open_model(args, FlagModel, args.query) as model:
+    with open_embedder(args, args.query) as model:
         encode = encoder(model, args)
         sink.write([], encode([]))
         run = Run(reader)
@@ -60,7 +60,7 @@ def _fields(vectors: dict[str, Any], args: Namespace) -> dict[str, Any]:
     return fields
 
 
-def encoder(model: FlagModel | BGEM3FlagModel, args: Namespace) -> Callable[..., Any]:
+def encoder(model: DenseEmbedder | BGEM3FlagModel, args: Namespace) -> Callable[..., Any]:
     """As queries or as passages; an instruction that was typed is meant, with ``--query`` or without."""
     return model.encode_queries if args.query or args.instruction is not None else model.encode_corpus
 

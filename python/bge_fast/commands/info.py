@@ -8,6 +8,7 @@ from bge_fast.commands.defaults import defaults, locate
 from bge_fast.errors import ModelNotFoundError
 from bge_fast.opening.engine import checkpoint_of
 from bge_fast.opening.files import ModelFiles
+from bge_fast.opening.kinds import opened_by
 from bge_fast.opening.manifest import verify_files
 from bge_fast.runtime.library import find_libraries
 
@@ -50,6 +51,7 @@ def describe(files: ModelFiles) -> dict[str, Any]:
         "checkpoint": files.name,
         "exported_from": files.manifest.get("source", {}).get("checkpoint"),
         **files.facts(),
+        "class": opened_by(files.kind, files.config) if known.model_class != "FlagICLModel" else known.model_class,
         "pooling_method": None if files.kind == "reranker" else known.pooling,
         "query_instruction": known.query_instruction or None,
         "passage_instruction": known.passage_instruction or None,

@@ -1,27 +1,26 @@
-"""``bge-fast rerank``: passages sorted by a cross-encoder's score for one query."""
+"""``bge-fast rerank``: passages sorted by a reranker's score for one query."""
 
 import shutil
 from argparse import Namespace
 
 from bge_fast.commands import output
+from bge_fast.commands.defaults import open_reranker
 from bge_fast.commands.progress import Run
 from bge_fast.commands.texts import Text, TextReader
-from bge_fast.models.cross_encoder import FlagReranker, Ranked
+from bge_fast.models.reranker import Ranked
 
 
 def run(args: Namespace) -> int:
     """Read all passages, score them, print the best."""
     progress = Run(TextReader([args.passages], args.field, args.format))
     passages = [passage for chunk in progress.chunks() for passage in chunk]
-    reranker = FlagReranker(
-        args.model,
+    reranker = open_reranker(
+        args,
         use_fp16=True,
-        devices=args.device,
-        batch_size=args.batch_size,
-        max_length=args.max_length,
         normalize=args.normalize,
-        precision=args.precision,
-        threads=args.threads,
+        cutoff_layers=args.cutoff_layers,
+        compress_ratio=args.compress_ratio,
+        compress_layers=args.compress_layers,
     )
     with reranker, progress.watched("pairs", reranker):
         best = reranker.rank(args.query, [passage.text for passage in passages], args.top)

@@ -8,12 +8,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from bge_fast.commands import output
-from bge_fast.commands.defaults import open_model
+from bge_fast.commands.defaults import open_embedder
 from bge_fast.commands.embed import vectors_of
 from bge_fast.commands.foreign import InputError
 from bge_fast.commands.progress import Run
 from bge_fast.commands.texts import STDIN, Text, TextReader
-from bge_fast.models.dense import FlagModel
 from bge_fast.models.shapes import Vector
 
 
@@ -38,7 +37,7 @@ def run(args: Namespace) -> int:
         raise InputError("stdin cannot give both passages and queries; pass the queries as arguments")
     reader = TextReader([args.passages], args.field, args.format)
     queries = args.queries or [text.text for text in TextReader([])]
-    with open_model(args, FlagModel, queries=True) as model:
+    with open_embedder(args, queries=True) as model:
         vectors = model.encode_queries(queries, show_progress_bar=False)
         best = [Best(query, args.top) for query in queries]
         progress = Run(reader)

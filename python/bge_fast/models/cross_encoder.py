@@ -1,22 +1,12 @@
 """Cross-encoders: ``FlagReranker``."""
 
-from typing import NamedTuple, Unpack
+from typing import Unpack
 
-import numpy as np
-
-from bge_fast.models.inputs import flag, to_pairs, to_texts, whole_number
+from bge_fast.models.inputs import to_pairs
 from bge_fast.models.keywords import ModelKeywords, Scoring, TokenizerKeywords, refuse_unknown_keywords
 from bge_fast.models.progress import progress_bar
-from bge_fast.models.prompts import with_instruction
-from bge_fast.models.reranker import AbsReranker
+from bge_fast.models.reranker import AbsReranker, Ranked, as_floats
 from bge_fast.models.shapes import Devices, Pair, Pairs, Texts
-
-
-class Ranked(NamedTuple):
-    """A passage's place in the list that was passed, and its score."""
-
-    position: int
-    score: float
 
 
 class FlagReranker(AbsReranker):
@@ -139,46 +129,11 @@ class FlagReranker(AbsReranker):
         Returns:
             ``(position, score)`` of the best passages, best first; of equal scores the earlier passage first.
         """
-        if not isinstance(query, str):
-            raise TypeError(f"the query is {type(query).__name__}, not str")
-        keep = None if top_k is None else whole_number("top_k", top_k, 1)
         refuse_unknown_keywords("rank", kwargs, Scoring)
-        texts = to_texts(passages, "passages")[0]
-        scores = self.compute_score([(query, text) for text in texts], **kwargs)
-        order = sorted(range(len(scores)), key=lambda place: -scores[place])
-        return [Ranked(place, scores[place]) for place in order[:keep]]
-
-    def get_detailed_inputs(self, sentence_pairs: Pair | Pairs) -> list[list[str]]:
-        """Return the pairs as lists of two, with the instructions applied."""
-        pairs, _ = to_pairs(sentence_pairs)
-        queries = [query for query, _ in pairs]
-        passages = [passage for _, passage in pairs]
-        queries = with_instruction(queries, self.query_instruction_for_rerank, self.query_instruction_format)
-        passages = with_instruction(passages, self.passage_instruction_for_rerank, self.passage_instruction_format)
-        return [[query, passage] for query, passage in zip(queries, passages, strict=True)]
+        return self._ranked(query, passages, top_k, kwargs)
 
     def _score(self, pairs: list[list[str]], limits: dict[str, int], normalize: bool, show: bool | None) -> list[float]:
         with progress_bar(len(pairs), show) as progress:
             queries, passages = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-            scores = self._open().core.score(queries, passages, **limits, progress=progress).astype(np.float64)
-        if normalize:
-            with np.errstate(over="ignore"):
-                scores = 1 / (1 + np.exp(-scores))
-        return [float(score) for score in scores]
-
-    def _normalizes(self, normalize: bool | None) -> bool:
-        return flag("normalize", self.normalize if normalize is None else normalize)
-
-    def _check_limits(self) -> None:
-        self._limits(None, None, None)
-
-    def _limits(self, batch_size: int | None, query_max_length: int | None, max_length: int | None) -> dict[str, int]:
-        length = self._usable_length("max_length", self.max_length if max_length is None else max_length)
-        query_length = self.query_max_length if query_max_length is None else query_max_length
-        return {
-            "batch_size": whole_number("batch_size", self.batch_size if batch_size is None else batch_size, 1),
-            "query_max_length": length * 3 // 4
-            if query_length is None
-            else whole_number("query_max_length", query_length, 0),
-            "max_length": length,
-        }
+            scores = self._open().core.score(queries, passages, **limits, progress=progress)
+        return as_floats(scores, normalize)

@@ -33,7 +33,7 @@ class AbsEmbedder(Model):
 
     def _pooled_output(self) -> str:
         """What the graph must put out for the pooling method."""
-        return "cls" if self.pooling_method == "cls" else "hidden_states"
+        return {"cls": "cls", "last_token": "last"}.get(self.pooling_method, "hidden_states")
 
     def _query_options(self) -> dict[str, Any]:
         return {

@@ -1,6 +1,6 @@
 """Keywords that are taken beside the named ones. At run time they are plain ``**kwargs``, as FlagEmbedding has them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TypedDict
 
 from bge_fast.errors import quoted
@@ -44,12 +44,24 @@ class M3Encoding(Encoding, M3TokenizerKeywords, total=False):
 
 
 class Scoring(Calling, total=False):
-    """Of ``rank``: those of `FlagReranker.compute_score`."""
+    """Of ``rank``: those of ``compute_score``."""
 
     batch_size: int | None
     query_max_length: int | None
     max_length: int | None
     normalize: bool | None
+
+
+class PromptedScoring(Scoring, total=False):
+    """Of decoder-only rerankers. What a class does not have is without effect in it, as in FlagEmbedding."""
+
+    prompt: str | None
+    cutoff_layers: int | Iterable[int] | None
+    compress_layer: int | Iterable[int] | None
+    compress_layers: int | Iterable[int] | None
+    compress_ratio: int | None
+    use_dataloader: bool
+    num_workers: int | None
 
 
 class ModelKeywords(TypedDict, total=False):
@@ -72,6 +84,13 @@ class EmbedderKeywords(ModelKeywords, total=False):
     passage_instruction_format: str
 
 
+class DecoderKeywords(EmbedderKeywords, total=False):
+    """Of the decoder-only embedders' constructors."""
+
+    pooling_method: str
+    """``"last_token"``."""
+
+
 class M3Keywords(EmbedderKeywords, total=False):
     """Of `BGEM3FlagModel`."""
 
@@ -86,6 +105,9 @@ class EmbedderArguments(M3Keywords, total=False):
     batch_size: int
     query_max_length: int
     passage_max_length: int
+    suffix: str
+    examples_for_task: list[dict[str, str]] | None
+    examples_instruction_format: str
     colbert_dim: int
     return_dense: bool
     return_sparse: bool
@@ -112,6 +134,12 @@ class RerankerArguments(ModelKeywords, total=False):
     query_max_length: int | None
     max_length: int
     normalize: bool
+    peft_path: str | None
+    use_bf16: bool
+    prompt: str | None
+    cutoff_layers: int | Iterable[int] | None
+    compress_layers: int | Iterable[int] | None
+    compress_ratio: int | None
     precision: str | None
     threads: int | None
     low_memory: bool

@@ -16,7 +16,7 @@ from bge_fast.runtime.locks import Lock
 from bge_fast.runtime.threads import MOST_THREADS
 
 # Arguments of every constructor that say how to open a model; the others become attributes.
-_OPENING = ("devices", "precision", "cache_dir", "threads", "low_memory", "onnx_file")
+_OPENING = ("devices", "precision", "cache_dir", "threads", "low_memory", "onnx_file", "peft_path")
 _OF_THE_PROCESS = ("_opened", "_of_parent", "_opening", "_tokenizer")
 _DEFAULT_LENGTH = 512
 _warned_keywords: set[str] = set()
@@ -34,6 +34,8 @@ class Model:
     pool: None = None
     _kind: str
     """``embedder``, ``m3`` or ``reranker``."""
+    _family = "encoder"
+    """``encoder``, ``decoder``, ``layerwise`` or ``lightweight``."""
     _known_keywords: type = ModelKeywords
     _config: SimpleNamespace | None = None
     _opened: Engine | None = None
@@ -44,7 +46,7 @@ class Model:
 
     def _start(self, arguments: dict[str, Any]) -> None:
         """Keep a constructor's arguments as attributes, check them, and open the model."""
-        opening = {name: arguments[name] for name in _OPENING}
+        opening = {name: arguments.get(name) for name in _OPENING}
         self.__dict__.update({name: arguments[name] for name in arguments.keys() - {"self", "kwargs", *_OPENING}})
         self.model_name_or_path = str(self.model_name_or_path)
         one_of("on_fork", self.on_fork, ("reopen", "error"))
@@ -63,8 +65,9 @@ class Model:
         precision: str | None,
         cache_dir: Any,
         threads: int | None,
-        low_memory: bool,
+        low_memory: bool | None,
         onnx_file: Any,
+        peft_path: Any,
     ) -> EngineOptions:
         """How to open the model, as plain values; the keyword ``device`` is an alias of ``devices``.
 
@@ -80,6 +83,8 @@ class Model:
             low_memory=flag("low_memory", low_memory),
             cache_dir=None if cache_dir is None else str(cache_dir),
             kind=self._kind,
+            family=self._family,
+            adapter=None if peft_path is None else str(peft_path),
             dense=flag("dense", getattr(self, "dense", False)),
             onnx_file=None if onnx_file is None else checked_graph_name(onnx_file),
             outputs=self._outputs_at_start(),

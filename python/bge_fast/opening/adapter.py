@@ -22,8 +22,8 @@ FILE = "adapter_config.json"
 _WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 _TEMPORARY, _MERGED = "bge-fast-lora-", "merged.safetensors"
 _PREFIX = "base_model.model."
-# What tensors' names begin with where an encoder was saved with a head.
-_ENCODERS = ("bert", "roberta", "electra", "distilbert", "mpnet")
+# What tensors' names begin with where a network was saved with a head.
+_ENCODERS = ("bert", "roberta", "electra", "distilbert", "mpnet", "model")
 # Settings that make another product than the plain one, with the value that leaves it plain.
 _PLAIN: Mapping[str, tuple[Any, ...]] = {
     "use_dora": (None, False),
@@ -82,8 +82,8 @@ def is_adapter(folder: Path) -> bool:
     return (folder / FILE).is_file() and not (folder / "config.json").is_file()
 
 
-def read_adapter(name: str, folder: Path) -> Adapter:
-    """Read ``adapter_config.json``.
+def read_adapter(name: str, folder: Path, base: str | None = None) -> Adapter:
+    """Read ``adapter_config.json``; ``base`` is what the adapter changes, whatever is said there.
 
     Raises:
         UnsupportedModelError: no LoRA, or a kind of it that is not merged here; names it.
@@ -101,12 +101,25 @@ def read_adapter(name: str, folder: Path) -> Adapter:
             raise UnsupportedModelError(
                 f"{name} is a LoRA adapter with {what} ({FILE}), which is not merged here. Merge it with peft first"
             )
-    base, alpha = config.get("base_model_name_or_path"), config.get("lora_alpha", 8)
+    base, alpha = base or config.get("base_model_name_or_path"), config.get("lora_alpha", 8)
     if not isinstance(base, str) or not base:
         raise ModelFormatError(f"{name}: base_model_name_or_path of {FILE} is {quoted(base)}, not the name of a model")
     if isinstance(alpha, bool) or not isinstance(alpha, int | float) or not abs(alpha) < 1 << 31:
         raise ModelFormatError(f"{name}: lora_alpha of {FILE} is {quoted(alpha)}, not a number")
     return Adapter(name, folder, base, float(alpha), config.get("use_rslora") is True)
+
+
+def adapter_for(path: str, base: str) -> Adapter:
+    """The adapter of a folder for a base that it need not name.
+
+    Raises:
+        ModelNotFoundError: there is none.
+        ModelFormatError, UnsupportedModelError: as `read_adapter`.
+    """
+    folder = Path(path).expanduser()
+    if not (folder / FILE).is_file():
+        raise ModelNotFoundError(f"peft_path {quoted(path, 200)} is no folder with {FILE}")
+    return read_adapter(path, folder, base)
 
 
 class Merged:

@@ -1,10 +1,11 @@
-"""The encoder architectures that open here: one row for each ``model_type`` of ``config.json``."""
+"""The architectures that open here: one row for each ``model_type`` of ``config.json``."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from bge_fast.errors import ModelFormatError, UnsupportedModelError
+from bge_fast.opening.decoders import DECODERS, Decoder
 from bge_fast.opening.jsonfiles import whole_number_of
 
 # Activations by transformers' names for them → what the core computes. Some have two names.
@@ -29,7 +30,7 @@ _PLAIN: Mapping[str, tuple[Any, ...]] = {
 
 
 @dataclass(frozen=True)
-class Architecture:
+class Encoder:
     """What an encoder's ``model_type`` decides, beside the sizes in its configuration and what the core knows."""
 
     model_type: str
@@ -131,14 +132,14 @@ class Architecture:
             raise UnsupportedModelError(f"{name}: {key} {value!r:.80} of config.json is not supported; {instead}")
 
 
-ARCHITECTURES = {
+ENCODERS = {
     row.model_type: row
     for row in (
-        Architecture("bert", graph="bert", token_types=2),
-        Architecture("xlm-roberta", graph="xlm-roberta", pad_id=1, positions_after_padding=True),
-        Architecture("roberta", graph="xlm-roberta", pad_id=1, positions_after_padding=True, token_types=2),
-        Architecture("camembert", graph="xlm-roberta", pad_id=1, positions_after_padding=True, token_types=2),
-        Architecture(
+        Encoder("bert", graph="bert", token_types=2),
+        Encoder("xlm-roberta", graph="xlm-roberta", pad_id=1, positions_after_padding=True),
+        Encoder("roberta", graph="xlm-roberta", pad_id=1, positions_after_padding=True, token_types=2),
+        Encoder("camembert", graph="xlm-roberta", pad_id=1, positions_after_padding=True, token_types=2),
+        Encoder(
             "distilbert",
             graph="distilbert",
             renamed={
@@ -150,13 +151,14 @@ ARCHITECTURES = {
             },
             constants={"layer_norm_eps": 1e-12},
         ),
-        Architecture("electra", graph="electra", token_types=2, embedding_size=128),
-        Architecture("mpnet", graph="mpnet", pad_id=1, positions_after_padding=True, constants={"pad_token_id": 1}),
+        Encoder("electra", graph="electra", token_types=2, embedding_size=128),
+        Encoder("mpnet", graph="mpnet", pad_id=1, positions_after_padding=True, constants={"pad_token_id": 1}),
     )
 }
+ARCHITECTURES: Mapping[str, Encoder | Decoder] = {**ENCODERS, **DECODERS}
 
 
-def architecture_of(name: str, config: dict[str, Any]) -> Architecture:
+def architecture_of(name: str, config: dict[str, Any]) -> Encoder | Decoder:
     """The row of a configuration.
 
     Raises:
@@ -168,3 +170,9 @@ def architecture_of(name: str, config: dict[str, Any]) -> Architecture:
             f"{name} has the architecture {model_type!r:.80}; supported are {', '.join(ARCHITECTURES)}"
         )
     return ARCHITECTURES[model_type]
+
+
+def graph_of(model_type: str) -> str | None:
+    """The core's name for an encoder's graph; ``None`` for a decoder."""
+    row = ARCHITECTURES[model_type]
+    return row.graph if isinstance(row, Encoder) else None

@@ -6,18 +6,21 @@ from typing import Any
 
 from bge_fast.errors import ModelFormatError, ModelNotFoundError
 from bge_fast.opening.architectures import architecture_of
+from bge_fast.opening.decoders import Decoder
 
 _SIZES = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
 
 
-def encoder_sizes(name: str, config: dict[str, Any]) -> dict[str, int | float | str]:
-    """The sizes that the graph follows from, under BERT's names.
+def graph_sizes(name: str, config: dict[str, Any]) -> dict[str, Any]:
+    """What the graph follows from; of an encoder under BERT's names.
 
     Raises:
         UnsupportedModelError: a value that asks for another graph; names key and value.
         ModelFormatError: a size that is missing or impossible.
     """
     architecture = architecture_of(name, config)
+    if isinstance(architecture, Decoder):
+        return architecture.sizes(name, config)
     architecture.refuse_other_graphs(name, config)
     sizes = {size: architecture.size(config, size) for size in _SIZES}
     sizes["max_position_embeddings"] = architecture.size(config, "max_position_embeddings", 512)

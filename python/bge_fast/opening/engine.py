@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 
 from bge_fast import _core
 from bge_fast.errors import DeviceError, ForkedProcessError, ModelFormatError, warn
-from bge_fast.opening.adapter import Merged
-from bge_fast.opening.architectures import ARCHITECTURES
+from bge_fast.opening.adapter import Merged, adapter_for
+from bge_fast.opening.architectures import graph_of
 from bge_fast.opening.files import Facts, ModelFiles
 from bge_fast.opening.hub import find_model
-from bge_fast.opening.kinds import declares_reranker, no_reranker
+from bge_fast.opening.kinds import check_family, declares_reranker, no_reranker
 from bge_fast.opening.projection import projection_of
+from bge_fast.opening.room import check_room
 from bge_fast.opening.state import FolderState
 from bge_fast.runtime.devices import CPU, Device
 from bge_fast.runtime.library import check_cuda, default_device, load_runtime, used_instructions
@@ -59,6 +60,10 @@ class EngineOptions:
     cache_dir: str | None = None
     kind: str = "embedder"
     """What the class is for: ``embedder``, ``m3`` or ``reranker``."""
+    family: str = "encoder"
+    """What the class is for: ``encoder``, ``decoder``, ``layerwise`` or ``lightweight``."""
+    adapter: str | None = None
+    """A folder with a LoRA adapter to merge into the weights."""
     dense: bool = False
     """Apply the linear layers that sentence-transformers has behind the pooling."""
     onnx_file: str | None = None
@@ -199,11 +204,15 @@ def _open_on(options: EngineOptions, device: Device, threads: int) -> tuple[Mode
     if device.cuda is not None:
         check_cuda(device.cuda)
     files = find_model(options.name, computations, options.cache_dir, kind=options.kind, onnx_file=options.onnx_file)
+    check_family(files.name, files.kind, files.config, options.family)
+    if options.adapter is not None:
+        files = replace(files, adapter=adapter_for(options.adapter, files.name))
     if files.adapter is not None:
         files = replace(files, merged=Merged(files.adapter, list(files.paths.values())))
     checkpoint = checkpoint_of(files)
     if checkpoint is not None and files.computation == "fp16" and not checkpoint.packs_on_cuda:
         files = _widened(files, options)
+    check_room(files.name, files.sizes or {}, files.computation)
     heads = files.graph_heads if checkpoint is None else {one: checkpoint.head_width(one) for one in files.head_files}
     core = _core.Model(
         str(files.folder),
@@ -212,7 +221,7 @@ def _open_on(options: EngineOptions, device: Device, threads: int) -> tuple[Mode
         threads=threads,
         low_memory=options.low_memory,
         arithmetic="fp32" if checkpoint is None else files.computation,
-        model_type=ARCHITECTURES[files.architecture].graph,
+        model_type=graph_of(files.architecture),
         pad_id=files.pad_id,
         dimension=files.dimension,
         outputs=list(_possible(options.outputs, heads)),
@@ -243,12 +252,12 @@ def checkpoint_of(files: ModelFiles) -> _core.Checkpoint | None:
     Raises:
         ModelFormatError: a weight file is damaged, or a tensor is missing or has another shape.
     """
-    if files.encoder is None:
+    if files.sizes is None:
         return None
     try:
         checkpoint = _core.Checkpoint(
             [str(path) for path in files.paths.values()],
-            files.encoder,
+            files.sizes,
             names=list(files.paths),
             heads=[(layer, str(path)) for layer, path in files.head_files.items()],
             changed=str(files.merged.path) if files.merged else None,
@@ -261,7 +270,7 @@ def checkpoint_of(files: ModelFiles) -> _core.Checkpoint | None:
         raise
     if tensor := checkpoint.left_over():
         warn(
-            f"{files.name}: num_hidden_layers of config.json is {files.encoder['num_hidden_layers']}, but the weights "
+            f"{files.name}: num_hidden_layers of config.json is {files.sizes['num_hidden_layers']}, but the weights "
             f"go on with {tensor}: layers behind the last of config.json are not run"
         )
     return checkpoint

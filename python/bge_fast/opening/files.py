@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 from bge_fast.errors import ModelFormatError, ModelNotFoundError, UnsupportedModelError, quoted
 from bge_fast.opening.adapter import Adapter, Merged
 from bge_fast.opening.architectures import architecture_of
-from bge_fast.opening.checkpoint import encoder_sizes, real_files
+from bge_fast.opening.checkpoint import graph_sizes, real_files
 from bge_fast.opening.choice import INDEXES, MANIFEST, WEIGHTS, Choice, chosen, graphs_of
 from bge_fast.opening.jsonfiles import read_json, whole_number_of
 from bge_fast.opening.kinds import HEAD_FILES, check_kind, head_outputs, kind_of
@@ -60,8 +60,8 @@ class ModelFiles:
     declared_pooling: str | None
     """What the checkpoint's ``1_Pooling/config.json`` says."""
     config: dict[str, Any] = field(repr=False)
-    encoder: dict[str, int | float | str] | None = None
-    """Of a checkpoint: the sizes that its graph is assembled by."""
+    sizes: dict[str, Any] | None = None
+    """Of a checkpoint: what its graph follows from."""
     head_files: dict[str, Path] = field(default_factory=dict)
     """Of an M3 checkpoint: the file of each head, by its layer's name."""
     graph_heads: dict[str, int] = field(default_factory=dict)
@@ -151,7 +151,7 @@ def files_of_folder(
         pad_id=architecture.padding(config),
         declared_pooling=_declared_pooling(root),
         config=config,
-        encoder=encoder_sizes(name, config) if checkpoint else None,
+        sizes=graph_sizes(name, config) if checkpoint else None,
         head_files=_head_files(name, folder, inside) if checkpoint and kind == "m3" else {},
         graph_heads=head_outputs(choice.graph),
         parity=choice.graph.get("parity"),
@@ -232,7 +232,9 @@ def _declared_pooling(folder: Path) -> str | None:
         return None
     stored = read_json(path)
     if isinstance(mode := stored.get("pooling_mode"), str):  # as sentence-transformers writes it from 5.7 on
-        return mode
-    modes = [key for key, on in stored.items() if key.startswith("pooling_mode_") and on is True]
-    names = {"pooling_mode_cls_token": "cls", "pooling_mode_mean_tokens": "mean"}
-    return "+".join(names.get(mode, mode.removeprefix("pooling_mode_")) for mode in modes) or None
+        modes = [mode]
+    else:
+        modes = [key for key, on in stored.items() if key.startswith("pooling_mode_") and on is True]
+    modes = [mode.removeprefix("pooling_mode_") for mode in modes]
+    names = {"cls_token": "cls", "mean_tokens": "mean", "lasttoken": "last_token"}
+    return "+".join(names.get(mode, mode) for mode in modes) or None

@@ -80,7 +80,7 @@ def _adapted(adapter: Adapter, computations: Sequence[str], cache_dir: str | Non
             f"in the hub's cache. Once, with network: bge-fast info {adapter.base:.120} --download. Or merge it: "
             f"{adapter.how_to_merge()}"
         ) from error
-    if files.encoder is None or files.adapter is not None:
+    if files.sizes is None or files.adapter is not None:
         what = "graph" if files.adapter is None else "second adapter"
         raise UnsupportedModelError(
             f"{adapter.name} is a LoRA adapter, and its base {quoted(adapter.base)} has no weights to merge it into "

@@ -1,5 +1,7 @@
 //! Ids of a batch: padded to one length, or one text behind the other.
 
+use std::sync::Arc;
+
 use super::{Batch, Layout};
 use crate::tokenizer::Tokens;
 
@@ -43,6 +45,21 @@ pub struct Inputs {
     pub position_ids: Vec<i64>,
     /// Tokens of each text, padding excluded.
     pub lengths: Vec<usize>,
+    /// Of each text, the tokens before and behind its passage: `[texts, 2]`.
+    pub kept: Vec<i64>,
+    /// Where each text begins before a layer, counted from 0, from which on passages have fewer tokens.
+    pub starts_before: Vec<(usize, Vec<i64>)>,
+    /// Keys and values of what all texts begin with, which is none of their tokens here.
+    pub past: Option<Arc<Past>>,
+}
+
+/// Keys and values of a beginning.
+#[derive(Debug)]
+pub struct Past {
+    /// layers, tokens, numbers of a token.
+    pub shape: [usize; 3],
+    /// The numbers.
+    pub values: Vec<f32>,
 }
 
 impl Inputs {
@@ -62,17 +79,39 @@ impl Inputs {
         let mut inputs = Self {
             rows: lengths.len(),
             shape: if packed { [1, tokens] } else { [lengths.len(), batch.length] },
-            starts: ends.iter().map(|&end| i64::try_from(end).unwrap_or(i64::MAX)).collect(),
+            starts: ends.iter().copied().map(whole).collect(),
             input_ids: vec![i64::from(rules.pad_id); tokens],
             attention_mask: vec![0; tokens],
             token_type_ids: vec![0; tokens],
             position_ids: Vec::with_capacity(tokens),
             lengths,
+            kept: batch.rows.iter().flat_map(|&row| [whole(texts[row].first), 0]).collect(),
+            starts_before: Vec::new(),
+            past: None,
         };
         for (place, &row) in batch.rows.iter().enumerate() {
             inputs.put(ends[place], ends[place + 1], &texts[row], rules);
         }
         inputs
+    }
+
+    /// Counts the tokens that are left where, before each of `layers`, runs of `ratio` tokens of each passage become one. Behind a passage
+    /// are `behind` tokens.
+    pub fn compress(&mut self, layers: impl Iterator<Item = usize>, ratio: usize, behind: usize) {
+        self.kept.chunks_exact_mut(2).for_each(|kept| kept[1] = whole(behind));
+        let around = |kept: &[i64]| usize::try_from(kept[0] + kept[1]).unwrap_or_default();
+        let around: Vec<usize> = self.kept.chunks_exact(2).map(around).collect();
+        let mut lengths = self.lengths.clone();
+        for layer in layers {
+            for (length, around) in lengths.iter_mut().zip(&around) {
+                *length = around + (*length - around).div_ceil(ratio.max(1));
+            }
+            let ends = lengths.iter().scan(0, |end, length| {
+                *end += length;
+                Some(whole(*end))
+            });
+            self.starts_before.push((layer, std::iter::once(0).chain(ends).collect()));
+        }
     }
 
     fn put(&mut self, start: usize, end: usize, text: &Tokens, rules: InputRules) {
@@ -97,11 +136,22 @@ impl Inputs {
         tokens.chain(padding).map(|offset| i32::try_from(offset).unwrap_or(i32::MAX)).collect()
     }
 
+    /// Where each text begins before `layer`, counted from 0.
+    #[must_use]
+    pub fn starts_before(&self, layer: usize) -> &[i64] {
+        let found = self.starts_before.iter().find(|(before, _)| *before == layer);
+        found.map_or(&self.starts, |(_, starts)| starts)
+    }
+
     /// The place of a text's first token among all tokens.
     #[must_use]
     pub fn first(&self, text: usize) -> usize {
         usize::try_from(self.starts[text]).unwrap_or_default()
     }
+}
+
+fn whole(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 fn positions(ids: &[i64], InputRules { pad_id, positions, .. }: InputRules) -> impl Iterator<Item = i64> {
@@ -159,6 +209,16 @@ mod tests {
         let types = |rules| Inputs::new(&batch, &[pair.clone(), tokens(&[9])], rules).token_type_ids;
         assert_eq!(types(BERT), [0, 0, 0, 1, 1, 0, 0, 0, 0, 0]);
         assert_eq!(types(XLM_ROBERTA), [0; 10]);
+    }
+
+    #[test]
+    fn passages_get_shorter_layer_by_layer() {
+        let pair = Tokens { ids: vec![1, 2, 3, 4, 5, 6, 7, 8, 9], total: 9, first: 3 };
+        let batch = Batch { rows: vec![0, 1], length: 9, layout: Layout::Packed };
+        let mut inputs = Inputs::new(&batch, &[pair, Tokens { ids: vec![1, 2, 3, 4], total: 4, first: 3 }], BERT);
+        inputs.compress([2, 5].into_iter(), 2, 1);
+        assert_eq!(inputs.kept, [3, 1, 3, 1]);
+        assert_eq!(inputs.starts_before, [(2, vec![0, 7, 11]), (5, vec![0, 6, 10])]);
     }
 
     #[test]

@@ -3,6 +3,6 @@
 mod inputs;
 mod plan;
 
-pub use self::inputs::{InputRules, Inputs, Positions};
+pub use self::inputs::{InputRules, Inputs, Past, Positions};
 pub(crate) use self::plan::ALONE;
 pub use self::plan::{Batch, CUDA_TOKEN_BUDGET, Capacity, Layout, Mixed, PACKED_TOKEN_BUDGET, TOKEN_BUDGET, plan};

@@ -222,7 +222,7 @@ pub(super) fn first_tokens(graph: &mut Builder, states: &str) -> String {
         return first(graph, states, 1);
     }
     let (from, to) = (graph.constant("first", &[0]), graph.constant("last", &[-1]));
-    let places = graph.node_once("Slice", &[ours::STARTS, &from, &to], "first_tokens");
+    let places = graph.node_once("Slice", &[ours::STARTS, &from, &to], "first_tokens", &[]);
     graph.node("Gather", &[states, &places], &format!("{states}.first"), &[Attribute::Int("axis", 1)])
 }
 

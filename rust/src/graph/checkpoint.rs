@@ -1,9 +1,9 @@
-//! A checkpoint as it is: its encoder's sizes and its weights, from which graphs are assembled.
+//! A checkpoint as it is: its network's sizes and its weights, from which graphs are assembled.
 
 use std::sync::Arc;
 
 use super::bert::Bert;
-use super::{Assembled, Conversion, Encoder, Form, assemble};
+use super::{Assembled, Conversion, Form, Head, Network, assemble, decoder};
 use crate::Result;
 use crate::batch::Layout;
 use crate::outputs::Outputs;
@@ -13,7 +13,7 @@ use crate::weights::{WeightFile, Weights};
 /// An opened checkpoint. Nothing of its weights is copied.
 #[derive(Clone)]
 pub struct Checkpoint {
-    encoder: Encoder,
+    network: Network,
     weights: Arc<Weights>,
 }
 
@@ -26,14 +26,14 @@ impl Checkpoint {
     pub fn open(
         files: &[WeightFile],
         changed: Option<&WeightFile>,
-        encoder: Encoder,
+        network: Network,
         outputs: Outputs,
     ) -> Result<Self> {
         let mut weights = Weights::open(files)?;
         changed.map_or(Ok(()), |file| weights.replace(file))?;
-        let checkpoint = Self { encoder, weights: Arc::new(weights) };
-        let form = Form { outputs, layout: Layout::Masked, half: false };
-        assemble(&checkpoint.encoder, &checkpoint.weights, Conversion::Draft, form)?;
+        let checkpoint = Self { network, weights: Arc::new(weights) };
+        let form = Form { half: false, ..Form::of(outputs, Layout::Masked) };
+        assemble(&checkpoint.network, &checkpoint.weights, Conversion::Draft, form)?;
         Ok(checkpoint)
     }
 
@@ -42,7 +42,7 @@ impl Checkpoint {
     /// # Errors
     /// Those of [`assemble`].
     pub fn assemble(&self, form: Form) -> Result<Assembled> {
-        assemble(&self.encoder, &self.weights, Conversion::InGraph, form)
+        assemble(&self.network, &self.weights, Conversion::InGraph, form)
     }
 
     /// The graph for a session that is handed its float32 tensors.
@@ -50,7 +50,7 @@ impl Checkpoint {
     /// # Errors
     /// Those of [`assemble`].
     pub fn assemble_with(&self, prepared: &Prepared, form: Form) -> Result<Assembled> {
-        assemble(&self.encoder, &self.weights, Conversion::Prepared(prepared), form)
+        assemble(&self.network, &self.weights, Conversion::Prepared(prepared), form)
     }
 
     /// The graph for a CUDA device, whose texts lie one behind the other; in float16 for a session that is handed its tensors.
@@ -59,28 +59,42 @@ impl Checkpoint {
     /// Those of [`assemble`]; [`crate::Error::ModelFormat`] for a weight beyond float16.
     pub fn assemble_for_cuda(&self, prepared: &Prepared, form: Form) -> Result<Assembled> {
         let conversion = if form.half { Conversion::Narrowed(prepared) } else { Conversion::InGraph };
-        assemble(&self.encoder, &self.weights, conversion, form)
+        assemble(&self.network, &self.weights, conversion, form)
     }
 
     /// Whether a CUDA device takes its texts one behind the other: not where scores depend on distances, since the operator
     /// would take them of all pairs of tokens.
     #[must_use]
     pub fn packs_on_cuda(&self) -> bool {
-        self.encoder.architecture.distances.is_none()
+        !matches!(&self.network, Network::Encoder(encoder) if encoder.architecture.distances.is_some())
     }
 
     /// The first tensor of a layer that the sizes do not have, where there is one: it is not run.
     ///
     /// # Errors
-    /// [`crate::Error::ModelFormat`] where there is no encoder.
+    /// [`crate::Error::ModelFormat`] where there is no network.
     pub fn left_over(&self) -> Result<Option<&str>> {
-        Ok(Bert::new(&self.encoder, &self.weights)?.left_over(&self.weights))
+        match &self.network {
+            Network::Encoder(encoder) => Ok(Bert::new(encoder, &self.weights)?.left_over(&self.weights)),
+            Network::Decoder(sizes) => decoder::left_over(sizes, &self.weights),
+        }
     }
 
-    /// The sizes of the encoder.
+    /// The same, of a decoder that scores by the word of this id.
     #[must_use]
-    pub fn encoder(&self) -> &Encoder {
-        &self.encoder
+    pub fn answering(mut self, word: usize) -> Self {
+        if let Network::Decoder(decoder) = &mut self.network
+            && let Head::Word { id, .. } = &mut decoder.head
+        {
+            *id = word;
+        }
+        self
+    }
+
+    /// The sizes of the network.
+    #[must_use]
+    pub fn network(&self) -> &Network {
+        &self.network
     }
 
     /// The mapped files.

@@ -1,6 +1,7 @@
-//! Where a stranger's graph keeps its weights.
+//! Where graphs keep their weights: files outside of them.
 
 use std::collections::BTreeSet;
+use std::path::{Component, Path, PathBuf};
 
 use prost::Message;
 
@@ -18,4 +19,15 @@ pub fn external_files(graph: &[u8]) -> Result<Vec<String>, String> {
     let locations: BTreeSet<String> =
         entries.filter(|entry| entry.key == "location").map(|entry| entry.value).collect();
     Ok(locations.into_iter().collect())
+}
+
+/// The deepest folder that holds all files: shards may be links to different places.
+pub(super) fn common_folder<'a>(files: impl Iterator<Item = &'a Path>) -> PathBuf {
+    let mut folders = files.filter_map(Path::parent);
+    let mut common: Vec<Component> = folders.next().map(|folder| folder.components().collect()).unwrap_or_default();
+    for folder in folders {
+        let same = common.iter().zip(folder.components()).take_while(|(one, other)| *one == other).count();
+        common.truncate(same);
+    }
+    common.iter().collect()
 }

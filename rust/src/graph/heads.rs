@@ -17,7 +17,8 @@ pub(super) fn add(graph: &mut Builder, bert: &Bert, outputs: Outputs, states: &s
     for part in outputs.iter() {
         match part {
             Part::Cls => graph.put_out("dense_vecs", &["batch", &hidden]),
-            Part::HiddenStates => {
+            // An encoder's rows are taken later.
+            Part::HiddenStates | Part::Last => {
                 let output = graph.before("last_hidden_state");
                 of_tokens(graph, states, &output);
                 graph.put_out("last_hidden_state", &["batch", "length", &hidden]);
@@ -25,6 +26,7 @@ pub(super) fn add(graph: &mut Builder, bert: &Bert, outputs: Outputs, states: &s
             Part::Sparse => token_head(graph, size, states, "sparse_linear", "sparse_vecs")?,
             Part::Colbert => token_head(graph, size, states, "colbert_linear", "colbert_vecs")?,
             Part::Logits => classifier(graph, bert, &first_row)?,
+            Part::Past => return Err(Error::Value("an encoder has no past".into())),
         }
     }
     Ok(())

@@ -28,7 +28,8 @@ pub(super) fn product(
     output: &str,
 ) -> Result<String> {
     if let Some(prepared) = graph.ours() {
-        let names = LinearNames { layers: &[name], shape, biased: false, activation: None, exact: false };
+        let layers = [name];
+        let names = LinearNames::of(&layers, &shape[..1], shape[1]);
         return ours::linear(graph, prepared, names, values, output);
     }
     let matrix = graph.matrix(&format!("{name}.weight"), shape)?;
@@ -99,7 +100,8 @@ pub(super) fn token_linear(
     output: &str,
 ) -> Result<String> {
     if let Some(prepared) = graph.ours() {
-        let names = LinearNames { layers: &[name], shape, biased: true, activation: None, exact: true };
+        let layers = [name];
+        let names = LinearNames { biased: true, exact: true, ..LinearNames::of(&layers, &shape[..1], shape[1]) };
         return ours::linear(graph, prepared, names, values, output);
     }
     let values = product(graph, name, shape, values, &format!("{name}.product"))?;
@@ -167,7 +169,9 @@ pub(super) fn activated_layer(
     output: &str,
 ) -> Result<String> {
     if let Some(prepared) = graph.ours() {
-        let names = LinearNames { layers: &[name], shape, biased: true, activation: Some(activation), exact: false };
+        let layers = [name];
+        let activation = Some(activation);
+        let names = LinearNames { biased: true, activation, ..LinearNames::of(&layers, &shape[..1], shape[1]) };
         return ours::linear(graph, prepared, names, values, output);
     }
     let wide = product(graph, name, shape, values, &format!("{output}.product"))?;

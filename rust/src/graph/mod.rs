@@ -5,11 +5,11 @@ mod architecture;
 mod bert;
 mod builder;
 mod checkpoint;
+mod decoder;
 mod distances;
 mod external;
 mod form;
 mod heads;
-mod initializers;
 mod layers;
 mod names;
 mod onnx;
@@ -27,8 +27,10 @@ use self::bert::Bert;
 use self::builder::{Builder, Operators};
 pub(crate) use self::builder::{LAYER, OURS};
 pub use self::checkpoint::Checkpoint;
+pub use self::decoder::{Decoder, Head};
+pub(crate) use self::decoder::{KEPT, PAST, layer_of_starts};
 pub use self::external::external_files;
-pub use self::form::Form;
+pub use self::form::{Depth, Form};
 pub(crate) use self::ours::STARTS;
 pub(crate) use self::packed::{FIRST_TOKENS, TOKEN_OFFSETS};
 use crate::batch::Layout;
@@ -73,11 +75,51 @@ pub enum Conversion<'a> {
     Narrowed(&'a Prepared),
 }
 
-/// Assembles one form of an encoder.
+/// What a checkpoint holds the weights of.
+#[derive(Debug, Clone)]
+pub enum Network {
+    /// Tokens see those before and behind them.
+    Encoder(Encoder),
+    /// Tokens see those before them.
+    Decoder(Decoder),
+}
+
+impl Network {
+    /// Rows of the word table.
+    #[must_use]
+    pub fn vocab_size(&self) -> usize {
+        match self {
+            Self::Encoder(encoder) => encoder.vocab_size,
+            Self::Decoder(decoder) => decoder.vocab_size,
+        }
+    }
+}
+
+/// Assembles one form of a network.
 ///
 /// # Errors
 /// [`crate::Error::ModelFormat`] naming a tensor that is missing or has another shape than the configuration says.
-pub fn assemble(encoder: &Encoder, weights: &Weights, conversion: Conversion, form: Form) -> Result<Assembled> {
+pub fn assemble(network: &Network, weights: &Weights, conversion: Conversion, form: Form) -> Result<Assembled> {
+    match network {
+        Network::Encoder(encoder) => assemble_encoder(encoder, weights, conversion, form),
+        Network::Decoder(decoder) => assemble_decoder(decoder, weights, conversion, form),
+    }
+}
+
+fn assemble_decoder(decoder: &Decoder, weights: &Weights, conversion: Conversion, form: Form) -> Result<Assembled> {
+    let Conversion::Prepared(prepared) = conversion else {
+        decoder::check(decoder, weights, form)?;
+        return match conversion {
+            Conversion::Draft => Ok(Builder::new(weights, conversion, Operators::Padded).finish::<&str>(&[])),
+            _ => Err(Error::Device("decoder-only models run on the CPU only so far. Pass devices=\"cpu\"".into())),
+        };
+    };
+    let mut graph = Builder::new(weights, conversion, Operators::Ours(prepared));
+    let inputs = decoder::assemble(decoder, weights, prepared, &mut graph, form)?;
+    Ok(graph.finish(&inputs))
+}
+
+fn assemble_encoder(encoder: &Encoder, weights: &Weights, conversion: Conversion, form: Form) -> Result<Assembled> {
     let operators = match (form.layout, conversion) {
         (Layout::Packed, Conversion::Prepared(prepared)) => Operators::Ours(prepared),
         (Layout::Packed, _) => Operators::Cuda,

@@ -53,16 +53,19 @@ pub(super) fn attention(
     distances: Option<&Arc<DistanceTable>>,
     output: &str,
 ) -> Result<String> {
-    let shape = [*size, *size];
     // Where the processor's products in bfloat16 are slower, nothing is won by them.
     let exact = ours.arithmetic() == Arithmetic::Float32 || !Cpu::chosen().bf16.is_some_and(Bf16::outpaces_float32);
     let layer = AttentionLayer { heads: *heads, size: size / heads, distances: distances.cloned(), exact };
-    let of = |layers| LinearNames { layers, shape, biased: true, activation: None, exact: false };
+    let heights = [*size; 3];
+    let mut linear = |layers: &[&str], states: &str, output: &str| {
+        let names = LinearNames { biased: true, ..LinearNames::of(layers, &heights[..layers.len()], *size) };
+        linear(graph, ours, names, states, output)
+    };
     let inputs = if asking == states {
-        vec![linear(graph, ours, of(projections), states, &format!("{output}.product"))?]
+        vec![linear(projections, states, &format!("{output}.product"))?]
     } else {
-        let queries = linear(graph, ours, of(&projections[..1]), asking, &format!("{output}.queries"))?;
-        vec![queries, linear(graph, ours, of(&projections[1..]), states, &format!("{output}.keys_and_values"))?]
+        let queries = linear(&projections[..1], asking, &format!("{output}.queries"))?;
+        vec![queries, linear(&projections[1..], states, &format!("{output}.keys_and_values"))?]
     };
     let inputs: Vec<&str> = std::iter::once(STARTS).chain(inputs.iter().map(String::as_str)).collect();
     Ok(graph.layer("Attention", Layer::Attention(layer), &inputs, output))

@@ -42,9 +42,18 @@ pub(super) fn exp<S: Simd>(simd: S, x: S::Vector) -> S::Vector {
 
 /// e^x - 1, exact for small x too.
 #[inline(always)]
-pub(super) fn exp_less_one<S: Simd>(simd: S, x: S::Vector) -> S::Vector {
+fn exp_less_one<S: Simd>(simd: S, x: S::Vector) -> S::Vector {
     let (rest, power) = reduced(simd, x);
     rest.mul_add(power, power - simd.splat(1.0))
+}
+
+/// tanh(x), as exact for small x as for large ones.
+#[inline(always)]
+pub(super) fn tanh<S: Simd>(simd: S, x: S::Vector) -> S::Vector {
+    // From 10 on it is 1.
+    let x = x.at_least(simd.splat(-10.0)).at_most(simd.splat(10.0));
+    let grown = exp_less_one(simd, x + x);
+    grown / (grown + simd.splat(2.0))
 }
 
 /// e^r - 1 and 2^n of the x = r + n ln(2) with the smallest r.

@@ -9,7 +9,7 @@ use super::vectors::{Kernel, Simd, Vector, run};
 /// Sums of vectors that do not wait for each other.
 const SUMS: usize = 4;
 /// Numbers that are one thread's work at a time.
-const SHARE: usize = 1 << 14;
+pub(super) const SHARE: usize = 1 << 14;
 
 /// What rows of `size` numbers are added up of.
 #[derive(Clone, Copy)]
@@ -95,7 +95,7 @@ pub(super) fn norm_row<S: Simd>(simd: S, summands: Summands, norm: LayerNorm, ou
 }
 
 /// What is done with the numbers of a row: what is stored, and what of it is summed up.
-trait Step<V>: Copy {
+pub(super) trait Step<V>: Copy {
     /// The new numbers in place of `x`, whose first is number `at` of the row, and there are `count`.
     fn of<S: Simd<Vector = V>>(self, simd: S, x: V, at: usize, count: usize) -> V;
     /// What is summed.
@@ -104,7 +104,7 @@ trait Step<V>: Copy {
 
 /// Takes `step` with every number of `row`; gives the sum, added up in an order that its length decides.
 #[inline(always)]
-fn each<S: Simd, T: Step<S::Vector>>(simd: S, row: &mut [f32], step: T) -> f32 {
+pub(super) fn each<S: Simd, T: Step<S::Vector>>(simd: S, row: &mut [f32], step: T) -> f32 {
     let lanes = S::Vector::LANES;
     let mut sums = [simd.splat(0.0); SUMS];
     let full = row.len() / (SUMS * lanes) * SUMS * lanes;
@@ -128,7 +128,7 @@ fn each<S: Simd, T: Step<S::Vector>>(simd: S, row: &mut [f32], step: T) -> f32 {
 
 /// `numbers` from `at` on.
 #[inline(always)]
-fn load<S: Simd>(simd: S, numbers: &[f32], at: usize, count: usize) -> S::Vector {
+pub(super) fn load<S: Simd>(simd: S, numbers: &[f32], at: usize, count: usize) -> S::Vector {
     if count == S::Vector::LANES { simd.load(&numbers[at..]) } else { simd.load_part(&numbers[at..][..count]) }
 }
 

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 
 use super::model::{Model, Verb, form_of, session_of};
 use crate::batch::{Batch, Inputs};
+use crate::ort::Values;
 use crate::outputs::{Outcome, RowError, not_finite_texts};
-use crate::run::{Permit, Place};
+use crate::run::{Permit, Place, Watcher, interruptible};
 use crate::tokenizer::Tokens;
 use crate::{Error, Result};
 
@@ -19,39 +20,46 @@ enum Ran<R> {
 
 impl Model {
     /// Runs one batch of items, while it has what `enter` gives; a row for each of them, in the batch's order.
-    pub(super) fn run_batch<'p, I, V: Verb<I>>(
+    pub(super) fn run_batch<'p, 'w, I, V: Verb<I>>(
         &self,
         place: Place<'p>,
         tokens: &[Tokens],
         batch: &Batch,
         verb: &V,
-        mut enter: impl FnMut() -> Result<Permit<'p>>,
+        mut enter: impl FnMut(&mut Watcher<'w>) -> Result<Permit<'p>>,
+        watcher: &mut Watcher<'w>,
     ) -> Outcome<Vec<V::Row>> {
-        let mut once = |batch: &Batch, exact| self.run_once(place, tokens, batch, verb, exact, &mut enter);
+        let mut once = |batch: &Batch, exact| {
+            let form = form_of(verb, batch.layout, exact);
+            let session = session_of(place, form)?;
+            let mut inputs = Inputs::new(batch, tokens, self.rules());
+            inputs.past = verb.beginning().cloned();
+            inputs.compress(form.depth.compressing(), form.depth.ratio as usize, verb.behind());
+            let feed = session.feed(&inputs)?;
+            let permit = self.shares().waiting.of(|| enter(watcher))?;
+            let run = || place.run(&session, &feed, form.outputs);
+            let slow = self.sessions().runs_take_long();
+            let values = self.shares().running.of(|| if slow { interruptible(watcher, &run) } else { run() })?;
+            drop(permit);
+            self.rows(batch, &inputs, &values, verb, exact)
+        };
         if place.on_device() { finish(batch, false, &mut once) } else { rows_of(once(batch, false)?) }
     }
 
-    fn run_once<'p, I, V: Verb<I>>(
+    /// What a run of a batch gave.
+    fn rows<I, V: Verb<I>>(
         &self,
-        place: Place<'p>,
-        tokens: &[Tokens],
         batch: &Batch,
+        inputs: &Inputs,
+        values: &Values,
         verb: &V,
         exact: bool,
-        enter: &mut dyn FnMut() -> Result<Permit<'p>>,
     ) -> Outcome<Ran<V::Row>> {
-        let form = form_of(verb, batch.layout, exact);
-        let session = session_of(place, form)?;
-        let inputs = Inputs::new(batch, tokens, self.rules());
-        let feed = session.feed(&inputs)?;
-        let permit = self.shares().waiting.of(enter)?;
-        let values = self.shares().running.of(|| place.run(&session, &feed, form.outputs))?;
-        drop(permit);
         let arrays = values.arrays()?;
-        match verb.read(self, &inputs, &arrays) {
+        match verb.read(self, inputs, &arrays) {
             Ok(rows) => Ok(Ran::Rows(rows)),
             Err(RowError::NotFinite { row }) if self.sessions().half() && !exact => {
-                let mut texts = not_finite_texts(&inputs, &arrays);
+                let mut texts = not_finite_texts(inputs, &arrays);
                 texts.extend((!texts.contains(&row)).then_some(row));
                 Ok(Ran::Overflowed(texts))
             }

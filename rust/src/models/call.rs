@@ -96,7 +96,7 @@ impl<'a, I: Sync, V: Verb<I>> Call<'a, I, V> {
 
     fn run(&self, place: Place<'a>) -> impl Fn(&Chunk, &Batch, &mut Watcher) -> Outcome<Vec<V::Row>> + Sync {
         move |chunk, batch, watcher| {
-            self.model.run_batch(place, &chunk.tokens, batch, self.verb, || place.enter(watcher))
+            self.model.run_batch(place, &chunk.tokens, batch, self.verb, |watcher| place.enter(watcher), watcher)
         }
     }
 

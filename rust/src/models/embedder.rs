@@ -1,12 +1,15 @@
 //! Texts → one matrix, in the texts' order.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
+use super::beginning::Beginning;
 use super::model::{Model, Rows, Verb, Watch};
-use crate::batch::Inputs;
+use crate::batch::{Inputs, Past};
 use crate::memory::zeros;
 use crate::outputs::{Array, Finish, HiddenStates, Outcome, Outputs, Pooling};
-use crate::tokenizer::Tokens;
+use crate::run::Watcher;
+use crate::tokenizer::{Around, Tokens};
 use crate::{Error, Result};
 
 /// How texts become tokens and batches.
@@ -25,6 +28,8 @@ pub struct Limits {
 pub struct EncodeOptions {
     /// How texts become batches.
     pub limits: Limits,
+    /// What stands around each text, where it is a query of a model that learns in context.
+    pub around: Option<Around>,
     /// How a row is taken from the hidden states.
     pub pooling: Pooling,
     /// What happens to it then.
@@ -57,7 +62,11 @@ impl Model {
         watch: &mut Watch,
     ) -> Result<Embeddings> {
         let mut all = Embeddings::new(texts.len(), options.finish.length(self.dimension()))?;
-        self.each(texts, options, &mut all, watch)?;
+        let mut verb = Encode { options: options.clone(), beginning: None };
+        if let Some(around) = &options.around {
+            verb.beginning = self.beginning(around.beginning(), &mut Watcher::new(watch, self.patience()))?;
+        }
+        self.each(texts, &verb, &mut all, watch)?;
         Ok(all)
     }
 
@@ -73,7 +82,14 @@ impl Model {
     }
 }
 
-impl<T: AsRef<str> + Sync> Verb<T> for EncodeOptions {
+/// What is done with texts; keys and values of what they begin with are there already.
+#[derive(Debug, Clone, PartialEq)]
+struct Encode {
+    options: EncodeOptions,
+    beginning: Option<Arc<Beginning>>,
+}
+
+impl<T: AsRef<str> + Sync> Verb<T> for Encode {
     type Row = Vec<f32>;
     const ITEMS: &'static str = "texts";
 
@@ -82,24 +98,48 @@ impl<T: AsRef<str> + Sync> Verb<T> for EncodeOptions {
     }
 
     fn tokenize(&self, model: &Model, texts: &[&T], name: &dyn Fn(usize) -> String) -> Result<Vec<Tokens>> {
-        let threads = model.sessions().device().threads();
-        let tokens = model.tokenizer().encode_many(texts, self.limits.max_length, threads)?;
-        match tokens.iter().position(Tokens::truncated) {
-            Some(row) if self.limits.refuse_long => self.limits.refuse(model, texts[row].as_ref(), &name(row)),
-            _ => Ok(tokens),
+        let tokens = self.options.tokenize(model, texts, name)?;
+        match &self.beginning {
+            Some(beginning) => tokens.into_iter().map(|tokens| beginning.rest(tokens)).collect(),
+            None => Ok(tokens),
         }
     }
 
     fn batch_size(&self) -> usize {
-        self.limits.batch_size
+        self.options.limits.batch_size
     }
 
     fn outputs(&self) -> Outputs {
-        self.pooling.part().into()
+        self.options.pooling.part().into()
+    }
+
+    fn beginning(&self) -> Option<&Arc<Past>> {
+        self.beginning.as_ref().map(|beginning| beginning.past())
     }
 
     fn read(&self, model: &Model, inputs: &Inputs, arrays: &[Array]) -> Outcome<Vec<Vec<f32>>> {
-        model.pool(inputs, arrays[0], self)
+        model.pool(inputs, arrays[0], &self.options)
+    }
+}
+
+impl EncodeOptions {
+    /// Ids of texts with all that stands around them.
+    pub(super) fn tokenize<T: AsRef<str> + Sync>(
+        &self,
+        model: &Model,
+        texts: &[&T],
+        name: &dyn Fn(usize) -> String,
+    ) -> Result<Vec<Tokens>> {
+        let threads = model.sessions().device().threads();
+        let (tokenizer, length) = (model.tokenizer(), self.limits.max_length);
+        let tokens = match &self.around {
+            Some(around) => around.encode_many(tokenizer, texts, length, threads)?,
+            None => tokenizer.encode_many(texts, length, threads)?,
+        };
+        match tokens.iter().position(Tokens::truncated) {
+            Some(row) if self.limits.refuse_long => self.limits.refuse(model, texts[row].as_ref(), &name(row)),
+            _ => Ok(tokens),
+        }
     }
 }
 

@@ -118,8 +118,9 @@ impl Model {
     ) -> Outcome<Vec<V::Row>> {
         let mut rows: Vec<Option<V::Row>> = tokens.iter().map(|_| None).collect();
         for batch in self.batches(place, tokens, verb)? {
-            let enter = || permit.take().map_or_else(|| place.enter(watcher), Ok);
-            for (&row, result) in batch.rows.iter().zip(self.run_batch(place, tokens, &batch, verb, enter)?) {
+            let enter = |watcher: &mut _| permit.take().map_or_else(|| place.enter(watcher), Ok);
+            let results = self.run_batch(place, tokens, &batch, verb, enter, watcher)?;
+            for (&row, result) in batch.rows.iter().zip(results) {
                 rows[row] = Some(result);
             }
         }

@@ -1,12 +1,13 @@
 //! A tokenizer and a graph that belong together, and the one way in which every verb goes through them.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
+use super::beginning::Beginning;
 use super::call::Call;
 use super::shares::{Share, Shares};
 use super::windows::Window;
-use crate::batch::{Batch, Capacity, InputRules, Inputs, Layout, Mixed, plan};
-use crate::graph::Form;
+use crate::batch::{Batch, Capacity, InputRules, Inputs, Layout, Mixed, Past, plan};
+use crate::graph::{Depth, Form, Network};
 use crate::ort::Session;
 use crate::outputs::{Array, Outcome, Outputs, Part};
 use crate::run::{GraphSource, Patience, Place, Sessions, Watcher};
@@ -24,6 +25,7 @@ pub struct Model {
     dimension: usize,
     patience: Patience,
     shares: Shares,
+    beginnings: Mutex<Vec<Arc<Beginning>>>,
 }
 
 /// What a call does with its items `I`, such as texts.
@@ -41,6 +43,18 @@ pub(crate) trait Verb<I>: Clone + PartialEq + Send + Sync + 'static {
     fn batch_size(&self) -> usize;
     /// What the graph puts out.
     fn outputs(&self) -> Outputs;
+    /// How far they go through a decoder's layers.
+    fn depth(&self) -> Depth {
+        Depth::default()
+    }
+    /// Tokens of each item behind its passage.
+    fn behind(&self) -> usize {
+        0
+    }
+    /// What all items begin with, and do not have among their ids.
+    fn beginning(&self) -> Option<&Arc<Past>> {
+        None
+    }
     /// A row for each item of a batch.
     fn read(&self, model: &Model, inputs: &Inputs, arrays: &[Array]) -> Outcome<Vec<Self::Row>>;
 }
@@ -76,7 +90,8 @@ impl Model {
         patience: Patience,
     ) -> Result<Self> {
         if let GraphSource::Checkpoint(checkpoint) = sessions.source()
-            && checkpoint.encoder().type_vocab_size < 2
+            && let Network::Encoder(encoder) = checkpoint.network()
+            && encoder.type_vocab_size < 2
             && sessions.first().outputs.contains(Part::Logits)
             && tokenizer.types_pairs()
         {
@@ -86,7 +101,15 @@ impl Model {
                     .into(),
             ));
         }
-        Ok(Self { tokenizer: Arc::new(tokenizer), sessions, rules, dimension, patience, shares: Shares::default() })
+        Ok(Self {
+            tokenizer: Arc::new(tokenizer),
+            sessions,
+            rules,
+            dimension,
+            patience,
+            shares: Shares::default(),
+            beginnings: Mutex::default(),
+        })
     }
 
     /// The tokenizer.
@@ -122,6 +145,10 @@ impl Model {
 
     pub(super) fn patience(&self) -> Patience {
         self.patience
+    }
+
+    pub(super) fn beginnings(&self) -> &Mutex<Vec<Arc<Beginning>>> {
+        &self.beginnings
     }
 
     pub(super) fn rules(&self) -> InputRules {
@@ -182,9 +209,9 @@ impl Model {
     }
 
     /// Sees that every id has a row in the word table, where the size of that is known.
-    fn check_ids(&self, tokens: &[Tokens], name: &dyn Fn(usize) -> String) -> Result<()> {
+    pub(super) fn check_ids(&self, tokens: &[Tokens], name: &dyn Fn(usize) -> String) -> Result<()> {
         let GraphSource::Checkpoint(checkpoint) = self.sessions.source() else { return Ok(()) };
-        let rows = checkpoint.encoder().vocab_size;
+        let rows = checkpoint.network().vocab_size();
         let beyond =
             |text: &Tokens| text.ids.iter().copied().find(|&id| usize::try_from(id).is_ok_and(|id| id >= rows));
         let found = tokens.iter().enumerate().find_map(|(row, text)| Some((row, beyond(text)?)));
@@ -210,7 +237,7 @@ pub(super) fn not_finite(item: &str) -> Error {
 
 /// The form of the graph for batches of a layout; an `exact` one is in float32 whatever the model computes in.
 pub(super) fn form_of<I, V: Verb<I>>(verb: &V, layout: Layout, exact: bool) -> Form {
-    Form { outputs: verb.outputs(), layout, half: !exact }
+    Form { outputs: verb.outputs(), layout, half: !exact, depth: verb.depth(), past: verb.beginning().is_some() }
 }
 
 /// The session for a form.

@@ -1,12 +1,11 @@
 //! Pairs of texts → scores.
 
-use std::collections::HashMap;
-
 use super::model::{Model, Rows, Verb, Watch};
+use super::pairs::Contents;
 use crate::Result;
 use crate::batch::Inputs;
 use crate::memory::zeros;
-use crate::outputs::{Array, Outcome, Outputs, Part, logits};
+use crate::outputs::{Array, Outcome, Outputs, Part, scores};
 use crate::tokenizer::Tokens;
 
 /// What one call asks for.
@@ -45,26 +44,13 @@ impl<T: AsRef<str> + Sync> Verb<(T, T)> for ScoreOptions {
         (pair.0.as_ref(), pair.1.as_ref())
     }
 
-    /// A text that stands in many pairs is tokenized once.
     fn tokenize(&self, model: &Model, pairs: &[&(T, T)], _name: &dyn Fn(usize) -> String) -> Result<Vec<Tokens>> {
-        let mut places: HashMap<&str, usize> = HashMap::new();
-        let mut texts: Vec<&str> = Vec::new();
-        let mut place = |text| {
-            *places.entry(text).or_insert_with(|| {
-                texts.push(text);
-                texts.len() - 1
-            })
-        };
-        let pairs: Vec<_> =
-            pairs.iter().map(|(query, passage)| (place(query.as_ref()), place(passage.as_ref()))).collect();
         let tokenizer = model.tokenizer();
-        let longest = self.query_max_length.max(self.max_length);
-        let ids = tokenizer.content_many(&texts, longest, model.sessions().device().threads())?;
-        let pair = |(query, passage): (usize, usize)| {
-            let query = tokenizer.cut(&ids[query], self.query_max_length);
-            tokenizer.pair(query, &ids[passage], self.max_length)
+        let contents = Contents::of(model, pairs, self.query_max_length.max(self.max_length))?;
+        let pair = |[query, passage]: [&[u32]; 2]| {
+            tokenizer.pair(tokenizer.cut(query, self.query_max_length), passage, self.max_length)
         };
-        Ok(pairs.into_iter().map(pair).collect())
+        Ok(contents.pairs().map(pair).collect())
     }
 
     fn batch_size(&self) -> usize {
@@ -76,7 +62,7 @@ impl<T: AsRef<str> + Sync> Verb<(T, T)> for ScoreOptions {
     }
 
     fn read(&self, _model: &Model, inputs: &Inputs, arrays: &[Array]) -> Outcome<Vec<f32>> {
-        logits(inputs, arrays[0])
+        Ok(scores(inputs, arrays[0], 1)?.into_iter().map(|score| score[0]).collect())
     }
 }
 

@@ -9,6 +9,7 @@ mod operators;
 mod options;
 mod session;
 mod signature;
+mod stop;
 mod threads;
 mod values;
 
@@ -16,5 +17,6 @@ pub use self::handed::HandedOver;
 pub use self::library::Library;
 pub use self::options::Placement;
 pub use self::session::{Graph, Session};
+pub(crate) use self::stop::until_stopped;
 pub use self::threads::startable;
 pub use self::values::{Feed, Values};

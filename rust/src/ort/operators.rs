@@ -8,10 +8,14 @@ use ::ort::Error;
 use ::ort::operator::{ComputeContext, Kernel, KernelContext, Operator, OperatorDomain, OperatorInput, OperatorOutput};
 use ::ort::value::TensorElementType::{Float32, Int64};
 
+use super::stop::stop;
 use crate::graph::{LAYER, OURS};
-use crate::kernels::{Attention, Cpu, Distances, Rows, Summands, Threads, add_and_norm, attend};
+use crate::kernels::{
+    Attention, CausalAttention, Cpu, Distances, Means, Rows, Summands, Threads, add_and_norm, attend, attend_causally,
+    rms_norm,
+};
 use crate::panics::caught;
-use crate::prepared::{AttentionLayer, Layer, LinearLayer, NormLayer};
+use crate::prepared::{AttentionLayer, CausalLayer, GatedLayer, Layer, LinearLayer, NormLayer, RmsNormLayer};
 
 /// All operators, over the layers of one graph.
 pub(super) fn domain(layers: &Arc<Vec<Layer>>) -> ::ort::Result<OperatorDomain> {
@@ -19,9 +23,18 @@ pub(super) fn domain(layers: &Arc<Vec<Layer>>) -> ::ort::Result<OperatorDomain> 
     OperatorDomain::new(OURS)?
         .add(operator("Linear", || vec![OperatorInput::required(Float32)]))?
         .add(operator("AddAndNorm", || vec![OperatorInput::required(Float32), OperatorInput::required(Float32)]))?
-        .add(operator("Attention", || {
-            vec![OperatorInput::required(Int64), OperatorInput::required(Float32), OperatorInput::optional(Float32)]
+        .add(operator("Attention", attention_inputs))?
+        .add(operator("RmsNorm", || vec![OperatorInput::required(Float32)]))?
+        .add(operator("CausalAttention", attention_inputs))?
+        .add(operator("GatedFeedForward", || vec![OperatorInput::required(Float32)]))?
+        .add(operator("Means", || {
+            let starts = || OperatorInput::required(Int64);
+            vec![OperatorInput::required(Float32), starts(), starts(), OperatorInput::required(Int64)]
         }))
+}
+
+fn attention_inputs() -> Vec<OperatorInput> {
+    vec![OperatorInput::required(Int64), OperatorInput::required(Float32), OperatorInput::optional(Float32)]
 }
 
 struct Ours {
@@ -66,6 +79,10 @@ impl Kernel for Computed {
                 Layer::Linear(layer) => linear(layer, context),
                 Layer::Norm(layer) => norm(layer, context),
                 Layer::Attention(layer) => attention(layer, context),
+                Layer::RmsNorm(layer) => rms(layer, context),
+                Layer::Causal(layer) => causal(layer, context),
+                Layer::Gated(layer) => gated(layer, context),
+                &Layer::Means(of) => means(of, context),
             };
             Ok(computed)
         };
@@ -76,7 +93,7 @@ impl Kernel for Computed {
 fn linear(layer: &LinearLayer, context: &ComputeContext) -> ::ort::Result<()> {
     let linear = layer.linear();
     with_input(context, 0, |shape, values| {
-        with_output(context, shape, linear.panels.n, |output| {
+        with_output(context, shape, linear.matrix.n(), |output| {
             linear.run(Cpu::chosen(), values, output, &Pool(context));
         })
     })
@@ -93,41 +110,112 @@ fn norm(layer: &NormLayer, context: &ComputeContext) -> ::ort::Result<()> {
     })
 }
 
-/// Of queries, keys and values side by side, or of queries alone with keys and values side by side.
 fn attention(layer: &AttentionLayer, context: &ComputeContext) -> ::ort::Result<()> {
-    let starts = context.input(0)?.ok_or_else(|| missing(0))?;
-    let (_, starts) = starts.try_extract_tensor::<i64>()?;
-    let starts: Vec<usize> = starts.iter().map(|&start| usize::try_from(start).unwrap_or_default()).collect();
-    let width = layer.heads * layer.size;
-    with_input(context, 1, |shape, first| {
-        if context.num_inputs()? < 3 {
-            let rows = |part: usize| Rows { numbers: &first[part * width..], stride: 3 * width };
-            return answer(layer, context, shape, [rows(0), rows(1), rows(2)], [&starts, &starts]);
-        }
-        with_input(context, 2, |_, second| {
-            let rows = |part: usize| Rows { numbers: &second[part * width..], stride: 2 * width };
-            let queries = Rows { numbers: first, stride: width };
-            let asking: Vec<usize> = (0..starts.len()).collect();
-            answer(layer, context, shape, [queries, rows(0), rows(1)], [&starts, &asking])
+    let AttentionLayer { heads, size, ref distances, exact } = *layer;
+    let width = heads * size;
+    with_asking(context, [width; 2], |shape, [queries, keys, values], [starts, asking]| {
+        let distances = distances.as_deref().map(|table| Distances { table: &table.scores, reach: table.reach });
+        let attention = Attention { heads, size, queries, keys, values, starts, asking, distances, exact };
+        with_output(context, shape, width, |output| attend(Cpu::chosen(), &Pool(context), &attention, output))
+    })
+}
+
+fn rms(layer: &RmsNormLayer, context: &ComputeContext) -> ::ort::Result<()> {
+    with_input(context, 0, |shape, rows| {
+        with_output(context, shape, layer.scale.len(), |output| {
+            rms_norm(Cpu::chosen(), &Pool(context), rows, layer.norm(), output);
         })
     })
 }
 
-fn answer(
-    layer: &AttentionLayer,
+fn causal(layer: &CausalLayer, context: &ComputeContext) -> ::ort::Result<()> {
+    let &CausalLayer { heads, key_heads, size, scale, cap, window, .. } = layer;
+    with_asking(context, [heads * size, key_heads * size], |shape, [queries, keys, values], [starts, asking]| {
+        let attention = CausalAttention {
+            heads,
+            key_heads,
+            size,
+            queries,
+            keys,
+            values,
+            starts,
+            asking,
+            shared: if starts.len() > 2 && asking[1] == 0 { starts[1] } else { 0 },
+            scale,
+            cap,
+            window,
+            rotary: &layer.rotary,
+            query_norm: layer.query_norm.as_ref().map(RmsNormLayer::norm),
+            key_norm: layer.key_norm.as_ref().map(RmsNormLayer::norm),
+        };
+        with_output(context, shape, heads * size, |output| {
+            attend_causally(Cpu::chosen(), &Pool(context), &attention, output);
+        })
+    })
+}
+
+fn gated(layer: &GatedLayer, context: &ComputeContext) -> ::ort::Result<()> {
+    let gated = layer.gated();
+    with_input(context, 0, |shape, rows| {
+        with_output(context, shape, gated.down.n(), |output| {
+            gated.run(Cpu::chosen(), rows, output, &Pool(context));
+        })
+    })
+}
+
+/// Of rows: where texts begin among them and among those that are left, and what of each text stays.
+fn means(of: usize, context: &ComputeContext) -> ::ort::Result<()> {
+    let [starts, left, kept] = [whole_numbers(context, 1)?, whole_numbers(context, 2)?, whole_numbers(context, 3)?];
+    let (kept, _) = kept.as_chunks();
+    with_input(context, 0, |shape, rows| {
+        let size = rows.len() / starts.last().copied().unwrap_or(1).max(1);
+        let means = Means { of, starts: &starts, left: &left, kept, size };
+        let mut shape = shape.to_vec();
+        shape[1] = left.last().map_or(0, |&tokens| i64::try_from(tokens).unwrap_or(i64::MAX));
+        with_output(context, &shape, size, |output| means.run(&Pool(context), rows, output))
+    })
+}
+
+/// Queries, and keys and values, of these widths: all side by side, or queries of one token a text, and the others side by side. `work`
+/// also gets where each text begins among the tokens, and among the queries.
+fn with_asking(
     context: &ComputeContext,
-    shape: &[i64],
-    [queries, keys, values]: [Rows; 3],
-    [starts, asking]: [&[usize]; 2],
+    [asking_width, asked_width]: [usize; 2],
+    work: impl FnOnce(&[i64], [Rows; 3], [&[usize]; 2]) -> ::ort::Result<()>,
 ) -> ::ort::Result<()> {
-    let AttentionLayer { heads, size, ref distances, exact } = *layer;
-    let distances = distances.as_deref().map(|table| Distances { table: &table.scores, reach: table.reach });
-    let attention = Attention { heads, size, queries, keys, values, starts, asking, distances, exact };
-    with_output(context, shape, heads * size, |output| attend(Cpu::chosen(), &Pool(context), &attention, output))
+    let starts = whole_numbers(context, 0)?;
+    with_input(context, 1, |shape, first| {
+        if context.num_inputs()? < 3 {
+            let stride = asking_width + 2 * asked_width;
+            let rows = |column: usize| Rows { numbers: &first[column..], stride };
+            let rows = [rows(0), rows(asking_width), rows(asking_width + asked_width)];
+            return work(shape, rows, [&starts, &starts]);
+        }
+        with_input(context, 2, |_, second| {
+            let rows = |column: usize| Rows { numbers: &second[column..], stride: 2 * asked_width };
+            let rows = [Rows { numbers: first, stride: asking_width }, rows(0), rows(asked_width)];
+            let (tokens, queries) = (starts[starts.len() - 1], first.len() / asking_width);
+            let asking = if queries == tokens { starts.clone() } else { (0..starts.len()).collect() };
+            let beginning = second.len() / (2 * asked_width) - tokens;
+            if beginning == 0 {
+                return work(shape, rows, [&starts, &asking]);
+            }
+            // What all texts begin with comes first, and asks nothing.
+            let starts: Vec<_> = std::iter::once(0).chain(starts.iter().map(|start| start + beginning)).collect();
+            let asking: Vec<_> = std::iter::once(0).chain(asking).collect();
+            work(shape, rows, [&starts, &asking])
+        })
+    })
 }
 
 fn missing(place: usize) -> Error {
     Error::new(format!("there is no input {place}"))
+}
+
+fn whole_numbers(context: &ComputeContext, place: usize) -> ::ort::Result<Vec<usize>> {
+    let value = context.input(place)?.ok_or_else(|| missing(place))?;
+    let (_, numbers) = value.try_extract_tensor::<i64>()?;
+    Ok(numbers.iter().map(|&number| usize::try_from(number).unwrap_or_default()).collect())
 }
 
 fn with_input<R>(
@@ -162,6 +250,12 @@ struct Pool<'a>(&'a ComputeContext);
 
 impl Threads for Pool<'_> {
     fn share(&self, parts: usize, part: &(dyn Fn(usize) + Sync)) {
+        let stop = stop();
+        let part = |number| {
+            if !stop() {
+                part(number);
+            }
+        };
         if parts < 2 {
             return (0..parts).for_each(part);
         }

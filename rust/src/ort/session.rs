@@ -102,7 +102,8 @@ impl Session {
     /// # Errors
     /// [`Error::ModelFormat`] with both widths.
     pub fn check_width(&self, dimension: usize) -> Result<()> {
-        let states = self.outputs.iter().filter(|(part, _)| matches!(part, Part::Cls | Part::HiddenStates));
+        let states =
+            self.outputs.iter().filter(|(part, _)| matches!(part, Part::Cls | Part::HiddenStates | Part::Last));
         let declared = |(_, name): &(Part, CString)| signature::width(self.opened.outputs(), name.to_str().ok()?);
         match states.filter_map(declared).find(|&width| width != dimension) {
             Some(width) => Err(Error::ModelFormat(format!(
@@ -209,10 +210,10 @@ impl Session {
     fn without(&self, part: Part) -> Error {
         let names: Vec<&str> = self.opened.outputs().iter().map(Outlet::name).collect();
         let hint = match part {
-            Part::Cls | Part::HiddenStates if names.contains(&"logits") => {
+            Part::Cls | Part::HiddenStates | Part::Last if names.contains(&"logits") => {
                 ". A graph with logits is a reranker, not an embedder"
             }
-            Part::Cls | Part::HiddenStates => {
+            Part::Cls | Part::HiddenStates | Part::Last => {
                 ". A graph that pools by itself cannot be used: export it with the hidden states of all tokens"
             }
             Part::Logits => ". A graph without logits is an embedder, not a reranker",

@@ -5,7 +5,7 @@ use std::ffi::CString;
 use ::ort::value::{Outlet, Tensor, TensorElementType, TensorRef, ValueType};
 
 use super::values::FedTensor;
-use crate::graph::{FIRST_TOKENS, STARTS, TOKEN_OFFSETS};
+use crate::graph::{FIRST_TOKENS, KEPT, PAST, STARTS, TOKEN_OFFSETS, layer_of_starts};
 use crate::outputs::Part;
 use crate::{Error, Result};
 
@@ -22,6 +22,12 @@ pub(super) enum Input {
     Offsets,
     /// See [`FIRST_TOKENS`].
     First,
+    /// The same before a layer of a decoder.
+    StartsBefore(usize),
+    /// What of each text is no passage.
+    Kept,
+    /// Keys and values of a beginning.
+    Past,
 }
 
 impl Input {
@@ -32,15 +38,23 @@ impl Input {
             Self::Starts => vec![2],
             Self::Offsets => vec![1, tokens],
             Self::First => vec![1],
+            // Only decoders have them, which are not captured.
+            Self::StartsBefore(_) | Self::Kept | Self::Past => Vec::new(),
         }
     }
 
     /// For a graph of `[batch, length]`, or of ours.
     pub(super) fn padded(self, inputs: &crate::batch::Inputs) -> ::ort::Result<FedTensor<'_>> {
         let values = self.values(inputs);
-        let tensor = match self {
-            Self::Starts => TensorRef::from_array_view(([values.len()], values)),
-            _ => TensorRef::from_array_view((inputs.shape, values)),
+        let tensor = match (self, inputs.past.as_deref()) {
+            (Self::Past, Some(past)) => {
+                TensorRef::from_array_view((past.shape, &*past.values)).map(TensorRef::into_dyn)
+            }
+            (Self::Starts | Self::StartsBefore(_), _) => {
+                TensorRef::from_array_view(([values.len()], values)).map(TensorRef::into_dyn)
+            }
+            (Self::Kept, _) => TensorRef::from_array_view(([inputs.rows, 2], values)).map(TensorRef::into_dyn),
+            _ => TensorRef::from_array_view((inputs.shape, values)).map(TensorRef::into_dyn),
         };
         tensor.map(FedTensor::Borrowed)
     }
@@ -64,8 +78,10 @@ impl Input {
             Self::Types => &inputs.token_type_ids,
             Self::Positions => &inputs.position_ids,
             Self::Starts => &inputs.starts,
+            Self::StartsBefore(layer) => inputs.starts_before(layer),
+            Self::Kept => &inputs.kept,
             Self::First => &inputs.starts[..inputs.rows],
-            Self::Offsets => &[],
+            Self::Offsets | Self::Past => &[],
         }
     }
 }
@@ -94,12 +110,17 @@ fn packed_input(outlet: &Outlet) -> Result<(CString, Input)> {
 }
 
 fn named(name: &str) -> Result<Input> {
+    if let Some(layer) = layer_of_starts(name) {
+        return Ok(Input::StartsBefore(layer));
+    }
     match name {
         "input_ids" => Ok(Input::Ids),
         "attention_mask" => Ok(Input::Mask),
         "token_type_ids" => Ok(Input::Types),
         "position_ids" => Ok(Input::Positions),
         STARTS => Ok(Input::Starts),
+        PAST => Ok(Input::Past),
+        KEPT => Ok(Input::Kept),
         _ => Err(Error::ModelFormat(format!(
             "the graph asks for an input {name:?}; known are input_ids, attention_mask, token_type_ids and position_ids"
         ))),
@@ -109,7 +130,7 @@ fn named(name: &str) -> Result<Input> {
 fn known_input(outlet: &Outlet) -> Result<(CString, Input)> {
     let name = outlet.name();
     let input = named(name)?;
-    if input == Input::Starts {
+    if matches!(input, Input::Starts | Input::StartsBefore(_) | Input::Kept | Input::Past) {
         return Ok((c_name(name)?, input));
     }
     let (_, sizes) = tensor("input", outlet, TensorElementType::Int64)?;

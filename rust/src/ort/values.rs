@@ -2,7 +2,7 @@
 
 use ::ort::AsPointer;
 use ::ort::sys::OrtValue;
-use ::ort::value::{DynValue, Tensor, TensorRef};
+use ::ort::value::{DynValue, DynValueRef, Tensor};
 
 use crate::batch::Inputs;
 use crate::outputs::Array;
@@ -18,8 +18,8 @@ pub enum Feed<'a> {
 
 /// One input.
 pub enum FedTensor<'a> {
-    /// int64, where the numbers lie.
-    Borrowed(TensorRef<'a, i64>),
+    /// Where the numbers lie.
+    Borrowed(DynValueRef<'a>),
     /// int32.
     Owned(Tensor<i32>),
 }

@@ -10,7 +10,7 @@ pub(crate) use self::array::not_finite_texts;
 pub use self::array::{Array, Outcome, RowError};
 pub use self::lexical::Lexical;
 pub(crate) use self::lexical::lexical_weights;
-pub(crate) use self::logits::logits;
+pub(crate) use self::logits::scores;
 pub use self::multi_vectors::{Kept, MultiVectors, Texts};
 pub(crate) use self::multi_vectors::{TokenVectors, token_vectors, token_width};
 pub use self::pooling::{Finish, HiddenStates, Pooling};
@@ -28,13 +28,18 @@ pub enum Part {
     Sparse = 4,
     /// M3's vector of each token, before normalization: `[rows, length, width]`.
     Colbert = 8,
-    /// A reranker's score, `[rows, 1]`.
+    /// A reranker's score, `[rows, 1]`; of some decoders several, `[rows, scores]`.
     Logits = 16,
+    /// The last token's hidden state, `[rows, hidden]`.
+    Last = 32,
+    /// A decoder's keys and values, before positions turn them: `[layers, tokens, width]`.
+    Past = 64,
 }
 
 impl Part {
     /// Each of them.
-    pub const ALL: [Self; 5] = [Self::Cls, Self::HiddenStates, Self::Sparse, Self::Colbert, Self::Logits];
+    pub const ALL: [Self; 7] =
+        [Self::Cls, Self::HiddenStates, Self::Sparse, Self::Colbert, Self::Logits, Self::Last, Self::Past];
 
     /// Names that graphs have for it, best first: ours, transformers', sentence-transformers'.
     #[must_use]
@@ -46,6 +51,9 @@ impl Part {
             Self::Sparse => &["sparse_vecs"],
             Self::Colbert => &["colbert_vecs"],
             Self::Logits => &["logits"],
+            // Of hidden states the last token's is taken later.
+            Self::Past => &["past"],
+            Self::Last => &["last", "last_hidden_state", "token_embeddings"],
         }
     }
 }
@@ -112,6 +120,8 @@ impl std::str::FromStr for Part {
             "sparse" => Ok(Self::Sparse),
             "colbert" => Ok(Self::Colbert),
             "logits" => Ok(Self::Logits),
+            "last" => Ok(Self::Last),
+            "past" => Ok(Self::Past),
             other => Err(Error::Value(format!("{other:?} is not an output of a graph"))),
         }
     }

@@ -21,7 +21,8 @@ impl Pooling {
     pub fn part(self) -> Part {
         match self {
             Self::Cls => Part::Cls,
-            Self::Mean | Self::LastToken => Part::HiddenStates,
+            Self::LastToken => Part::Last,
+            Self::Mean => Part::HiddenStates,
         }
     }
 }

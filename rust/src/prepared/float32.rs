@@ -19,7 +19,7 @@ pub(crate) fn numbers(stored: &[u8], tensor: &Tensor) -> Vec<f32> {
 }
 
 /// Reads row `row` of a matrix that was made of these bytes.
-pub(super) fn read_row(stored: &[u8], tensor: &Tensor, row: usize, numbers: &mut [f32]) {
+pub(crate) fn read_row(stored: &[u8], tensor: &Tensor, row: usize, numbers: &mut [f32]) {
     let (width, bytes) = (tensor.shape[1], tensor.dtype.bytes());
     match tensor.strides.as_deref() {
         Some(&[down, right]) => {

@@ -16,10 +16,12 @@ use std::time::Duration;
 
 pub(crate) use self::float16::narrow;
 use self::layers::Matrix;
-pub use self::layers::{AttentionLayer, DistanceTable, Layer, LinearLayer, NormLayer};
+pub use self::layers::{
+    AttentionLayer, CausalLayer, DistanceTable, GatedLayer, Layer, LinearLayer, NormLayer, RmsNormLayer,
+};
 use self::pack::Stack;
 use self::store::{Pieces, Region, Store};
-use crate::kernels::{Activation, COLUMNS, Cpu};
+use crate::kernels::{Activation, COLUMNS, Cpu, RotaryTable};
 use crate::weights::{Dtype, Tensor, Weights};
 use crate::{Error, Result};
 
@@ -74,6 +76,7 @@ struct Made {
     converted: HashMap<String, Arc<Region>>,
     narrowed: HashMap<String, Arc<Region>>,
     packed: HashMap<(String, Arithmetic), Arc<Matrix>>,
+    rotary: HashMap<[u64; 3], Arc<RotaryTable>>,
 }
 
 /// A linear layer by the names of its tensors, without `.weight` and `.bias`: several are one layer, their rows one below the other.
@@ -81,14 +84,26 @@ struct Made {
 pub struct LinearNames<'a> {
     /// At least one; all of the same width.
     pub layers: &'a [&'a str],
-    /// Rows and columns of each.
-    pub shape: [usize; 2],
+    /// Rows of each.
+    pub heights: &'a [usize],
+    /// Columns of all.
+    pub width: usize,
     /// Whether their biases are added.
     pub biased: bool,
     /// Of each number that comes out.
     pub activation: Option<Activation>,
     /// Computed in float32, whatever the rest is.
     pub exact: bool,
+    /// Multiplied where they lie in the checkpoint, unless they have to be quantized: nothing is packed.
+    pub in_place: bool,
+}
+
+impl<'a> LinearNames<'a> {
+    /// Packed, without biases and activation.
+    #[must_use]
+    pub const fn of(layers: &'a [&'a str], heights: &'a [usize], width: usize) -> Self {
+        Self { layers, heights, width, biased: false, activation: None, exact: false, in_place: false }
+    }
 }
 
 /// The numbers of a tensor, row by row, in the type that a graph takes.
@@ -175,12 +190,18 @@ impl Prepared {
     /// # Errors
     /// [`crate::Error::ModelFormat`] for a tensor that is missing or of another shape; [`crate::Error::OutOfMemory`].
     pub fn linear(&self, names: LinearNames) -> Result<LinearLayer> {
-        let LinearNames { layers, shape, biased, activation, exact } = names;
-        let tensors = layers.iter().map(|name| self.weights.find(&format!("{name}.weight"), &shape).cloned());
-        let stack = Stack::new(&self.weights, tensors.collect::<Result<_>>()?);
+        let LinearNames { layers, heights, width, biased, activation, exact, in_place } = names;
+        let each = || layers.iter().zip(heights);
+        let tensors = each().map(|(name, &rows)| self.weights.find(&format!("{name}.weight"), &[rows, width]).cloned());
+        let tensors = tensors.collect::<Result<Vec<_>>>()?;
         let arithmetic = if exact { Arithmetic::Float32 } else { self.arithmetic };
-        let matrix = self.packed(layers.join(" "), &stack, arithmetic)?;
-        let biases = layers.iter().map(|name| self.numbers(&format!("{name}.bias"), &shape[..1]));
+        let in_place = in_place && arithmetic != Arithmetic::Int8;
+        let stored = || Matrix::stored(&self.weights, &tensors, arithmetic == Arithmetic::Float32).map(Arc::new);
+        let matrix = match in_place.then(stored).flatten() {
+            Some(matrix) => matrix,
+            None => self.packed(layers.join(" "), &Stack::new(&self.weights, tensors), arithmetic)?,
+        };
+        let biases = each().map(|(name, &rows)| self.numbers(&format!("{name}.bias"), &[rows]));
         let bias = biased.then(|| biases.collect::<Result<Vec<_>>>()).transpose()?;
         Ok(LinearLayer { matrix, bias: bias.map(|biases| biases.concat()), activation })
     }
@@ -199,15 +220,27 @@ impl Prepared {
                     misfits.store(true, Ordering::Relaxed);
                 }
             };
-            let (count, size, in_file) = (stack.n.div_ceil(COLUMNS), format.panel_bytes(stack.k), stack.is_narrow());
+            let (count, size, in_file) = (
+                stack.n.div_ceil(COLUMNS),
+                format.panel_bytes(stack.k),
+                stack.is_narrow() && key.1 != Arithmetic::Int8,
+            );
             let region = store.keep(&Pieces { count, size, in_file, threads: self.threads, write: &write })?;
             if !misfits.into_inner() {
-                let matrix = Arc::new(Matrix { format, n: stack.n, k: stack.k, region });
+                let matrix = Arc::new(Matrix::Packed { format, n: stack.n, k: stack.k, region });
                 packed.insert(key, Arc::clone(&matrix));
                 return Ok(matrix);
             }
         }
         Err(Error::Internal(format!("{} cannot be packed", key.0)))
+    }
+
+    /// How positions turn heads of `size` numbers; all layers share one table.
+    pub fn rotary(&self, size: usize, theta: f64, factor: f64) -> Arc<RotaryTable> {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = [size as u64, theta.to_bits(), factor.to_bits()];
+        let new = || Arc::new(RotaryTable::new(size, theta, factor));
+        Arc::clone(made.rotary.entry(key).or_insert_with(new))
     }
 
     /// The few numbers of a tensor.

@@ -7,12 +7,14 @@ use numpy::{IntoPyArray, PyArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
+use super::decoder::DecoderSizes;
 use super::{detached, to_python};
 use crate::batch::Layout;
-use crate::graph::{Activation, Architecture, Encoder, Form};
+use crate::graph::{Activation, Architecture, Encoder, Form, Network};
 use crate::outputs::Outputs;
 use crate::prepared::{Arithmetic, Prepared};
 use crate::run::{GraphFile, GraphSource};
+use crate::tokenizer::Tokenizer;
 use crate::weights::{WeightFile, Weights};
 use crate::{Error, Result};
 
@@ -26,12 +28,12 @@ impl Checkpoint {
     /// their names; `outputs` are seen to be possible.
     #[new]
     #[pyo3(signature = (
-        files, encoder, *, names=None, heads=None, changed=None, outputs=vec!["hidden_states".to_owned()]
+        files, sizes, *, names=None, heads=None, changed=None, outputs=vec!["hidden_states".to_owned()]
     ))]
     fn new(
         py: Python<'_>,
         files: Vec<PathBuf>,
-        encoder: EncoderSizes,
+        sizes: Sizes,
         names: Option<Vec<String>>,
         heads: Option<Vec<(String, PathBuf)>>,
         changed: Option<PathBuf>,
@@ -39,13 +41,13 @@ impl Checkpoint {
     ) -> PyResult<Self> {
         let names = names.unwrap_or_else(|| files.iter().map(|path| last_name(path)).collect());
         let outputs = Outputs::named(&outputs).map_err(|error| to_python(py, error))?;
-        let encoder = Encoder::try_from(encoder).map_err(|error| to_python(py, error))?;
+        let network = Network::try_from(sizes).map_err(|error| to_python(py, error))?;
         detached(py, || {
             let files = files.into_iter().zip(names).map(|(path, name)| Ok(WeightFile { name, path, prefix: "" }));
             let heads = heads.unwrap_or_default().into_iter().map(head_file);
             let files = files.chain(heads).collect::<Result<Vec<_>>>()?;
             let changed = changed.map(|path| WeightFile { name: last_name(&path), path, prefix: "" });
-            crate::graph::Checkpoint::open(&files, changed.as_ref(), encoder, outputs).map(Self)
+            crate::graph::Checkpoint::open(&files, changed.as_ref(), network, outputs).map(Self)
         })
     }
 
@@ -59,7 +61,7 @@ impl Checkpoint {
         layout: &str,
         half: bool,
     ) -> PyResult<(Bound<'py, PyBytes>, PathBuf)> {
-        let form = || Ok(Form { outputs: Outputs::named(&outputs)?, layout: layout.parse::<Layout>()?, half });
+        let form = || Ok(Form { half, ..Form::of(Outputs::named(&outputs)?, layout.parse::<Layout>()?) });
         let assembled = detached(py, || {
             let prepared = Prepared::new(Arc::clone(self.0.weights()), Arithmetic::Float16, 1);
             if half { self.0.assemble_for_cuda(&prepared, form()?) } else { self.0.assemble(form()?) }
@@ -129,7 +131,25 @@ fn head_file((layer, path): (String, PathBuf)) -> Result<WeightFile> {
     Ok(WeightFile { name: format!("{layer}.pt"), path, prefix })
 }
 
-/// The keys of `config.json` that a graph follows from.
+/// What a graph follows from.
+#[derive(FromPyObject)]
+pub(super) enum Sizes {
+    Encoder(EncoderSizes),
+    Decoder(DecoderSizes),
+}
+
+impl TryFrom<Sizes> for Network {
+    type Error = Error;
+
+    fn try_from(sizes: Sizes) -> Result<Self> {
+        match sizes {
+            Sizes::Encoder(sizes) => sizes.try_into().map(Self::Encoder),
+            Sizes::Decoder(sizes) => sizes.try_into().map(Self::Decoder),
+        }
+    }
+}
+
+/// The keys of an encoder's `config.json` that a graph follows from.
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
 pub(super) struct EncoderSizes {
@@ -183,13 +203,16 @@ impl FromPyObject<'_, '_> for Opened {
     }
 }
 
-impl TryFrom<Opened> for GraphSource {
-    type Error = Error;
-
-    fn try_from(opened: Opened) -> Result<Self> {
-        match opened {
-            Opened::Checkpoint(checkpoint) => Ok(Self::Checkpoint(checkpoint)),
-            Opened::File(path) => GraphFile::open(path).map(Self::File),
+impl Opened {
+    /// Where graphs come from. Where a decoder scores by a word, that is "Yes": its first token.
+    pub fn source(self, tokenizer: &Tokenizer) -> Result<GraphSource> {
+        match self {
+            Self::Checkpoint(checkpoint) => {
+                let word = tokenizer.content("Yes")?.first().copied();
+                let word = word.and_then(|id| usize::try_from(id).ok()).unwrap_or_default();
+                Ok(GraphSource::Checkpoint(checkpoint.answering(word)))
+            }
+            Self::File(path) => GraphFile::open(path).map(GraphSource::File),
         }
     }
 }

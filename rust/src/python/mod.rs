@@ -2,7 +2,10 @@
 #![expect(clippy::needless_pass_by_value, reason = "PyO3 hands converted arguments over by value")]
 
 mod checkpoint;
+mod decoder;
+mod m3;
 mod model;
+mod progress;
 mod texts;
 mod tokenizer;
 
@@ -97,7 +100,7 @@ fn to_python(py: Python<'_>, error: Error) -> PyErr {
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     be_quiet();
     module.add_class::<Runtime>()?;
-    module.add_class::<model::Progress>()?;
+    module.add_class::<progress::Progress>()?;
     module.add_class::<checkpoint::Checkpoint>()?;
     module.add_class::<model::Model>()?;
     module.add_function(wrap_pyfunction!(checkpoint::read_tensors, module)?)?;

@@ -1,7 +1,6 @@
 //! An opened model: the verbs of embedders, M3 and rerankers.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use numpy::{IntoPyArray, PyArray1, PyArray2, PyArrayMethods};
@@ -9,49 +8,25 @@ use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString};
 
 use super::checkpoint::Opened;
+use super::m3::{SparseRows, TokenVectors, sparse_rows, token_vectors};
+use super::progress::{Progress, watched};
 use super::texts::{borrow_text, borrow_texts};
 use super::tokenizer::Tokenizer;
 use super::{detached, to_python};
-use crate::batch::{InputRules, Layout};
-use crate::graph::{Architecture, Form, TokenTypes};
-use crate::models::{EncodeOptions, Limits, M3Options, ScoreOptions};
+use crate::batch::{InputRules, Layout, Positions};
+use crate::graph::{Architecture, Depth, Form, TokenTypes};
+use crate::models::{EncodeOptions, Limits, M3Options, PromptOptions, ScoreOptions};
 use crate::ort::Library;
-use crate::outputs::{Finish, Lexical, MultiVectors, Outputs, Texts};
+use crate::outputs::{Finish, Outputs};
 use crate::run::{Device, Patience, Sessions};
-use crate::tokenizer;
+use crate::tokenizer::{self, Around, Prompt};
 use crate::{Error, Result};
-
-/// How many texts of a running call are done. Any thread may look.
-#[pyclass(frozen, module = "bge_fast._core")]
-#[derive(Default)]
-pub(super) struct Progress(AtomicUsize);
-
-#[pymethods]
-impl Progress {
-    #[new]
-    fn new() -> Self {
-        Self::default()
-    }
-
-    #[getter]
-    fn done(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
-    }
-}
 
 /// An opened model. Any number of threads may use it at once.
 #[pyclass(frozen, module = "bge_fast._core")]
 pub(super) struct Model(crate::Model);
 
-type Matrix<'py> = Bound<'py, PyArray2<f32>>;
-type SparseRows<'py> = (Bound<'py, PyArray1<i64>>, Bound<'py, PyArray1<u32>>, Bound<'py, PyArray1<f32>>);
-
-/// [`MultiVectors`] as Python gets them.
-#[derive(IntoPyObject)]
-enum TokenVectors<'py> {
-    Separate(Vec<Matrix<'py>>),
-    Joined((Bound<'py, PyArray1<i64>>, Bound<'py, PyArray1<f32>>)),
-}
+pub(super) type Matrix<'py> = Bound<'py, PyArray2<f32>>;
 
 #[pymethods]
 impl Model {
@@ -67,7 +42,7 @@ impl Model {
         threads: usize,
         low_memory: bool,
         arithmetic: &str,
-        model_type: &str,
+        model_type: Option<&str>,
         pad_id: u32,
         dimension: usize,
         outputs: Vec<String>,
@@ -81,18 +56,20 @@ impl Model {
         detached(py, || {
             let library =
                 Library::loaded().ok_or_else(|| Error::RuntimeNotFound("no ONNX Runtime library was loaded".into()))?;
-            let architecture = Architecture::named(model_type)?;
-            let typed_pairs = architecture.token_types == TokenTypes::OfPairs;
-            let rules = InputRules { pad_id, positions: architecture.positions, typed_pairs };
-            let first = Form { outputs: Outputs::named(&outputs)?, layout: Layout::Plain, half: true };
+            let rules = input_rules(model_type, pad_id)?;
+            let first = Form::of(Outputs::named(&outputs)?, Layout::Plain);
             let tokenizer = tokenizer::Tokenizer::open(&folder)?;
-            let sessions = Sessions::open(library, graph.try_into()?, device, arithmetic.parse()?, first, dimension)?;
+            let source = graph.source(&tokenizer)?;
+            let sessions = Sessions::open(library, source, device, arithmetic.parse()?, first, dimension)?;
             crate::Model::new(tokenizer, sessions, rules, dimension, patience).map(Self)
         })
     }
 
-    /// Vectors `(len(texts), dimension)` and the number of texts that were cut.
-    #[pyo3(signature = (texts, *, max_length, batch_size, pooling, normalize, truncate_dim, refuse_long, progress))]
+    /// Vectors `(len(texts), dimension)` and the number of texts that were cut; `around` are the texts before and behind each query of
+    /// a model that learns in context.
+    #[pyo3(signature = (
+        texts, *, max_length, batch_size, pooling, normalize, truncate_dim, refuse_long, progress, around=None
+    ))]
     #[expect(clippy::too_many_arguments, reason = "keyword-only, and each is one plain value")]
     fn encode<'py>(
         &self,
@@ -105,10 +82,13 @@ impl Model {
         truncate_dim: Option<usize>,
         refuse_long: bool,
         progress: &Progress,
+        around: Option<(String, String)>,
     ) -> PyResult<(Matrix<'py>, usize)> {
         let texts = borrow_texts(texts, |place| format!("texts[{place}]"))?;
+        let around = around.map(|(prefix, suffix)| Around::new(self.0.tokenizer(), &prefix, &suffix)).transpose();
         let options = EncodeOptions {
             limits: Limits { max_length, batch_size, refuse_long },
+            around: around.map_err(|error| to_python(py, error))?,
             pooling: pooling.parse().map_err(|error| to_python(py, error))?,
             finish: Finish { truncate_dim, normalize },
         };
@@ -143,6 +123,7 @@ impl Model {
         let texts = borrow_texts(texts, |place| format!("texts[{place}]"))?;
         let encode = EncodeOptions {
             limits: Limits { max_length, batch_size, refuse_long },
+            around: None,
             pooling: pooling.parse().map_err(|error| to_python(py, error))?,
             finish: Finish { truncate_dim, normalize },
         };
@@ -175,6 +156,41 @@ impl Model {
         let options = ScoreOptions { query_max_length, max_length, batch_size };
         let logits = watched(py, progress, pairs.len(), |watch| self.0.score(&pairs, &options, watch))?;
         Ok(logits.into_pyarray(py))
+    }
+
+    /// The scores of each pair, `(len(queries), scores)`: after each layer of `cutoffs`, or after the last.
+    #[pyo3(signature = (
+        queries, passages, *, prompt, start, query_max_length, max_length, batch_size, cutoffs, compress_layers, compress_ratio,
+        progress
+    ))]
+    #[expect(clippy::too_many_arguments, reason = "keyword-only, and each is one plain value")]
+    fn score_prompted<'py>(
+        &self,
+        py: Python<'py>,
+        queries: &Bound<'py, PyList>,
+        passages: &Bound<'py, PyList>,
+        prompt: &Bound<'py, PyString>,
+        start: Option<u32>,
+        query_max_length: usize,
+        max_length: usize,
+        batch_size: usize,
+        cutoffs: Vec<usize>,
+        compress_layers: Vec<usize>,
+        compress_ratio: u32,
+        progress: &Progress,
+    ) -> PyResult<Matrix<'py>> {
+        let queries = borrow_texts(queries, |place| format!("the query of pairs[{place}]"))?;
+        let passages = borrow_texts(passages, |place| format!("the passage of pairs[{place}]"))?;
+        let pairs: Vec<_> = queries.iter().map(|text| &**text).zip(passages.iter().map(|text| &**text)).collect();
+        let text = borrow_text(prompt, || "the prompt".into())?;
+        let options = || {
+            let prompt = Prompt::new(self.0.tokenizer(), start, &text)?;
+            let depth = Depth::of(&cutoffs, &compress_layers, compress_ratio)?;
+            Ok(PromptOptions { prompt, query_max_length, max_length, batch_size, depth })
+        };
+        let options = options().map_err(|error| to_python(py, error))?;
+        let scores = watched(py, progress, pairs.len(), |watch| self.0.score_prompted(&pairs, &options, watch))?;
+        scores.into_pyarray(py).reshape([pairs.len(), options.scores()])
     }
 
     /// Ids and token types of one pair with special tokens.
@@ -228,58 +244,12 @@ impl Model {
     }
 }
 
-/// Runs `work` without the GIL; now and then it tells how far it is and lets Python look at its signals.
-fn watched<R: Send>(
-    py: Python<'_>,
-    progress: &Progress,
-    total: usize,
-    work: impl FnOnce(&mut (dyn FnMut(usize) -> bool + Send)) -> Result<R> + Send,
-) -> PyResult<R> {
-    let mut signal = None;
-    let mut watch = |done: usize| {
-        progress.0.store(done, Ordering::Relaxed);
-        #[expect(clippy::redundant_closure_for_method_calls, reason = "the method alone does not infer its lifetime")]
-        let pending = Python::try_attach(|py| py.check_signals());
-        // None: the interpreter is ending, and nobody waits for the result.
-        let goes_on = matches!(pending, Some(Ok(())));
-        signal = pending.and_then(PyResult::err);
-        goes_on
+/// Those of an encoder's architecture, or of a decoder.
+fn input_rules(architecture: Option<&str>, pad_id: u32) -> Result<InputRules> {
+    let Some(name) = architecture else {
+        return Ok(InputRules { pad_id, positions: Positions::FromZero, typed_pairs: false });
     };
-    let result = detached(py, || work(&mut watch));
-    if let Some(signal) = signal {
-        return Err(signal);
-    }
-    progress.0.store(total, Ordering::Relaxed);
-    result
-}
-
-fn sparse_rows<'py>(py: Python<'py>, texts: &[Lexical]) -> SparseRows<'py> {
-    let ends = texts.iter().scan(0, |end, text| {
-        *end += text.ids.len();
-        Some(*end)
-    });
-    let ids: Vec<u32> = texts.iter().flat_map(|text| text.ids.iter().copied()).collect();
-    let weights: Vec<f32> = texts.iter().flat_map(|text| text.weights.iter().copied()).collect();
-    (offsets(py, std::iter::once(0).chain(ends)), ids.into_pyarray(py), weights.into_pyarray(py))
-}
-
-fn offsets(py: Python<'_>, ends: impl Iterator<Item = usize>) -> Bound<'_, PyArray1<i64>> {
-    ends.map(|end| i64::try_from(end).unwrap_or(i64::MAX)).collect::<Vec<_>>().into_pyarray(py)
-}
-
-/// Arrays that take over the numbers.
-fn token_vectors(py: Python<'_>, vectors: MultiVectors) -> PyResult<TokenVectors<'_>> {
-    let dimension = vectors.dimension.max(1);
-    Ok(match vectors.texts {
-        Texts::Separate(texts) => {
-            let matrices = texts.into_iter().map(|numbers| {
-                let rows = numbers.len() / dimension;
-                numbers.into_pyarray(py).reshape([rows, dimension])
-            });
-            TokenVectors::Separate(matrices.collect::<PyResult<_>>()?)
-        }
-        Texts::Joined { offsets: ends, values } => {
-            TokenVectors::Joined((offsets(py, ends.into_iter()), values.into_pyarray(py)))
-        }
-    })
+    let architecture = Architecture::named(name)?;
+    let typed_pairs = architecture.token_types == TokenTypes::OfPairs;
+    Ok(InputRules { pad_id, positions: architecture.positions, typed_pairs })
 }

@@ -8,6 +8,7 @@ use pyo3::types::PyString;
 
 use super::detached;
 use super::texts::borrow_text;
+use crate::tokenizer::{Around, Prompt};
 
 /// A tokenizer. Any number of threads may use it at once.
 #[pyclass(frozen, module = "bge_fast._core")]
@@ -30,6 +31,42 @@ impl Tokenizer {
                 return Ok(tokenizer.encode(&text, max_length)?.ids);
             }
             Ok(tokenizer.cut(&tokenizer.content_up_to(&text, max_length)?, max_length).to_vec())
+        })
+    }
+
+    /// Ids of a query with texts before and behind it, special tokens included.
+    fn tokenize_around(
+        &self,
+        py: Python<'_>,
+        query: &Bound<'_, PyString>,
+        around: (String, String),
+        max_length: usize,
+    ) -> PyResult<Vec<u32>> {
+        let query = borrow_text(query, || "the query".into())?;
+        detached(py, || Ok(Around::new(&self.0, &around.0, &around.1)?.encode(&self.0, &query, max_length)?.ids))
+    }
+
+    /// Ids of a pair with a prompt behind it, and `start` before it.
+    #[pyo3(signature = (query, passage, prompt, start, query_max_length, max_length))]
+    fn tokenize_prompted(
+        &self,
+        query: &Bound<'_, PyString>,
+        passage: &Bound<'_, PyString>,
+        prompt: &Bound<'_, PyString>,
+        start: Option<u32>,
+        query_max_length: usize,
+        max_length: usize,
+    ) -> PyResult<Vec<u32>> {
+        let py = query.py();
+        let [query, passage, prompt] = [(query, "the query"), (passage, "the passage"), (prompt, "the prompt")]
+            .map(|(text, name)| borrow_text(text, || name.into()));
+        let (query, passage, prompt) = (query?, passage?, prompt?);
+        detached(py, || {
+            let prompt = Prompt::new(&self.0, start, &prompt)?;
+            let query = self.0.content(&query)?;
+            let passage = self.0.content(&passage)?;
+            let (query, passage) = (self.0.cut(&query, query_max_length), self.0.cut(&passage, max_length));
+            Ok(prompt.pair(query, passage, max_length).ids)
         })
     }
 

@@ -2,6 +2,7 @@
 
 mod device;
 mod graph_file;
+mod interruptible;
 mod opened;
 mod queue;
 mod sessions;
@@ -11,6 +12,7 @@ mod worker;
 
 pub use self::device::{Device, available_threads};
 pub use self::graph_file::GraphFile;
+pub(crate) use self::interruptible::interruptible;
 pub(crate) use self::queue::{Permit, TakenAlong, Turn};
 pub use self::sessions::{GraphSource, Place, Sessions};
 pub use self::watcher::Patience;

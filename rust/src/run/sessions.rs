@@ -10,7 +10,7 @@ use super::queue::{Permit, Queue};
 use super::watcher::Watcher;
 use super::worker::Worker;
 use crate::batch::{Capacity, Layout};
-use crate::graph::{Checkpoint, Form};
+use crate::graph::{Checkpoint, Form, Network};
 use crate::ort::{Feed, Graph, HandedOver, Library, Placement, Session, Values};
 use crate::outputs::Outputs;
 use crate::prepared::{Arithmetic, Prepared};
@@ -63,7 +63,8 @@ impl Sessions {
         if let GraphSource::Checkpoint(checkpoint) = &source {
             let prepared = Prepared::new(Arc::clone(checkpoint.weights()), arithmetic, device.threads());
             handed = Some(Arc::new(HandedOver::new(Arc::new(prepared))));
-            ours = device.takes_our_operators(arithmetic);
+            let decodes = matches!(checkpoint.network(), Network::Decoder(_));
+            ours = decodes || device.takes_our_operators(arithmetic);
             packed = ours || (device.is_cuda() && checkpoint.packs_on_cuda());
         }
         let sessions = Self {
@@ -132,6 +133,12 @@ impl Sessions {
         self.ours
     }
 
+    /// Whether a run may take so long that it has to be stopped in its midst.
+    #[must_use]
+    pub fn runs_take_long(&self) -> bool {
+        matches!(&self.source, GraphSource::Checkpoint(checkpoint) if matches!(checkpoint.network(), Network::Decoder(_)))
+    }
+
     /// The form that was opened first.
     #[must_use]
     pub fn first(&self) -> Form {
@@ -172,7 +179,7 @@ impl Sessions {
     fn served_by(&self, form: Form) -> Form {
         match &self.source {
             // A file has only one, which takes every batch.
-            GraphSource::File(_) => Form { outputs: Outputs::NONE, layout: Layout::Masked, half: false },
+            GraphSource::File(_) => Form { half: false, ..Form::of(Outputs::NONE, Layout::Masked) },
             GraphSource::Checkpoint(_) if self.packed => {
                 Form { layout: Layout::Packed, half: form.half && self.half, ..form }
             }

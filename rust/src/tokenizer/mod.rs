@@ -3,6 +3,7 @@
 //! Immutable: the length to cut at is an argument of each call, so threads can share one tokenizer.
 
 mod added;
+mod around;
 mod build;
 mod charsmap;
 mod class;
@@ -12,24 +13,24 @@ mod files;
 mod frame;
 mod pipeline;
 mod prefix;
+mod prompt;
+mod threads;
 
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::OnceLock;
-use std::thread::Builder;
 
 use serde_json::Value;
 
+pub use self::around::Around;
 use self::declared::Declared;
 use self::files::{Beside, parse, read};
 use self::frame::Frame;
 pub use self::frame::Tokens;
 use self::pipeline::Pipeline;
-use crate::panics::caught;
+pub use self::prompt::Prompt;
+use self::threads::on_threads;
 use crate::{Error, Result};
-
-/// Fewer texts are tokenized sooner than a thread is started.
-const MIN_TEXTS_PER_THREAD: usize = 16;
 
 /// A checkpoint's tokenizer: `tokenizer.json` with what the files beside it say on top.
 pub struct Tokenizer {
@@ -259,33 +260,6 @@ impl Tokenizer {
     pub fn size(&self) -> u32 {
         self.pipeline.size()
     }
-}
-
-fn on_threads<T: AsRef<str> + Sync, R: Send>(
-    texts: &[T],
-    threads: usize,
-    encode: impl Fn(&str) -> Result<R> + Sync,
-) -> Result<Vec<R>> {
-    let serial = |texts: &[T]| -> Result<Vec<R>> { texts.iter().map(|text| encode(text.as_ref())).collect() };
-    let workers = threads.min(texts.len() / MIN_TEXTS_PER_THREAD);
-    if workers < 2 {
-        return serial(texts);
-    }
-    let parts = texts.chunks(texts.len().div_ceil(workers));
-    std::thread::scope(|scope| {
-        let start = |part| {
-            let thread = Builder::new().name("bge-fast-tokens".into());
-            (part, thread.spawn_scoped(scope, move || caught(|| serial(part))).ok())
-        };
-        let started: Vec<_> = parts.map(start).collect();
-        let mut all = Vec::with_capacity(texts.len());
-        for (part, thread) in started {
-            // Where the system starts no more threads, the caller's own does the work.
-            let done = thread.map_or_else(|| serial(part), |thread| thread.join().unwrap_or_else(|_| serial(part)));
-            all.extend(done?);
-        }
-        Ok(all)
-    })
 }
 
 fn missing(folder: &Path) -> Error {

@@ -14,6 +14,7 @@ class Plan:
     peer_rounds: int
     peer_queries: int
     shape_rounds: int
+    decoder_layers: int
     shape_layers: int
     """At most; each shape has its own number."""
     shape_texts: int

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from statistics import median
 
 import random_xlmr
 import texts
 from fleet import OURS, OURS_BF16, OURS_INT8, Entry, Fleet, Worker
-from random_xlmr import Shape
 from report import Result
 
 from measures import Plan, paired_ratio
@@ -34,7 +34,8 @@ def measure(fleet: Fleet, plan: Plan) -> Result:
                 replace(entry, competitor=entry.competitor.replace("competitors", "rerankers")) for entry in ours
             )
         cut = replace(whole, layers=min(whole.layers, plan.shape_layers))
-        _one_shape(fleet, plan, result, name, cut, entries, work)
+        folder = random_xlmr.make(fleet.logs / f"random-{name}-{cut.layers}", cut)
+        at_shape(fleet, plan, result, f"{name}, {cut.layers} layers", folder, entries, work)
     result.notes.append(
         f"{plan.shape_rounds} interleaved rounds: medians, and medians of the rounds' ratios to the first row of each shape, larger "
         f"is faster. A query is {texts.QUERY!r}; of each abstract the first half, as the small vocabulary makes about twice as "
@@ -43,17 +44,16 @@ def measure(fleet: Fleet, plan: Plan) -> Result:
     return result
 
 
-def _one_shape(
+def at_shape(
     fleet: Fleet,
     plan: Plan,
     result: Result,
     name: str,
-    shape: Shape,
+    folder: Path,
     entries: tuple[Entry, ...],
     work: dict[str, list[object]],
 ) -> None:
-    folder = random_xlmr.make(fleet.logs / f"random-{name}-{shape.layers}", shape)
-    name = f"{name}, {shape.layers} layers"
+    """Add rows of what each entry takes for each job, in turns."""
     workers: dict[str, Worker] = {}
     seconds: dict[str, dict[str, list[float]]] = {job: {} for job in work}
     peaks: dict[str, float] = {}

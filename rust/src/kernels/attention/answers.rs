@@ -16,11 +16,11 @@ pub(super) struct Answers<'a> {
 }
 
 impl Answers<'_> {
-    /// Writes the first answer to `first`, the others `stride` numbers behind each other.
+    /// Writes each answer to where `place` says that it begins.
     #[inline(always)]
-    pub(super) fn write<S: Simd>(&self, simd: S, first: usize, stride: usize, out: &Shared) {
+    pub(super) fn write<S: Simd>(&self, simd: S, place: impl Fn(usize) -> usize, out: &Shared) {
         for (row, (sums, total)) in self.sums.chunks_exact(self.width).zip(self.totals).enumerate() {
-            let to = first + row * stride;
+            let to = place(row);
             // SAFETY: the queries of a head belong to one part, and a part to one thread.
             let out = unsafe { out.part(to..to + self.size) };
             for (out, sums) in out.chunks_mut(S::Vector::LANES).zip(sums.chunks_exact(S::Vector::LANES)) {

@@ -3,6 +3,8 @@
 mod answers;
 #[cfg(target_arch = "x86_64")]
 mod bf16;
+mod block;
+mod causal;
 mod head;
 mod pack;
 #[cfg(test)]
@@ -12,6 +14,7 @@ mod tile;
 use std::cell::RefCell;
 use std::ops::Range;
 
+pub use self::causal::{CausalAttention, attend_causally};
 use self::head::Head;
 use super::cpu::Cpu;
 use super::exponential::LOG2_E;
@@ -72,7 +75,8 @@ pub struct Attention<'a> {
 pub fn attend(cpu: Cpu, threads: &dyn Threads, attention: &Attention, out: &mut [f32]) {
     attention.check(out.len());
     let parts = attention.parts();
-    let groups = attention.groups(&parts);
+    let work = |part: &Part| (part.queries.len() + 1) * attention.keys_of(part.text).len() * attention.size;
+    let groups = groups(parts.iter().map(work));
     let out = Shared::new(out);
     threads.share(groups.len(), &|group| {
         let parts = &parts[groups[group].clone()];
@@ -85,6 +89,20 @@ pub fn attend(cpu: Cpu, threads: &dyn Threads, attention: &Attention, out: &mut 
             _ => run(cpu.vectors, Group { attention, parts, out: &out, scratch: wide }),
         });
     });
+}
+
+/// Neighbouring parts that are enough work together, by the multiplications of each.
+fn groups(parts: impl ExactSizeIterator<Item = usize>) -> Vec<Range<usize>> {
+    let (mut groups, mut first, mut work) = (Vec::new(), 0, 0);
+    let last = parts.len();
+    for (place, part) in parts.enumerate() {
+        work += part;
+        if work >= SHARE || place + 1 == last {
+            groups.push(first..place + 1);
+            (first, work) = (place + 1, 0);
+        }
+    }
+    groups
 }
 
 thread_local! {
@@ -126,19 +144,6 @@ impl Attention<'_> {
             }
         }
         parts
-    }
-
-    /// Neighbouring parts that are enough work together.
-    fn groups(&self, parts: &[Part]) -> Vec<Range<usize>> {
-        let (mut groups, mut first, mut work) = (Vec::new(), 0, 0);
-        for (place, part) in parts.iter().enumerate() {
-            work += (part.queries.len() + 1) * self.keys_of(part.text).len() * self.size;
-            if work >= SHARE || place + 1 == parts.len() {
-                groups.push(first..place + 1);
-                (first, work) = (place + 1, 0);
-            }
-        }
-        groups
     }
 
     fn check(&self, out: usize) {

@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::Rows;
 
 /// Rows and columns that are transposed at a time.
-const SQUARE: usize = 4;
+pub(super) const SQUARE: usize = 4;
 /// Numbers in a line of the processor's cache.
 pub(super) const LINE: usize = 16;
 
@@ -65,7 +65,7 @@ pub(super) fn aligned<T: Copy + Default, const N: usize>(scratch: &mut Vec<T>, s
 
 /// Writes the numbers of `rows` as columns, the rows of `out` being `stride` apart.
 #[inline(always)]
-fn transpose(rows: [&[f32]; SQUARE], out: &mut [f32], stride: usize) {
+pub(super) fn transpose(rows: [&[f32]; SQUARE], out: &mut [f32], stride: usize) {
     let full = rows[0].len() / SQUARE * SQUARE;
     for at in (0..full).step_by(SQUARE) {
         let square: [[f32; SQUARE]; SQUARE] = from_fn(|row| from_fn(|column| rows[row][at..at + SQUARE][column]));

@@ -21,23 +21,42 @@ const VECTORS: usize = COLUMNS / 16;
 /// Products in bfloat16 of up to six rows.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
 pub(super) unsafe fn bf16(rows: usize, values: *const u16, stride: usize, panel: *const u8, tile: *mut [f32; COLUMNS]) {
-    let (values, pairs, tile) = ((values, stride), stride / 2, (tile.cast::<f32>(), COLUMNS));
+    unsafe { bf16_step(rows, (values, stride), panel, stride / 2, (tile.cast::<f32>(), COLUMNS, false)) }
+}
+
+/// The same with a step of the panel: sums go on where they are told to.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
+pub(super) unsafe fn bf16_step(
+    rows: usize,
+    values: (*const u16, usize),
+    panel: *const u8,
+    pairs: usize,
+    sums: (*mut f32, usize, bool),
+) {
     unsafe {
-        by_rows!(rows, bf16_tile, VECTORS(values, panel, pairs, tile));
+        by_rows!(rows, bf16_tile, VECTORS(values, panel, pairs, sums));
     }
 }
 
-/// Products in bfloat16 of `R` rows, `stride` numbers apart, and a panel of `W` vectors; sums are `sums_stride` apart.
+/// Products in bfloat16 of `R` rows, `stride` numbers apart, and a panel of `W` vectors; sums are `sums_stride` apart, and begin anew
+/// or go on.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
 pub(in crate::kernels) unsafe fn bf16_tile<const R: usize, const W: usize>(
     (values, stride): (*const u16, usize),
     panel: *const u8,
     pairs: usize,
-    (sums_at, sums_stride): (*mut f32, usize),
+    (sums_at, sums_stride, go_on): (*mut f32, usize, bool),
 ) {
     unsafe {
         let mut sums = [[_mm512_setzero_ps(); W]; R];
+        if go_on {
+            for (row, sums) in sums.iter_mut().enumerate() {
+                for (vector, sum) in sums.iter_mut().enumerate() {
+                    *sum = _mm512_loadu_ps(sums_at.add(row * sums_stride + vector * 16));
+                }
+            }
+        }
         for pair in 0..pairs {
             let mut weights = [_mm512_setzero_ps(); W];
             for (vector, weight) in weights.iter_mut().enumerate() {

@@ -54,6 +54,28 @@ impl<'a> Panel<'a> {
     pub fn multiply(self, vectors: Vectors, values: &[f32], k: usize, tile: &mut [[f32; COLUMNS]]) {
         run(vectors, Multiply { panel: self, values, k, places: 0..k, ahead: &[], tile });
     }
+
+    /// What of a panel belongs to some places along K.
+    #[inline(always)]
+    fn step(self, places: &Range<usize>) -> Self {
+        let numbers = places.start * COLUMNS..places.end * COLUMNS;
+        match self {
+            Self::F32(panel) => Self::F32(&panel[numbers]),
+            Self::F16(panel) => Self::F16(&panel[numbers]),
+            Self::Bf16(panel) => Self::Bf16(&panel[numbers]),
+        }
+    }
+}
+
+/// Adds the products of some `places` of up to six rows of `k` numbers, and of a panel of those places, to the sums of the places before.
+pub(super) fn add_up(
+    vectors: Vectors,
+    panel: &[f32],
+    (values, k): (&[f32], usize),
+    places: Range<usize>,
+    tile: &mut [[f32; COLUMNS]],
+) {
+    run(vectors, Multiply { panel: Panel::F32(panel), values, k, places, ahead: &[], tile });
 }
 
 /// Multiplies few rows with a panel that comes from memory, the first of `bytes`: a step of it with all rows, then the next one, which
@@ -78,7 +100,7 @@ pub(super) fn multiply_few(
             let share = ahead.len().div_ceil(parts);
             let ahead = ahead.chunks(share.max(1)).nth(part).unwrap_or_default();
             let (values, tile) = (&values[first * k..(first + count) * k], &mut sums[first..first + count]);
-            run(vectors, Multiply { panel, values, k, places: places.clone(), ahead, tile });
+            run(vectors, Multiply { panel: panel.step(&places), values, k, places: places.clone(), ahead, tile });
         }
     }
 }
@@ -104,6 +126,7 @@ impl Kernel for Widen<'_> {
 }
 
 struct Multiply<'a> {
+    /// Of the places that are multiplied.
     panel: Panel<'a>,
     values: &'a [f32],
     k: usize,
@@ -161,7 +184,7 @@ impl Multiply<'_> {
         for (row, numbers) in rows.iter_mut().enumerate() {
             *numbers = &values[row * k..][places.clone()];
         }
-        let panel = &panel[places.start * COLUMNS..places.end * COLUMNS];
+        let panel = &panel[..places.len() * COLUMNS];
         let mut ahead = ahead.chunks(LINE);
         for group in (0..COLUMNS).step_by(W * lanes) {
             let mut sums = [[simd.splat(0.0); W]; R];

@@ -9,10 +9,12 @@ mod avx2;
 pub(super) mod avx512;
 mod float32;
 mod int8;
+mod stored;
 
 use self::int8::Int8Tile;
 use super::aligned::Aligned;
 use super::cpu::{Bf16, Cpu, Int8};
+use super::matrix::Matrix;
 use super::panels::{BLOCK, COLUMNS, Format, Panels};
 use super::rows::Narrowed;
 
@@ -26,6 +28,8 @@ const VECTOR_ROWS: usize = 6;
 pub(super) struct Scratch {
     /// The panel in float32.
     widened: Aligned<f32>,
+    /// The same in bfloat16.
+    pairs: Aligned<u16>,
     /// Sums of some rows and the columns of the panel.
     sums: Aligned<f32>,
 }
@@ -41,10 +45,24 @@ pub(super) struct Rows<'a> {
 /// Multiplies all rows with panel `number`; `done` gets the sums of a few rows at a time, with the number of the first.
 pub(super) fn multiply(
     cpu: Cpu,
+    matrix: Matrix,
+    number: usize,
+    rows: Rows,
+    scratch: &mut Scratch,
+    done: &mut dyn FnMut(usize, &mut [[f32; COLUMNS]]),
+) {
+    match matrix {
+        Matrix::Packed(panels) => multiply_packed(cpu, panels, number, rows, scratch, done),
+        Matrix::Stored(stored) => stored::multiply(cpu, stored, number, rows, scratch, done),
+    }
+}
+
+fn multiply_packed(
+    cpu: Cpu,
     panels: Panels,
     number: usize,
     rows: Rows,
-    Scratch { widened, sums }: &mut Scratch,
+    Scratch { widened, sums, .. }: &mut Scratch,
     done: &mut dyn FnMut(usize, &mut [[f32; COLUMNS]]),
 ) {
     sums.fit(TILE_ROWS * COLUMNS);

@@ -82,7 +82,7 @@ impl<'a> Head<'a> {
             let stride = attention.heads * self.size;
             let answers =
                 Answers { sums: self.sums, width: self.depth, totals: &totals[..block.len()], size: self.size };
-            answers.write(Avx512::new(), first * stride + column, stride, out);
+            answers.write(Avx512::new(), |row| (first + row) * stride + column, out);
         }
     }
 

@@ -31,7 +31,7 @@ pub(super) fn product(
             Bf16::Avx512 => {
                 for first in (0..count).step_by(8) {
                     let (rows, sums) = (rows.add(first * stride), sums.add(first * sums_stride));
-                    avx512::bf16_tile::<8, 2>((rows, stride), panel, depth / 2, (sums, sums_stride));
+                    avx512::bf16_tile::<8, 2>((rows, stride), panel, depth / 2, (sums, sums_stride, false));
                 }
             }
         }

@@ -2,16 +2,16 @@
 
 use std::path::Path;
 
-use super::builder::{Builder, cast_to};
-use super::onnx::{DataType, TensorProto};
-use super::{Conversion, Initializer};
+use super::{Builder, cast_to};
+use crate::graph::onnx::{DataType, TensorProto};
+use crate::graph::{Conversion, Initializer};
 use crate::prepared::{Numbers, float32, narrow};
 use crate::weights::{Dtype, Tensor};
 use crate::{Error, Result};
 
 impl Builder<'_> {
     /// Rows of a table, taken by id. A table of 16-bit numbers stays as it is; only its rows are widened.
-    pub(super) fn rows(&mut self, table: &str, shape: &[usize], ids: &str, output: &str) -> Result<String> {
+    pub(in crate::graph) fn rows(&mut self, table: &str, shape: &[usize], ids: &str, output: &str) -> Result<String> {
         let tensor = self.find(table, shape)?;
         if tensor.strides.is_some() || self.half() {
             let table = self.converted(table, &tensor)?;
@@ -23,7 +23,7 @@ impl Builder<'_> {
     }
 
     /// The first row of a table.
-    pub(super) fn first_row(&mut self, table: &str, shape: &[usize]) -> Result<String> {
+    pub(in crate::graph) fn first_row(&mut self, table: &str, shape: &[usize]) -> Result<String> {
         let mut tensor = self.find(table, shape)?;
         let rows = u64::try_from(shape[0]).unwrap_or(u64::MAX);
         tensor.shape = shape[1..].to_vec();
@@ -35,7 +35,7 @@ impl Builder<'_> {
     }
 
     /// A tensor of few numbers. Nodes may compute with it when the graph is opened.
-    pub(super) fn small(&mut self, name: &str, shape: &[usize]) -> Result<String> {
+    pub(in crate::graph) fn small(&mut self, name: &str, shape: &[usize]) -> Result<String> {
         let tensor = self.find(name, shape)?;
         self.few(name, &tensor)
     }
@@ -49,7 +49,7 @@ impl Builder<'_> {
     }
 
     /// Few numbers, kept in the graph itself.
-    pub(super) fn numbers(&mut self, name: &str, shape: &[usize], values: Vec<f32>) -> Result<String> {
+    pub(in crate::graph) fn numbers(&mut self, name: &str, shape: &[usize], values: Vec<f32>) -> Result<String> {
         if self.known.insert(name.to_owned()) {
             let tensor = if self.half() {
                 TensorProto::halves(name, dims(shape), narrow(name, &values)?)
@@ -62,14 +62,14 @@ impl Builder<'_> {
     }
 
     /// The numbers of a tensor, for what is computed while the graph is made.
-    pub(super) fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+    pub(in crate::graph) fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
         let tensor = self.find(name, shape)?;
         Ok(float32::numbers(self.weights.bytes(&tensor), &tensor))
     }
 
     /// A matrix. One that is prepared is shared by all sessions; its node must be one that ONNX Runtime does not compute
     /// when it opens the graph, since it would read the file then and not what it is handed.
-    pub(super) fn matrix(&mut self, name: &str, shape: [usize; 2]) -> Result<String> {
+    pub(in crate::graph) fn matrix(&mut self, name: &str, shape: [usize; 2]) -> Result<String> {
         let tensor = self.find(name, &shape)?;
         let beforehand = matches!(self.conversion, Conversion::Prepared(_));
         if tensor.strides.is_some() || (beforehand && tensor.dtype != Dtype::F32) || self.half() {
@@ -99,7 +99,7 @@ impl Builder<'_> {
     }
 
     /// Rows of a matrix.
-    pub(super) fn height(&self, name: &str) -> Result<usize> {
+    pub(in crate::graph) fn height(&self, name: &str) -> Result<usize> {
         match self.weights.shape(name) {
             Some(&[height, _]) => Ok(height),
             Some(shape) => {
@@ -109,7 +109,7 @@ impl Builder<'_> {
         }
     }
 
-    fn find(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
+    pub(super) fn find(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
         self.weights.find(name, shape).cloned()
     }
 
@@ -147,24 +147,9 @@ impl Builder<'_> {
             }
         }
     }
-
-    pub(super) fn constant(&mut self, name: &str, values: &[i64]) -> String {
-        if self.known.insert(name.to_owned()) {
-            self.graph.initializer.push(TensorProto::int64s(name, values));
-        }
-        name.to_owned()
-    }
-
-    pub(super) fn scalar(&mut self, name: &str, value: i64) -> String {
-        if self.known.insert(name.to_owned()) {
-            let dims = Vec::new();
-            self.graph.initializer.push(TensorProto { dims, ..TensorProto::int64s(name, &[value]) });
-        }
-        name.to_owned()
-    }
 }
 
-fn dims(shape: &[usize]) -> Vec<i64> {
+pub(super) fn dims(shape: &[usize]) -> Vec<i64> {
     shape.iter().map(|&size| i64::try_from(size).unwrap_or(i64::MAX)).collect()
 }
 

@@ -1,11 +1,16 @@
 //! Nodes and outputs of a graph in the making.
 
+mod constants;
+mod initializers;
+
 use std::collections::HashSet;
-use std::path::{Component, Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use prost::Message;
 
+use super::decoder::PAST;
+use super::external::common_folder;
 use super::onnx::{Attribute, DataType, GraphProto, ModelProto, NodeProto, OperatorSetId, ValueInfo};
 use super::{Assembled, Conversion, Initializer};
 use crate::prepared::{Layer, Prepared};
@@ -33,14 +38,14 @@ pub(super) enum Operators<'a> {
 
 /// A graph in the making. A value is known by its name.
 pub(super) struct Builder<'a> {
-    pub(super) weights: &'a Weights,
-    pub(super) conversion: Conversion<'a>,
-    pub(super) operators: Operators<'a>,
-    pub(super) folder: PathBuf,
-    pub(super) graph: GraphProto,
-    pub(super) tensors: Vec<Initializer>,
+    weights: &'a Weights,
+    conversion: Conversion<'a>,
+    operators: Operators<'a>,
+    folder: PathBuf,
+    graph: GraphProto,
+    tensors: Vec<Initializer>,
     layers: Vec<Layer>,
-    pub(super) known: HashSet<String>,
+    known: HashSet<String>,
 }
 
 impl<'a> Builder<'a> {
@@ -79,9 +84,15 @@ impl<'a> Builder<'a> {
     }
 
     /// The same, where it is not there yet.
-    pub(super) fn node_once(&mut self, operator: &str, inputs: &[&str], output: &str) -> String {
+    pub(super) fn node_once(
+        &mut self,
+        operator: &str,
+        inputs: &[&str],
+        output: &str,
+        attributes: &[Attribute],
+    ) -> String {
         if self.known.insert(output.to_owned()) {
-            self.node(operator, inputs, output, &[]);
+            self.node(operator, inputs, output, attributes);
         }
         output.to_owned()
     }
@@ -141,9 +152,12 @@ impl<'a> Builder<'a> {
     }
 
     /// The graph, of these inputs.
-    pub(super) fn finish(mut self, inputs: &[(&str, &[&str])]) -> Assembled {
+    pub(super) fn finish<N: AsRef<str>>(mut self, inputs: &[(N, &[&str])]) -> Assembled {
         let whole = if self.on_cuda() { DataType::Int32 } else { DataType::Int64 };
-        let input = |(name, dims): &(&str, &[&str])| ValueInfo::tensor(name, whole, dims);
+        let input = |(name, dims): &(N, &[&str])| {
+            let name = name.as_ref();
+            ValueInfo::tensor(name, if name == PAST { DataType::Float } else { whole }, dims)
+        };
         self.graph.input = inputs.iter().map(input).collect();
         let opset = |(domain, version): (&str, i64)| OperatorSetId { domain: domain.into(), version };
         let ours = (!self.layers.is_empty()).then_some((OURS, 1));
@@ -166,15 +180,4 @@ impl<'a> Builder<'a> {
 /// The attribute of a Cast.
 pub(super) fn cast_to(data_type: DataType) -> Attribute {
     Attribute::Int("to", i64::from(data_type as i32))
-}
-
-/// The deepest folder that holds all files: shards may be links to different places.
-fn common_folder<'a>(files: impl Iterator<Item = &'a Path>) -> PathBuf {
-    let mut folders = files.filter_map(Path::parent);
-    let mut common: Vec<Component> = folders.next().map(|folder| folder.components().collect()).unwrap_or_default();
-    for folder in folders {
-        let same = common.iter().zip(folder.components()).take_while(|(one, other)| *one == other).count();
-        common.truncate(same);
-    }
-    common.iter().collect()
 }
