@@ -63,6 +63,8 @@ def cases(device: str, folder: Path) -> list[Case]:
         Case("damaged CUDA provider", on_device, "DeviceError", "cannot be used", with_damaged_provider(folder)),
         Case("onnxruntime imported before", "import onnxruntime; " + on_device),
         Case("torch imported before", "import torch; " + on_device),
+        Case("torch in use before", "import torch; torch.ones(9, device='cuda').sum().item(); " + on_device),
+        Case("torch in use after", on_device + "; import torch; torch.ones(9, device='cuda').sum().item()"),
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,7 @@ def embedder(
             expected = cpu.encode(texts)
             forms = {"together": model.encode(texts), "one by one": np.stack([model.encode(text) for text in texts])}
             forms["again"] = np.stack([model.encode(text) for text in texts])
+            forms["few"] = np.concatenate([model.encode(texts[start : start + 5]) for start in range(0, len(texts), 5)])
             for form, found in forms.items():
                 cosine = (found * expected).sum(axis=1)
                 worst, furthest = float(cosine.min()), float(np.abs(found - expected).max())
@@ -58,15 +60,18 @@ def m3(results: Results, options: argparse.Namespace, precisions: tuple[str, ...
     folder, texts = str(CHECKPOINTS / "tiny-m3"), texts_of(list(range(3, 50, 4)))
     asked: dict[str, Any] = {"return_dense": True, "return_sparse": True, "return_colbert_vecs": True}
     expected = BGEM3FlagModel(folder, devices="cpu").encode(texts, **asked)
-    for precision in precisions:
-        found = BGEM3FlagModel(folder, devices=options.device, precision=precision).encode(texts, **asked)
-        dense = float((found["dense_vecs"] * expected["dense_vecs"]).sum(axis=1).min())
+    for precision, alone in itertools.product(precisions, (False, True)):
+        model = BGEM3FlagModel(folder, devices=options.device, precision=precision)
+        parts = [model.encode([text], **asked) for text in texts] if alone else [model.encode(texts, **asked)]
+        found = {key: [row for part in parts for row in part[key]] for key in expected}
+        dense = float((np.stack(found["dense_vecs"]) * expected["dense_vecs"]).sum(axis=1).min())
         pairs = list(zip(found["colbert_vecs"], expected["colbert_vecs"], strict=True))
         colbert = min(float((one * other).sum(axis=1).min()) for one, other in pairs)
         weights = zip(found["lexical_weights"], expected["lexical_weights"], strict=True)
         lexical = max(abs(float(one.get(key, 0)) - float(other[key])) for one, other in weights for key in other)
         ok = dense >= COSINE[precision] and colbert >= COSINE[precision] and lexical <= LOGIT[precision]
-        results.add(ok, model="tiny-m3", precision=precision, dense=dense, colbert=colbert, lexical=lexical)
+        form = "one by one" if alone else "together"
+        results.add(ok, model="tiny-m3", precision=precision, form=form, dense=dense, colbert=colbert, lexical=lexical)
 
 
 def reranker(results: Results, options: argparse.Namespace, precisions: tuple[str, ...]) -> None:

@@ -11,7 +11,7 @@ from results import Results, parse
 
 from bge_fast import FlagModel, FlagReranker
 
-_PASSES = 4
+_PASSES = 3
 _TOKENS = {"small": 3_000_000, "base": 1_500_000, "large": 600_000, "tiny": 20_000}
 _MIXED = 4096
 _NO_LIMIT = 1 << 20

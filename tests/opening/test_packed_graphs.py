@@ -9,8 +9,8 @@ import pytest
 from onnx.external_data_helper import load_external_data_for_model
 from onnx.reference import ReferenceEvaluator
 
-from bge_fast import _core
-from bge_fast.opening.checkpoint import encoder_sizes
+from bge_fast import DeviceError, _core
+from bge_fast.opening.checkpoint import graph_sizes
 from bge_fast.opening.choice import WEIGHTS
 from tests.support.checkpoints import checkpoint as folder_of
 from tests.support.contrib import OPERATORS
@@ -32,7 +32,7 @@ def opened(name):
     config = json.loads((folder / "config.json").read_text())
     files = [str(folder / file) for file in WEIGHTS if (folder / file).is_file()][:1]
     heads = [(head, str(folder / f"{head}.pt")) for head in HEADS if (folder / f"{head}.pt").is_file()]
-    return config, _core.Checkpoint(files, encoder_sizes(name, config), heads=heads)
+    return config, _core.Checkpoint(files, graph_sizes(name, config), heads=heads)
 
 
 def texts(config):
@@ -73,11 +73,12 @@ def padded(graph, folder, ids, first):
         yield session.run(None, {name: values for name, values in known.items() if name in wanted})
 
 
+@pytest.mark.parametrize("layout", ["packed", "few"])
 @pytest.mark.parametrize(("name", "outputs"), CASES)
-def test_a_packed_graph_gives_what_the_padded_one_gives(name, outputs):
+def test_a_packed_graph_gives_what_the_padded_one_gives(name, outputs, layout):
     config, checkpoint = opened(name)
     ids, first = texts(config)
-    graph, folder = checkpoint.graph(list(outputs), "packed")
+    graph, folder = checkpoint.graph(list(outputs), layout)
     model = onnx.load_model_from_string(graph)
     load_external_data_for_model(model, str(folder))
     evaluator = ReferenceEvaluator(model, new_ops=OPERATORS)
@@ -91,12 +92,13 @@ def test_a_packed_graph_gives_what_the_padded_one_gives(name, outputs):
             np.testing.assert_allclose(part, one, atol=1e-5)
 
 
+@pytest.mark.parametrize("layout", ["packed", "few"])
 @pytest.mark.parametrize("half", [False, True])
 @pytest.mark.parametrize(("name", "outputs"), CASES)
-def test_onnx_runtime_takes_all_of_it_but_for_the_kernel(name, outputs, half):
+def test_onnx_runtime_takes_all_of_it_but_for_the_kernel(name, outputs, half, layout):
     """Types and shapes fit together: a CPU lacks nothing but kernels."""
     _, checkpoint = opened(name)
-    graph, folder = checkpoint.graph(list(outputs), "packed", half=half)
+    graph, folder = checkpoint.graph(list(outputs), layout, half=half)
     model = onnx.load_model_from_string(graph)
     onnx.checker.check_graph(_without_data(model).graph, _context(model))
     options = onnxruntime.SessionOptions()
@@ -116,6 +118,26 @@ def test_half_keeps_numbers_in_float16_and_puts_out_float32():
     assert kinds == {onnx.TensorProto.FLOAT16, onnx.TensorProto.INT64}
     assert {one.type.tensor_type.elem_type for one in model.graph.output} == {onnx.TensorProto.FLOAT}
     assert {one.type.tensor_type.elem_type for one in model.graph.input} == {onnx.TensorProto.INT32}
+
+
+def test_few_texts_take_one_product_where_many_take_three():
+    _, checkpoint = opened("tiny-bert")
+    nodes = {}
+    for layout in ("few", "packed"):
+        model = onnx.load_model_from_string(checkpoint.graph(["cls"], layout)[0])
+        nodes[layout] = [node.op_type for node in model.graph.node]
+    layers = nodes["few"].count("PackedMultiHeadAttention")
+    assert (nodes["few"].count("Split"), nodes["packed"].count("Split")) == (layers, 0)
+    assert nodes["packed"].count("Gemm") < nodes["packed"].count("FusedMatMul")
+    assert nodes["packed"].count("FusedMatMul") - nodes["few"].count("FusedMatMul") == 2 * layers
+
+
+def test_decoders_are_for_the_cpu():
+    folder = folder_of("decoder-qwen3")
+    sizes = graph_sizes("decoder-qwen3", json.loads((folder / "config.json").read_text()))
+    checkpoint = _core.Checkpoint([str(folder / "model.safetensors")], sizes, outputs=["last"])
+    with pytest.raises(DeviceError, match='CPU only so far. Pass devices="cpu"'):
+        checkpoint.graph(["last"], "packed", half=True)
 
 
 def test_scores_by_distance_are_not_packed():

@@ -176,7 +176,7 @@ impl<'a> Bert<'a> {
     fn feed_forward_in_halves(&self, graph: &mut Builder, layer: &Layer, attended: &str) -> Result<String> {
         let name = &layer.value;
         let halves = [0, 1].map(|half| format!("{name}.attention.{half}"));
-        graph.halves(attended, 1, [&halves[0], &halves[1]]);
+        graph.split(attended, 1, &[&halves[0], &halves[1]]);
         let mut done = Vec::with_capacity(2);
         for (half, attended) in halves.iter().enumerate() {
             done.push(self.feed_forward(graph, layer, attended, &format!("{name}.{half}"))?);

@@ -50,6 +50,8 @@ pub struct Assembled {
     pub layers: Arc<Vec<Layer>>,
     /// Whether it is one for CUDA, with texts one behind the other.
     pub packed: bool,
+    /// Whether it is one of those for few texts, whose runs are captured.
+    pub captured: bool,
 }
 
 /// A tensor that the session may be handed, in place of what the graph points at.
@@ -121,11 +123,12 @@ fn assemble_decoder(decoder: &Decoder, weights: &Weights, conversion: Conversion
 
 fn assemble_encoder(encoder: &Encoder, weights: &Weights, conversion: Conversion, form: Form) -> Result<Assembled> {
     let operators = match (form.layout, conversion) {
-        (Layout::Packed, Conversion::Prepared(prepared)) => Operators::Ours(prepared),
-        (Layout::Packed, _) => Operators::Cuda,
+        (Layout::Packed | Layout::Few, Conversion::Prepared(prepared)) => Operators::Ours(prepared),
+        (Layout::Packed, _) => Operators::Cuda { merged: false },
+        (Layout::Few, _) => Operators::Cuda { merged: true },
         _ => Operators::Padded,
     };
-    if matches!(operators, Operators::Cuda) && encoder.architecture.distances.is_some() {
+    if matches!(operators, Operators::Cuda { .. }) && encoder.architecture.distances.is_some() {
         let model_type = encoder.architecture.model_type;
         return Err(Error::UnsupportedModel(format!("{model_type} cannot be packed on CUDA")));
     }

@@ -22,13 +22,50 @@ pub(super) fn attention(
     states: &str,
     output: &str,
 ) -> Result<String> {
-    let shape = [*size, *size];
-    let queries = linear(graph, query, shape, states, &format!("{output}.queries"))?;
-    let keys = product(graph, key, shape, states, &format!("{output}.keys"))?;
-    let values = product(graph, value, shape, states, &format!("{output}.values"))?;
+    let part = Attention { projections: [query, key, value], heads: *heads, size: *size };
+    let [queries, keys, values] =
+        if graph.merges() { merged(graph, &part, states, output)? } else { apart(graph, &part, states, output)? };
     let heads = [Attribute::Int("num_heads", i64::try_from(*heads).unwrap_or(i64::MAX))];
     let inputs = [&*queries, &*keys, &*values, "", TOKEN_OFFSETS, STARTS];
     Ok(graph.node_of(CONTRIB, "PackedMultiHeadAttention", &inputs, output, &heads))
+}
+
+/// Queries, keys and values by a product for each.
+fn apart(
+    graph: &mut Builder,
+    Attention { projections: [query, key, value], size, .. }: &Attention,
+    states: &str,
+    output: &str,
+) -> Result<[String; 3]> {
+    let shape = [*size, *size];
+    Ok([
+        linear(graph, query, shape, states, &format!("{output}.queries"))?,
+        product(graph, key, shape, states, &format!("{output}.keys"))?,
+        product(graph, value, shape, states, &format!("{output}.values"))?,
+    ])
+}
+
+/// The same numbers by one product.
+fn merged(
+    graph: &mut Builder,
+    Attention { projections, size, .. }: &Attention,
+    states: &str,
+    output: &str,
+) -> Result<[String; 3]> {
+    let mut matrices = Vec::new();
+    for name in projections {
+        matrices.push(graph.matrix(&format!("{name}.weight"), [*size, *size])?);
+    }
+    let matrices: Vec<&str> = matrices.iter().map(String::as_str).collect();
+    let matrix = graph.node("Concat", &matrices, &format!("{output}.matrix"), &[Attribute::Int("axis", 0)]);
+    let mut bias = graph.read(&format!("{}.bias", projections[0]), &[*size])?;
+    bias.resize(3 * size, 0.0);
+    let bias = graph.numbers(&format!("{output}.bias"), &[3 * size], bias)?;
+    let all = [Attribute::Int("transB", 1)];
+    let all = graph.node("Gemm", &[states, &matrix, &bias], &format!("{output}.all"), &all);
+    let parts = ["queries", "keys", "values"].map(|part| format!("{output}.{part}"));
+    graph.split(&all, 1, &[&parts[0], &parts[1], &parts[2]]);
+    Ok(parts)
 }
 
 /// The bias of the layer `dense` behind an attention, and what its matrix makes of the bias of the values `value`: of all that a

@@ -5,7 +5,8 @@ use prost::Message;
 use super::onnx::{Attribute, DataType, GraphProto, ModelProto, NodeProto, OperatorSetId, TensorProto, ValueInfo};
 use super::{FIRST_TOKENS, STARTS, TOKEN_OFFSETS};
 
-/// With the inputs of a graph for CUDA: puts out the id of the first token of each text, and the sum of all numbers that come in.
+/// With the inputs of a graph for CUDA: puts out the id of the first token of each text, for each of them the sum of all numbers
+/// that come in, and the id of each token.
 pub(crate) fn sums() -> Vec<u8> {
     let vectors = ["input_ids", "position_ids", STARTS, FIRST_TOKENS];
     let mut graph = GraphProto { name: "sums".into(), ..GraphProto::default() };
@@ -31,12 +32,17 @@ pub(crate) fn sums() -> Vec<u8> {
     node("Concat", &flat, "all", &[Attribute::Int("axis", 0)]);
     node("Cast", &["all"], "all.float", &[floats]);
     node("ReduceSum", &["all.float"], "sum", &[Attribute::Int("keepdims", 1)]);
-    node("Reshape", &["sum", "column"], "logits", &[]);
-    graph.initializer = vec![TensorProto::int64s("flat", &[-1]), TensorProto::int64s("column", &[-1, 1])];
+    node("Sub", &["dense_vecs", "dense_vecs"], "nothing", &[]);
+    node("Add", &["nothing", "sum"], "logits", &[]);
+    node("Cast", &["input_ids"], "ids.float", &[floats]);
+    node("Reshape", &["ids.float", "tokens"], "sparse_vecs", &[]);
+    let shapes: [(&str, &[i64]); 3] = [("flat", &[-1]), ("column", &[-1, 1]), ("tokens", &[1, -1, 1])];
+    graph.initializer = shapes.map(|(name, shape)| TensorProto::int64s(name, shape)).into();
     graph.input = vectors.iter().map(|name| ValueInfo::tensor(name, DataType::Int32, &["any"])).collect();
     graph.input.push(ValueInfo::tensor(TOKEN_OFFSETS, DataType::Int32, &["texts", "longest"]));
     graph.output =
         ["dense_vecs", "logits"].map(|name| ValueInfo::tensor(name, DataType::Float, &["texts", "1"])).into();
+    graph.output.push(ValueInfo::tensor("sparse_vecs", DataType::Float, &["one", "tokens", "1"]));
     let opset_import = vec![OperatorSetId { domain: String::new(), version: 20 }];
     let model = ModelProto { ir_version: 9, producer_name: "tests".into(), graph: Some(graph), opset_import };
     model.encode_to_vec()

@@ -2,8 +2,8 @@
 
 use ::ort::ep;
 use ::ort::ep::cuda::AttentionBackend;
+use ::ort::session::Session;
 use ::ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
-use ::ort::session::{RunOptions, Session};
 
 use super::Library;
 use crate::{Error, Result};
@@ -37,11 +37,20 @@ impl Placement {
     }
 }
 
-/// Options of a session there; `packed` for a graph of ours for CUDA.
+/// What a graph of ours for CUDA asks of its session.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Packed {
+    /// It is one.
+    pub packed: bool,
+    /// Its runs are captured.
+    pub captured: bool,
+}
+
+/// Options of a session there.
 ///
 /// # Errors
 /// [`Error::Device`] where the device cannot be used.
-pub(super) fn options(runtime: &Library, placement: Placement, packed: bool) -> Result<SessionBuilder> {
+pub(super) fn options(runtime: &Library, placement: Placement, graph: Packed) -> Result<SessionBuilder> {
     let build = || -> ::ort::Result<SessionBuilder> {
         let builder = Session::builder(&runtime.environment)?
             .with_optimization_level(GraphOptimizationLevel::All)?
@@ -61,8 +70,8 @@ pub(super) fn options(runtime: &Library, placement: Placement, packed: bool) -> 
             Placement::Cuda(index) => Ok(builder
                 .with_intra_threads(1)?
                 .with_intra_op_spinning(false)?
-                .with_config_entry("session.disable_cpu_ep_fallback", if packed { "1" } else { "0" })?
-                .with_execution_providers([cuda(index, packed).build().error_on_failure()])?),
+                .with_config_entry("session.disable_cpu_ep_fallback", if graph.packed { "1" } else { "0" })?
+                .with_execution_providers([cuda(index, graph).build().error_on_failure()])?),
         }
     };
     build().map_err(|error| match placement {
@@ -71,21 +80,14 @@ pub(super) fn options(runtime: &Library, placement: Placement, packed: bool) -> 
     })
 }
 
-fn cuda(index: i32, packed: bool) -> ep::CUDA {
+fn cuda(index: i32, Packed { packed, captured }: Packed) -> ep::CUDA {
     // TF32 rounds inputs to 10 bits: fp32 would not be fp32.
     let provider = ep::CUDA::default().with_device_id(index).with_tf32(false);
     if packed {
         // Short texts too: otherwise those in float32 take the kernel that writes all scores to memory.
         let attention = AttentionBackend::FLASH_ATTENTION | AttentionBackend::EFFICIENT_ATTENTION;
-        provider.with_attention_backend(attention).with_cuda_graph(true)
+        provider.with_attention_backend(attention).with_cuda_graph(captured)
     } else {
         provider
     }
-}
-
-/// Options of a run that is not captured.
-pub(super) fn uncaptured() -> ::ort::Result<RunOptions> {
-    let mut options = RunOptions::new()?;
-    options.set("gpu_graph_id", "-1")?;
-    Ok(options)
 }

@@ -7,14 +7,14 @@ use std::ptr::{NonNull, null};
 use std::sync::Arc;
 
 use ::ort::AsPointer;
-use ::ort::session::{RunOptions, Session as OrtSession};
+use ::ort::session::Session as OrtSession;
 use ::ort::sys::OrtValue;
 use ::ort::value::{DynValue, Outlet};
 
-use super::captured::{Captured, Signature};
+use super::captured::{Captured, Signature, while_nothing_is_captured};
 use super::driver::Memory;
 use super::environment::without_variables;
-use super::options::{self, Placement};
+use super::options::{self, Packed, Placement};
 use super::signature::{self, Input};
 use super::threads::startable;
 use super::values::{FedTensor, Feed, Values};
@@ -32,6 +32,15 @@ pub enum Graph {
     Assembled(Assembled, Arc<HandedOver>),
 }
 
+impl Graph {
+    fn packed(&self) -> Packed {
+        match self {
+            Self::File(_) => Packed::default(),
+            Self::Assembled(graph, _) => Packed { packed: graph.packed, captured: graph.captured },
+        }
+    }
+}
+
 /// An opened graph that any number of threads may run at once.
 pub struct Session {
     // Threads of a session do not survive a fork; a child must not run their clean-up either.
@@ -39,10 +48,9 @@ pub struct Session {
     process: u32,
     inputs: signature::Inputs,
     outputs: Vec<(Part, CString)>,
-    /// On CUDA: the runs of one text, where a graph of ours gives a row for each text.
+    /// On CUDA: the runs of few texts.
     captured: Option<ManuallyDrop<Captured>>,
-    /// On CUDA: of runs that are not captured.
-    options: Option<RunOptions>,
+    on_cuda: bool,
     // Dropped after the session that reads them.
     _handed: Option<Arc<HandedOver>>,
 }
@@ -58,14 +66,15 @@ impl Session {
         match placement {
             Placement::Cpu { .. } => without_variables(|| Self::open_now(library, graph, placement)),
             // There one chooses between speed and plans by shape; the performance page says when to set it.
-            Placement::Cuda(_) => Self::open_now(library, graph, placement),
+            Placement::Cuda(_) => {
+                let _shared = while_nothing_is_captured();
+                Self::open_now(library, graph, placement)
+            }
         }
     }
 
     fn open_now(library: &Library, graph: &Graph, placement: Placement) -> Result<Self> {
-        let packed =
-            matches!((graph, placement), (Graph::Assembled(assembled, _), Placement::Cuda(_)) if assembled.packed);
-        let mut builder = options::options(library, placement, packed)?;
+        let mut builder = options::options(library, placement, graph.packed())?;
         let (session, handed) = match graph {
             Graph::File(path) => (builder.commit_from_file(path), None),
             Graph::Assembled(assembled, handed) => {
@@ -79,14 +88,14 @@ impl Session {
         };
         let session = session.map_err(|error| refused(&error, placement))?;
         let (inputs, outputs) = (signature::inputs(session.inputs())?, signature::outputs(session.outputs())?);
-        let of_texts = outputs.iter().all(|(part, _)| matches!(part, Part::Cls | Part::Logits));
         let captured = match placement {
-            Placement::Cuda(index) if packed && of_texts => Some(ManuallyDrop::new(Captured::new(Memory::Cuda(index)))),
+            Placement::Cuda(index) if graph.packed().captured => {
+                Some(ManuallyDrop::new(Captured::new(Memory::Cuda(index))))
+            }
             _ => None,
         };
-        let options = packed.then(options::uncaptured).transpose().map_err(failed)?;
-        let process = std::process::id();
-        Ok(Self { opened: ManuallyDrop::new(session), process, inputs, outputs, captured, options, _handed: handed })
+        let (process, on_cuda) = (std::process::id(), matches!(placement, Placement::Cuda(_)));
+        Ok(Self { opened: ManuallyDrop::new(session), process, inputs, outputs, captured, on_cuda, _handed: handed })
     }
 
     /// Sees that the graph has these outputs.
@@ -118,8 +127,8 @@ impl Session {
     /// # Errors
     /// [`Error::Internal`] where ONNX Runtime takes no tensor of that shape.
     pub fn feed<'a>(&self, inputs: &'a Inputs) -> Result<Feed<'a>> {
-        if let (Some(_), Some(tokens)) = (&self.captured, Captured::tokens_for(inputs)) {
-            return Ok(Feed::Text(inputs, tokens));
+        if self.captured.is_some() {
+            return Ok(Feed::Few(inputs));
         }
         let tensor = |(_, input): &(CString, Input)| {
             if self.inputs.packed { input.packed(inputs).map(FedTensor::Owned) } else { input.padded(inputs) }
@@ -139,8 +148,9 @@ impl Session {
     pub fn run(&self, feed: &Feed, outputs: Outputs) -> Result<Values> {
         let tensors = match feed {
             Feed::Tensors(tensors) => tensors,
-            Feed::Text(inputs, tokens) => return self.run_text(inputs, *tokens, outputs),
+            Feed::Few(inputs) => return self.run_few(inputs, outputs),
         };
+        let _shared = self.on_cuda.then(while_nothing_is_captured);
         let names: Vec<_> = self.inputs.named.iter().map(|(name, _)| name.as_ptr()).collect();
         let inputs: Vec<*const OrtValue> = tensors.iter().map(FedTensor::ptr).collect();
         let output_names: Vec<_> = self.output_names(outputs)?.iter().map(|name| name.as_ptr()).collect();
@@ -148,7 +158,7 @@ impl Session {
         unsafe {
             check((::ort::api().Run)(
                 self.opened.ptr().cast_mut(),
-                self.options.as_ref().map_or(null(), AsPointer::ptr),
+                null(),
                 names.as_ptr(),
                 inputs.as_ptr(),
                 inputs.len(),
@@ -164,16 +174,13 @@ impl Session {
         }
     }
 
-    fn run_text(&self, inputs: &Inputs, tokens: usize, outputs: Outputs) -> Result<Values> {
+    fn run_few(&self, inputs: &Inputs, outputs: Outputs) -> Result<Values> {
         let captured = self.captured.as_ref().ok_or_else(|| Error::Internal("the graph is not captured".into()))?;
-        let width = |name: &CStr| signature::width(self.opened.outputs(), name.to_str().unwrap_or_default());
-        let outputs: Option<Vec<_>> =
-            self.output_names(outputs)?.into_iter().map(|name| Some((name.to_owned(), width(name)?))).collect();
+        let output = |name: &CStr| signature::output(self.opened.outputs(), name);
+        let outputs: Option<Vec<_>> = self.output_names(outputs)?.into_iter().map(output).collect();
         let outputs = outputs.ok_or_else(|| Error::Internal("an output has no width".into()))?;
         let signature = Signature { inputs: &self.inputs.named, outputs: &outputs };
-        let rows = captured.run(&self.opened, &signature, inputs, tokens)?;
-        let shaped = |row: Vec<f32>| ([1, i64::try_from(row.len()).unwrap_or(i64::MAX)], row);
-        Ok(Values::Rows(rows.into_iter().map(shaped).collect()))
+        captured.run(&self.opened, &signature, inputs).map(Values::Few)
     }
 
     /// Execution providers that the opened session gave nodes to, with the number of nodes.
@@ -229,6 +236,7 @@ impl Drop for Session {
     #[expect(unsafe_code, reason = "dropped once, here, and only by the process that opened it")]
     fn drop(&mut self) {
         if std::process::id() == self.process {
+            let _shared = self.on_cuda.then(while_nothing_is_captured);
             self.captured.iter_mut().for_each(|captured| unsafe { ManuallyDrop::drop(captured) });
             unsafe { ManuallyDrop::drop(&mut self.opened) };
         }

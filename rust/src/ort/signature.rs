@@ -1,6 +1,6 @@
 //! What a graph takes and gives, seen to be what we feed and read before it is ever run.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 
 use ::ort::value::{Outlet, Tensor, TensorElementType, TensorRef, ValueType};
 
@@ -31,13 +31,13 @@ pub(super) enum Input {
 }
 
 impl Input {
-    /// Its dimensions for one text of so many tokens.
-    pub(super) fn shape(self, tokens: usize) -> Vec<usize> {
+    /// Its dimensions for so many texts of so many tokens together, in a graph of ours for CUDA.
+    pub(super) fn shape(self, texts: usize, tokens: usize) -> Vec<usize> {
         match self {
             Self::Ids | Self::Mask | Self::Types | Self::Positions => vec![tokens],
-            Self::Starts => vec![2],
-            Self::Offsets => vec![1, tokens],
-            Self::First => vec![1],
+            Self::Starts => vec![texts + 1],
+            Self::Offsets => vec![texts, tokens],
+            Self::First => vec![texts],
             // Only decoders have them, which are not captured.
             Self::StartsBefore(_) | Self::Kept | Self::Past => Vec::new(),
         }
@@ -62,12 +62,25 @@ impl Input {
     /// For a graph of ours for CUDA.
     pub(super) fn packed(self, inputs: &crate::batch::Inputs) -> ::ort::Result<Tensor<i32>> {
         if let Self::Offsets = self {
-            let offsets = inputs.offsets();
-            return Tensor::from_array(([inputs.rows, offsets.len() / inputs.rows.max(1)], offsets));
+            let longest = inputs.lengths.iter().max().copied().unwrap_or_default();
+            return Tensor::from_array(([inputs.rows, longest], inputs.offsets(inputs.rows, longest)));
         }
-        let values = self.values(inputs).iter().map(|&value| i32::try_from(value).unwrap_or(i32::MAX));
-        let values: Vec<i32> = values.collect();
+        let values: Vec<i32> = narrow(self.values(inputs)).collect();
         Tensor::from_array(([values.len()], values))
+    }
+
+    /// Its numbers for a captured run: those of tokens end early, texts that are missing are empty.
+    pub(super) fn few(self, inputs: &crate::batch::Inputs, texts: usize, tokens: usize) -> Vec<i32> {
+        let mut values: Vec<i32> = match self {
+            Self::Offsets => inputs.offsets(texts, tokens),
+            other => narrow(other.values(inputs)).collect(),
+        };
+        match self {
+            Self::Starts => values.resize(texts + 1, values[inputs.rows]),
+            Self::First => values.resize(texts, 0),
+            _ => {}
+        }
+        values
     }
 
     /// Its numbers, where a batch has them.
@@ -84,6 +97,10 @@ impl Input {
             Self::Offsets | Self::Past => &[],
         }
     }
+}
+
+fn narrow(values: &[i64]) -> impl Iterator<Item = i32> {
+    values.iter().map(|&value| i32::try_from(value).unwrap_or(i32::MAX))
 }
 
 /// The inputs of a graph.
@@ -166,6 +183,21 @@ pub(super) fn width(outlets: &[Outlet], name: &str) -> Option<usize> {
         ValueType::Tensor { shape, .. } => shape.last().and_then(|&size| usize::try_from(size).ok()),
         _ => None,
     }
+}
+
+/// An output of a captured run: rows of `width` numbers, one for each text or for each token.
+pub(super) struct Output {
+    pub name: CString,
+    pub width: usize,
+    pub of_tokens: bool,
+}
+
+/// What a graph declares of an output.
+pub(super) fn output(outlets: &[Outlet], name: &CStr) -> Option<Output> {
+    let outlet = outlets.iter().find(|outlet| outlet.name().as_bytes() == name.to_bytes())?;
+    let ValueType::Tensor { shape, .. } = outlet.dtype() else { return None };
+    let width = usize::try_from(*shape.last()?).ok()?;
+    Some(Output { name: name.to_owned(), width, of_tokens: shape.len() > 2 })
 }
 
 /// Name and dimensions of a tensor of this type; -1 is any size.

@@ -12,8 +12,8 @@ use crate::{Error, Result};
 pub enum Feed<'a> {
     /// A tensor for each.
     Tensors(Vec<FedTensor<'a>>),
-    /// One text, for a captured run of so many tokens.
-    Text(&'a Inputs, usize),
+    /// Few texts, for a captured run.
+    Few(&'a Inputs),
 }
 
 /// One input.
@@ -37,8 +37,8 @@ impl FedTensor<'_> {
 pub enum Values {
     /// As tensors.
     Tensors(Vec<DynValue>),
-    /// Of one text: the shape and the numbers of each.
-    Rows(Vec<([i64; 2], Vec<f32>)>),
+    /// Of few texts: the shape and the numbers of each.
+    Few(Vec<(Vec<i64>, Vec<f32>)>),
 }
 
 impl Values {
@@ -49,7 +49,7 @@ impl Values {
     pub fn arrays(&self) -> Result<Vec<Array<'_>>> {
         match self {
             Self::Tensors(values) => values.iter().map(array).collect(),
-            Self::Rows(rows) => Ok(rows.iter().map(|(shape, values)| Array { shape, values }).collect()),
+            Self::Few(rows) => Ok(rows.iter().map(|(shape, values)| Array { shape, values }).collect()),
         }
     }
 }

@@ -34,15 +34,16 @@ impl Device {
         }
     }
 
-    /// Many runs with few threads each, which on two cores encode 1.2 – 1.4 × as much as one run with both; `None` where
-    /// there is nothing to win.
+    /// Many runs with few threads each, which on two cores encode 1.2 – 1.4 × as much as one run with both; on CUDA a turn of
+    /// their own, so that queries need not wait for all of them. `None` where there is nothing to win.
     pub(super) fn for_bulk(self) -> Option<Placement> {
         match self {
             Self::Cpu { threads, low_memory } if threads > 1 => {
                 let each = threads.div_ceil(MOST_RUNS);
                 Some(Placement::Cpu { threads: each, runs: threads / each, low_memory })
             }
-            _ => None,
+            Self::Cpu { .. } => None,
+            Self::Cuda { index } => Some(Placement::Cuda(index)),
         }
     }
 
@@ -57,7 +58,7 @@ impl Device {
             Self::Cuda { .. } if packed => (CUDA_TOKEN_BUDGET, usize::MAX),
             Self::Cuda { .. } => (CUDA_TOKEN_BUDGET, ALONE),
         };
-        Capacity { tokens, rows, mixed, alone }
+        Capacity { tokens, rows, mixed, alone, few: packed && self.is_cuda() }
     }
 
     /// Threads that prepare and read batches of a call, for so many runs at a time: on CUDA some more, so that the device need
@@ -118,6 +119,6 @@ mod tests {
         assert_eq!(bulk(8), cpu(1, 8));
         assert_eq!(bulk(12), cpu(2, 6));
         assert_eq!(bulk(64), cpu(8, 8));
-        assert_eq!(Device::Cuda { index: 1 }.for_bulk(), None);
+        assert_eq!(Device::Cuda { index: 1 }.for_bulk(), Some(Placement::Cuda(1)));
     }
 }

@@ -67,6 +67,11 @@ impl Sessions {
             ours = decodes || device.takes_our_operators(arithmetic);
             packed = ours || (device.is_cuda() && checkpoint.packs_on_cuda());
         }
+        let open = Arc::<Opened<_, _>>::default();
+        // On a device queries and bulk work run the same sessions.
+        let of_bulk = if device.is_cuda() { Arc::clone(&open) } else { Arc::default() };
+        let few = packed && device.is_cuda();
+        let first = if few { Form { layout: Layout::Few, ..first } } else { first };
         let sessions = Self {
             library,
             source,
@@ -78,8 +83,8 @@ impl Sessions {
             worker: device.is_cuda().then(|| Worker::new(device.to_string())),
             process: std::process::id(),
             first,
-            queries: Group::new(device.for_queries()),
-            bulk: device.for_bulk().map(Group::new),
+            queries: Group::new(device.for_queries(), open),
+            bulk: device.for_bulk().map(|placement| Group::new(placement, of_bulk)),
         };
         let session = sessions.for_batches(1)?.session(first)?.ok_or_else(changing)?;
         session.check_outputs(first.outputs)?;
@@ -181,7 +186,10 @@ impl Sessions {
             // A file has only one, which takes every batch.
             GraphSource::File(_) => Form { half: false, ..Form::of(Outputs::NONE, Layout::Masked) },
             GraphSource::Checkpoint(_) if self.packed => {
-                Form { layout: Layout::Packed, half: form.half && self.half, ..form }
+                // What overflowed in float16 is rare.
+                let few = form.layout == Layout::Few && form.half;
+                let layout = if few { Layout::Few } else { Layout::Packed };
+                Form { layout, half: form.half && self.half, ..form }
             }
             GraphSource::Checkpoint(_) => Form { half: false, ..form },
         }
@@ -283,12 +291,12 @@ impl<'a> Place<'a> {
 struct Group {
     placement: Placement,
     queue: Queue,
-    open: Opened<Form, Arc<Session>>,
+    open: Arc<Opened<Form, Arc<Session>>>,
 }
 
 impl Group {
-    fn new(placement: Placement) -> Self {
-        Self { placement, queue: Queue::new(placement.runs()), open: Opened::new() }
+    fn new(placement: Placement, open: Arc<Opened<Form, Arc<Session>>>) -> Self {
+        Self { placement, queue: Queue::new(placement.runs()), open }
     }
 }
 

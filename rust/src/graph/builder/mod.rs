@@ -33,7 +33,21 @@ pub(super) enum Operators<'a> {
     /// Those of our own, with their numbers, on `[1, tokens, hidden]`.
     Ours(&'a Prepared),
     /// ONNX Runtime's for CUDA, on `[tokens, hidden]`.
-    Cuda,
+    Cuda {
+        /// Queries, keys and values are one product: of few tokens it takes less time than three, of many it does not make up for
+        /// the copies that take it apart.
+        merged: bool,
+    },
+}
+
+impl Operators<'_> {
+    fn on_cuda(self) -> bool {
+        matches!(self, Self::Cuda { .. })
+    }
+
+    fn merges(self) -> bool {
+        matches!(self, Self::Cuda { merged: true })
+    }
 }
 
 /// A graph in the making. A value is known by its name.
@@ -71,7 +85,12 @@ impl<'a> Builder<'a> {
 
     /// Whether texts lie one behind the other for ONNX Runtime's operators.
     pub(super) fn on_cuda(&self) -> bool {
-        matches!(self.operators, Operators::Cuda)
+        self.operators.on_cuda()
+    }
+
+    /// Whether queries, keys and values are one product there.
+    pub(super) fn merges(&self) -> bool {
+        self.operators.merges()
     }
 
     /// Whether it computes in float16.
@@ -117,9 +136,10 @@ impl<'a> Builder<'a> {
         self.node_of(OURS, operator, inputs, output, &[Attribute::Int(LAYER, place)])
     }
 
-    /// Two equal parts of `values` along an axis.
-    pub(super) fn halves(&mut self, values: &str, axis: i64, outputs: [&str; 2]) {
-        self.push("", "Split", &[values], &outputs, &[Attribute::Int("axis", axis), Attribute::Int("num_outputs", 2)]);
+    /// Equal parts of `values` along an axis.
+    pub(super) fn split(&mut self, values: &str, axis: i64, parts: &[&str]) {
+        let count = i64::try_from(parts.len()).unwrap_or(i64::MAX);
+        self.push("", "Split", &[values], parts, &[Attribute::Int("axis", axis), Attribute::Int("num_outputs", count)]);
     }
 
     fn push(&mut self, domain: &str, operator: &str, inputs: &[&str], outputs: &[&str], attributes: &[Attribute]) {
@@ -171,7 +191,8 @@ impl<'a> Builder<'a> {
             proto: model.encode_to_vec(),
             folder: self.folder,
             tensors: self.tensors,
-            packed: matches!(self.operators, Operators::Cuda),
+            packed: self.operators.on_cuda(),
+            captured: self.operators.merges(),
             layers: Arc::new(self.layers),
         }
     }
