@@ -91,7 +91,7 @@ class Model:
         folder: str,
         graph: str | Checkpoint,
         *,
-        cuda: int | None,
+        cuda: list[int],
         threads: int,
         low_memory: bool,
         arithmetic: str,
@@ -103,6 +103,9 @@ class Model:
         max_queue: int | None,
         deterministic: bool,
     ) -> Model: ...
+    def warm_up(self, longest: int) -> None:
+        """Do what the first calls of few texts, of up to ``longest`` tokens each, would wait for."""
+
     def encode(
         self,
         texts: list[str],

@@ -24,6 +24,7 @@ def main() -> None:
         alone(results, options, size, model)
         at_once(results, options, size, model)
         beside_bulk(results, options, size, model)
+    warmed(results, options)
     of_three_outputs(results, options)
     two_models(results, options)
     results.end()
@@ -78,6 +79,17 @@ def beside_bulk(results: Results, options: argparse.Namespace, size: str, model:
     if times:
         p50, worst = times[len(times) // 2], times[-1]
         results.add(model=size, beside_bulk=len(times), p50_ms=p50, worst_ms=worst, bulk_texts_per_s=rate)
+
+
+def warmed(results: Results, options: argparse.Namespace) -> None:
+    """All visible devices as one model, which was warmed up: no call is slow."""
+    folder = str(path_of(options.models, "tiny" if options.dry else "base"))
+    start = time.perf_counter()
+    model = FlagModel(folder, devices="cpu" if options.dry else "all", use_fp16=True, warmup=True)
+    opened = time.perf_counter() - start
+    lengths = (5, 30, 60, 120, 250, 500)
+    worst = max(1e3 * timed(lambda n=tokens: model.encode(text_of(n, n))) for tokens in lengths)
+    results.add(warmed=", ".join(model.target_devices), opened_s=opened, worst_first_ms=worst)
 
 
 def of_three_outputs(results: Results, options: argparse.Namespace) -> None:

@@ -71,6 +71,8 @@ class EngineOptions:
     outputs: Outputs = ("cls",)
     """Of the form of a checkpoint's graph that opens at once; others open when a call needs them."""
     waiting: Waiting = Waiting()
+    warm_up: bool = False
+    """On CUDA: capture the runs of queries when the model opens."""
 
     def computations(self, device: Device) -> tuple[str, ...]:
         """Precisions of the computation that will do on ``device``, best first.
@@ -84,7 +86,7 @@ class EngineOptions:
             raise ValueError('precision="fp16" is for CUDA devices; on the CPU leave precision out (fp32)')
         if self.computation is not None:
             return (self.computation,)
-        return ("fp16", "fp32") if device.cuda is not None and self.prefer_fp16 else ("fp32",)
+        return ("fp16", "fp32") if device.is_cuda and self.prefer_fp16 else ("fp32",)
 
 
 class ModelInfo(Facts):
@@ -125,6 +127,8 @@ class Engine:
         self._state = FolderState.of(self.files.folder, [*self.files.paths.values(), *self.files.head_files.values()])
         modules, width = self.files.modules, self.files.dimension
         self.projection = projection_of(self.files.name, self.files.root, modules, width) if options.dense else None
+        if options.warm_up:
+            self.core.warm_up(self.files.max_length)
         self._log_opening(1000 * (time.perf_counter() - started))
 
     def _log_opening(self, milliseconds: float) -> None:
@@ -189,7 +193,7 @@ class Engine:
 
 
 def _open(options: EngineOptions, threads: int) -> tuple[Device, ModelFiles, _core.Model, dict[str, int]]:
-    device = options.device or default_device()
+    device = (options.device or default_device()).counted()
     try:
         return device, *_open_on(options, device, threads)
     except DeviceError as error:
@@ -201,8 +205,8 @@ def _open(options: EngineOptions, threads: int) -> tuple[Device, ModelFiles, _co
 
 def _open_on(options: EngineOptions, device: Device, threads: int) -> tuple[ModelFiles, _core.Model, dict[str, int]]:
     computations = options.computations(device)
-    if device.cuda is not None:
-        check_cuda(device.cuda)
+    for index in device.cuda:
+        check_cuda(index)
     files = find_model(options.name, computations, options.cache_dir, kind=options.kind, onnx_file=options.onnx_file)
     check_family(files.name, files.kind, files.config, options.family)
     if options.adapter is not None:
@@ -217,7 +221,7 @@ def _open_on(options: EngineOptions, device: Device, threads: int) -> tuple[Mode
     core = _core.Model(
         str(files.folder),
         checkpoint or next(str(path) for path in files.paths.values()),
-        cuda=device.cuda,
+        cuda=list(device.cuda),
         threads=threads,
         low_memory=options.low_memory,
         arithmetic="fp32" if checkpoint is None else files.computation,

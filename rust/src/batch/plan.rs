@@ -13,6 +13,8 @@ pub const PACKED_TOKEN_BUDGET: usize = 65_536;
 /// Texts and tokens of a run that a CUDA device replays.
 pub(crate) const FEW_TEXTS: usize = 8;
 pub(crate) const FEW_TOKENS: usize = 512;
+/// Tokens of such runs: the least that takes the texts.
+pub(crate) const FEW_SIZES: [usize; 6] = [16, 32, 64, 128, 256, FEW_TOKENS];
 /// A text of more tokens goes alone on the CPU, and where texts are padded, whatever the budget: it needs no mask, and attention
 /// with one takes memory by the square.
 pub(crate) const ALONE: usize = 512;

@@ -37,7 +37,7 @@ impl Model {
             inputs.compress(form.depth.compressing(), form.depth.ratio as usize, verb.behind());
             let feed = session.feed(&inputs)?;
             let permit = self.shares().waiting.of(|| enter(watcher))?;
-            let run = || place.run(&session, &feed, form.outputs);
+            let run = || place.run(&permit, form, &feed, form.outputs);
             let slow = self.sessions().runs_take_long();
             let values = self.shares().running.of(|| if slow { interruptible(watcher, &run) } else { run() })?;
             drop(permit);

@@ -11,6 +11,7 @@ mod pairs;
 mod prompted;
 mod reranker;
 mod shares;
+mod warm;
 mod windows;
 
 pub use self::embedder::{Embeddings, EncodeOptions, Limits};

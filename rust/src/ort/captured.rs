@@ -14,11 +14,9 @@ use ::ort::value::{DynValue, Tensor};
 use super::driver::Memory;
 use super::session::{check, failed};
 use super::signature::{Input, Output};
-use crate::batch::{FEW_TEXTS, FEW_TOKENS, Inputs};
+use crate::batch::{FEW_SIZES, FEW_TEXTS, Inputs};
 use crate::{Error, Result};
 
-/// Tokens of a run. Texts are filled up: what lies behind them is not looked at.
-const TOKENS: [usize; 6] = [16, 32, 64, 128, 256, FEW_TOKENS];
 /// Texts of a run. Those that are missing are empty.
 const TEXTS: [usize; 2] = [1, FEW_TEXTS];
 /// Tensors begin at multiples of so many numbers.
@@ -42,7 +40,7 @@ pub(super) struct Signature<'a> {
 /// An output of some texts: its dimensions and its numbers.
 type Row = (Vec<i64>, Vec<f32>);
 
-/// How much a run takes.
+/// How much a run takes. Texts are filled up: what lies behind them is not looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Size {
     texts: usize,
@@ -72,7 +70,7 @@ impl Size {
     /// The least that takes these texts.
     fn of(inputs: &Inputs) -> Result<Self> {
         let texts = TEXTS.into_iter().find(|&texts| inputs.rows <= texts);
-        let tokens = TOKENS.into_iter().find(|&tokens| inputs.input_ids.len() <= tokens);
+        let tokens = FEW_SIZES.into_iter().find(|&tokens| inputs.input_ids.len() <= tokens);
         let size = texts.zip(tokens).map(|(texts, tokens)| Self { texts, tokens });
         size.ok_or_else(|| Error::Internal("more than few texts for a captured run".into()))
     }
@@ -274,7 +272,7 @@ mod tests {
         assert!(Size::of(&inputs(&[&[1; 513]])).is_err());
         assert!(Size::of(&inputs(&[&[1_u32][..]; 9])).is_err());
         let numbers: std::collections::HashSet<usize> =
-            TEXTS.iter().flat_map(|&texts| TOKENS.map(|tokens| Size { texts, tokens }.number())).collect();
-        assert_eq!(numbers.len(), TEXTS.len() * TOKENS.len());
+            TEXTS.iter().flat_map(|&texts| FEW_SIZES.map(|tokens| Size { texts, tokens }.number())).collect();
+        assert_eq!(numbers.len(), TEXTS.len() * FEW_SIZES.len());
     }
 }

@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 use ::ort::memory::{AllocationDevice, AllocatorType, MemoryInfo, MemoryType};
 use libloading::Library;
 
+use super::Placement;
 use crate::{Error, Result};
 
 type Status = c_int;
@@ -73,6 +74,14 @@ impl Memory {
     }
 }
 
+/// Whether a device is still there after a failure: the driver says of one that is not whatever it is asked.
+pub(crate) fn answers(placement: Placement) -> bool {
+    match placement {
+        Placement::Cpu { .. } => true,
+        Placement::Cuda(index) => Driver::get().and_then(|driver| driver.answer(index)).is_ok(),
+    }
+}
+
 /// The few functions that are called.
 struct Driver {
     retain: unsafe extern "C" fn(*mut *mut c_void, c_int) -> Status,
@@ -113,6 +122,12 @@ impl Driver {
             check((self.retain)(&raw mut context, index))?;
             check((self.set_current)(context))
         }
+    }
+
+    #[expect(unsafe_code, reason = "waits for what is running, nothing else")]
+    fn answer(&self, index: i32) -> Result<()> {
+        self.enter(index)?;
+        unsafe { check((self.synchronize)()) }
     }
 
     #[expect(unsafe_code, reason = "the caller vouches for the address")]

@@ -13,6 +13,7 @@ mod stop;
 mod threads;
 mod values;
 
+pub(crate) use self::driver::answers;
 pub use self::handed::HandedOver;
 pub use self::library::Library;
 pub use self::options::Placement;

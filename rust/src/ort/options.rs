@@ -37,6 +37,15 @@ impl Placement {
     }
 }
 
+impl std::fmt::Display for Placement {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Cpu { .. } => formatter.write_str("cpu"),
+            Self::Cuda(index) => write!(formatter, "cuda:{index}"),
+        }
+    }
+}
+
 /// What a graph of ours for CUDA asks of its session.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Packed {

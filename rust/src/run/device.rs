@@ -34,16 +34,15 @@ impl Device {
         }
     }
 
-    /// Many runs with few threads each, which on two cores encode 1.2 – 1.4 × as much as one run with both; on CUDA a turn of
-    /// their own, so that queries need not wait for all of them. `None` where there is nothing to win.
+    /// Many runs with few threads each, which on two cores encode 1.2 – 1.4 × as much as one run with both; `None` where
+    /// there is nothing to win.
     pub(super) fn for_bulk(self) -> Option<Placement> {
         match self {
             Self::Cpu { threads, low_memory } if threads > 1 => {
                 let each = threads.div_ceil(MOST_RUNS);
                 Some(Placement::Cpu { threads: each, runs: threads / each, low_memory })
             }
-            Self::Cpu { .. } => None,
-            Self::Cuda { index } => Some(Placement::Cuda(index)),
+            _ => None,
         }
     }
 
@@ -59,12 +58,6 @@ impl Device {
             Self::Cuda { .. } => (CUDA_TOKEN_BUDGET, ALONE),
         };
         Capacity { tokens, rows, mixed, alone, few: packed && self.is_cuda() }
-    }
-
-    /// Threads that prepare and read batches of a call, for so many runs at a time: on CUDA some more, so that the device need
-    /// not wait for them.
-    pub(super) fn workers(self, runs: usize) -> usize {
-        if let Self::Cpu { .. } = self { runs } else { runs + 2 }
     }
 
     /// Whether checkpoints are run by operators of our own: in float32 only where the processor has vectors for them, since
@@ -91,15 +84,6 @@ impl Device {
     }
 }
 
-impl std::fmt::Display for Device {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Cpu { .. } => formatter.write_str("cpu"),
-            Self::Cuda { index } => write!(formatter, "cuda:{index}"),
-        }
-    }
-}
-
 /// Threads this process may use at once, by affinity and cgroup quota.
 #[must_use]
 pub fn available_threads() -> usize {
@@ -119,6 +103,6 @@ mod tests {
         assert_eq!(bulk(8), cpu(1, 8));
         assert_eq!(bulk(12), cpu(2, 6));
         assert_eq!(bulk(64), cpu(8, 8));
-        assert_eq!(Device::Cuda { index: 1 }.for_bulk(), Some(Placement::Cuda(1)));
+        assert_eq!(Device::Cuda { index: 1 }.for_bulk(), None);
     }
 }

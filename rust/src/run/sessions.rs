@@ -5,13 +5,12 @@ use std::sync::Arc;
 
 use super::device::Device;
 use super::graph_file::GraphFile;
-use super::opened::Opened;
-use super::queue::{Permit, Queue};
-use super::watcher::Watcher;
-use super::worker::Worker;
+use super::lanes::Lane;
+use super::place::{Group, Place};
+use super::queue::Queue;
 use crate::batch::{Capacity, Layout};
 use crate::graph::{Checkpoint, Form, Network};
-use crate::ort::{Feed, Graph, HandedOver, Library, Placement, Session, Values};
+use crate::ort::{Graph, HandedOver, Library, Placement, Session};
 use crate::outputs::Outputs;
 use crate::prepared::{Arithmetic, Prepared};
 use crate::{Error, Result};
@@ -39,26 +38,27 @@ pub struct Sessions {
     /// Computed in float16, but where more is needed.
     half: bool,
     device: Device,
-    worker: Option<Worker>,
     process: u32,
     first: Form,
-    queries: Group,
+    pub(super) queries: Group,
     bulk: Option<Group>,
 }
 
 impl Sessions {
-    /// Opens the session for queries, in the form `first`; hidden states have `dimension` numbers.
+    /// Opens the session for queries, in the form `first`; hidden states have `dimension` numbers. `devices` are the CPU or CUDA
+    /// devices, which run one call together.
     ///
     /// # Errors
     /// Those of [`Session::open`]; [`Error::ModelFormat`] for a graph without the outputs of `first` or of another width.
     pub fn open(
         library: &'static Library,
         source: GraphSource,
-        device: Device,
+        devices: &[Device],
         arithmetic: Arithmetic,
         first: Form,
         dimension: usize,
     ) -> Result<Self> {
+        let device = *devices.first().ok_or_else(|| Error::Value("no device is named".into()))?;
         let (mut handed, mut ours, mut packed) = (None, false, false);
         if let GraphSource::Checkpoint(checkpoint) = &source {
             let prepared = Prepared::new(Arc::clone(checkpoint.weights()), arithmetic, device.threads());
@@ -67,9 +67,14 @@ impl Sessions {
             ours = decodes || device.takes_our_operators(arithmetic);
             packed = ours || (device.is_cuda() && checkpoint.packs_on_cuda());
         }
-        let open = Arc::<Opened<_, _>>::default();
-        // On a device queries and bulk work run the same sessions.
-        let of_bulk = if device.is_cuda() { Arc::clone(&open) } else { Arc::default() };
+        let lanes = |placements: Vec<Placement>| Arc::new(placements.into_iter().map(Lane::new).collect::<Vec<_>>());
+        let queries = lanes(devices.iter().map(|device| device.for_queries()).collect());
+        // On CUDA queries and bulk work run the same sessions.
+        let bulk = if device.is_cuda() {
+            Some(Arc::clone(&queries))
+        } else {
+            device.for_bulk().map(|placement| lanes(vec![placement]))
+        };
         let few = packed && device.is_cuda();
         let first = if few { Form { layout: Layout::Few, ..first } } else { first };
         let sessions = Self {
@@ -80,15 +85,17 @@ impl Sessions {
             packed,
             half: packed && arithmetic == Arithmetic::Float16,
             device,
-            worker: device.is_cuda().then(|| Worker::new(device.to_string())),
             process: std::process::id(),
             first,
-            queries: Group::new(device.for_queries(), open),
-            bulk: device.for_bulk().map(|placement| Group::new(placement, of_bulk)),
+            queries: Group::new(queries),
+            bulk: bulk.map(Group::new),
         };
-        let session = sessions.for_batches(1)?.session(first)?.ok_or_else(changing)?;
-        session.check_outputs(first.outputs)?;
-        session.check_width(dimension)?;
+        let place = sessions.for_batches(1)?;
+        for lane in sessions.queries.lanes.iter() {
+            let session = place.session_on(lane, first)?.ok_or_else(changing)?;
+            session.check_outputs(first.outputs)?;
+            session.check_width(dimension)?;
+        }
         Ok(sessions)
     }
 
@@ -100,7 +107,7 @@ impl Sessions {
         // Before any lock: in a forked child nobody may be left to open it.
         self.check_process()?;
         let group = match &self.bulk {
-            Some(bulk) if batches >= WORTH_OPENING || (batches > 1 && bulk.open.any()) => bulk,
+            Some(bulk) if batches >= WORTH_OPENING || (batches > 1 && bulk.any()) => bulk,
             _ => &self.queries,
         };
         Ok(Place { sessions: self, group })
@@ -118,7 +125,7 @@ impl Sessions {
         self.half
     }
 
-    /// What runs them.
+    /// What runs them: of several devices the first.
     #[must_use]
     pub fn device(&self) -> Device {
         self.device
@@ -181,7 +188,7 @@ impl Sessions {
     }
 
     /// The form that serves as `form`.
-    fn served_by(&self, form: Form) -> Form {
+    pub(super) fn served_by(&self, form: Form) -> Form {
         match &self.source {
             // A file has only one, which takes every batch.
             GraphSource::File(_) => Form { half: false, ..Form::of(Outputs::NONE, Layout::Masked) },
@@ -196,12 +203,12 @@ impl Sessions {
     }
 
     /// Opens a form; `None` where the files are no longer what they were.
-    fn open_form(&self, form: Form, placement: Placement) -> Result<Option<Arc<Session>>> {
+    pub(super) fn open_form(&self, form: Form, lane: &Lane<Arc<Session>>) -> Result<Option<Arc<Session>>> {
         if !self.in_place() {
             return Ok(None);
         }
-        let open = || self.on_device(|| Session::open(self.library, &self.graph(form)?, placement));
-        let session = match (&self.handed, placement) {
+        let open = || lane.run(|| Session::open(self.library, &self.graph(form)?, lane.placement));
+        let session = match (&self.handed, lane.placement) {
             // What is repacked, or copied to a device, is not read again; with `low_memory` everything is.
             (Some(handed), Placement::Cpu { low_memory: false, .. } | Placement::Cuda(_)) => {
                 handed.prepared().let_go_behind(open)
@@ -211,12 +218,9 @@ impl Sessions {
         Ok(self.in_place().then(|| Arc::new(session)))
     }
 
-    /// Does `work` on the thread of the device, where it has one.
-    fn on_device<R: Send>(&self, work: impl FnOnce() -> Result<R> + Send) -> Result<R> {
-        match &self.worker {
-            Some(worker) => worker.run(work),
-            None => work(),
-        }
+    /// All those that lead to the devices.
+    pub(super) fn queues(&self) -> Vec<&Queue> {
+        std::iter::once(&self.queries).chain(&self.bulk).map(|group| &group.queue).collect()
     }
 
     fn graph(&self, form: Form) -> Result<Graph> {
@@ -230,73 +234,6 @@ impl Sessions {
             }
             (GraphSource::Checkpoint(_), None, _) => Err(Error::Internal("a checkpoint without its weights".into())),
         }
-    }
-}
-
-/// The sessions that one call uses.
-#[derive(Clone, Copy)]
-pub struct Place<'a> {
-    sessions: &'a Sessions,
-    group: &'a Group,
-}
-
-impl<'a> Place<'a> {
-    /// The session for a form, opened now if this is the first call that needs it. `None` where the files are no longer what
-    /// they were: one object never mixes two models, so it goes on with what is open.
-    ///
-    /// # Errors
-    /// Those of [`Session::open`].
-    pub fn session(&self, form: Form) -> Result<Option<Arc<Session>>> {
-        let Self { sessions, group } = self;
-        let form = sessions.served_by(form);
-        let session = group.open.get_or_open(form, || sessions.open_form(form, group.placement))?;
-        Ok(session.or_else(|| sessions.queries.open.get(form)))
-    }
-
-    /// Threads that work on the batches of a call.
-    #[must_use]
-    pub fn workers(&self) -> usize {
-        self.sessions.device.workers(self.group.placement.runs())
-    }
-
-    /// Whether a CUDA device runs the batches.
-    pub(crate) fn on_device(&self) -> bool {
-        self.sessions.device.is_cuda()
-    }
-
-    /// Runs a batch.
-    ///
-    /// # Errors
-    /// Those of [`Session::run`]; [`Error::Device`].
-    pub(crate) fn run(&self, session: &Session, feed: &Feed, outputs: Outputs) -> Result<Values> {
-        self.sessions.on_device(|| session.run(feed, outputs))
-    }
-
-    /// Those who wait for a run here.
-    pub(crate) fn queue(&self) -> &'a Queue {
-        &self.group.queue
-    }
-
-    /// Waits until there is a run to spare. Bulk work first lets a query by that runs or waits.
-    pub(crate) fn enter(&self, watcher: &mut Watcher) -> Result<Permit<'a>> {
-        let queries = &self.sessions.queries;
-        if !std::ptr::eq(queries, self.group) {
-            queries.queue.let_by(watcher)?;
-        }
-        self.group.queue.enter_alone(watcher)
-    }
-}
-
-/// Sessions with the same placement. They take turns as one.
-struct Group {
-    placement: Placement,
-    queue: Queue,
-    open: Arc<Opened<Form, Arc<Session>>>,
-}
-
-impl Group {
-    fn new(placement: Placement, open: Arc<Opened<Form, Arc<Session>>>) -> Self {
-        Self { placement, queue: Queue::new(placement.runs()), open }
     }
 }
 
