@@ -8,7 +8,7 @@ export PYTHONPYCACHEPREFIX = $(CURDIR)/build/bytecode
 export ORT_DISABLE_TELEMETRY = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-export demo demo-export check style test test-rust test-python test-export test-dist lint format models fixtures golden parity referee bench bench-peers lock dist clean
+.PHONY: help setup setup-export demo demo-export check style test test-rust test-python test-export test-dist lint format models fixtures golden golden-evaluation parity referee bench bench-peers lock dist clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -145,8 +145,9 @@ fixtures: .venv-export/.installed ## make the tiny checkpoints and the test text
 	.venv-export/bin/python tests/fixtures/make_decoders.py
 	.venv-export/bin/python tests/fixtures/make_texts.py
 
-parity: .venv-parity/.package models ## against FlagEmbedding itself, live
+parity: .venv-parity/.package .venv-parity-layers/.package models ## against FlagEmbedding itself, live
 	.venv-parity/bin/python -m pytest tests/parity/test_*.py -s
+	.venv-parity-layers/bin/python -m pytest tests/parity/test_live_decoders.py -s
 
 referee: .venv-export/.package ## graphs assembled from checkpoints against torch and Optimum's graphs
 	.venv-export/bin/python -m pytest tests/export/test_referee.py -s -rs
@@ -155,6 +156,9 @@ golden: .venv-parity/.installed .venv-parity-layers/.installed ## record FlagEmb
 	.venv-parity/bin/python -m tests.parity.record
 	.venv-parity/bin/python -m tests.parity.record_decoders
 	.venv-parity-layers/bin/python -m tests.parity.record_decoders
+
+golden-evaluation: .venv-parity/.package ## record what FlagEmbedding's runner finds on all of Cranfield; half an hour
+	.venv-parity/bin/python -m tests.parity.record_evaluation
 
 bench-peers: .venv-parity/.installed .venv-peers/.installed ## install the packages that `make bench` compares with
 

@@ -23,9 +23,14 @@ PYTHON_ROOMS = (
     "mapping",
     "auto",
     "bge_fast",
+    "search",
+    "evaluation",
+    "mining",
     "commands",
     "__main__",
 )
+# What these import beside the public names and themselves.
+AROUND_MODELS = {"search": ("_core",), "evaluation": ("search",), "mining": ("search",)}
 RUST_ROOMS = (
     "error",
     "memory",
@@ -39,6 +44,7 @@ RUST_ROOMS = (
     "graph",
     "ort",
     "run",
+    "search",
     "models",
     "python",
 )
@@ -56,6 +62,17 @@ MOST_LINES_OF_A_FUNCTION = 40
 
 def test_no_python_file_imports_upwards():
     assert list(python_climbs(PYTHON)) == []
+
+
+def test_rooms_around_the_models_take_the_public_names_alone():
+    taken = {
+        f"{file.relative_to(PYTHON)}: {name}"
+        for room, others in AROUND_MODELS.items()
+        for file in (PYTHON / room).rglob("*.py")
+        for name in imports_of(file, PYTHON)
+        if name.split(".")[0] not in (room, *others, "bge_fast", "errors")
+    }
+    assert taken == set()
 
 
 def test_no_python_files_import_each_other():

@@ -31,6 +31,7 @@ _NAMES = {
         "support_model_list",
         "support_native_bge_model_list",
     ),
+    "mining": ("add_reranker_scores", "mine_hard_negatives", "split_by_length"),
     "models.cross_encoder": ("FlagReranker",),
     "models.dense": ("FlagModel",),
     "models.embedder": ("AbsEmbedder",),
@@ -69,6 +70,9 @@ if TYPE_CHECKING:
     from bge_fast.mapping import RerankerModelClass as RerankerModelClass
     from bge_fast.mapping import support_model_list as support_model_list
     from bge_fast.mapping import support_native_bge_model_list as support_native_bge_model_list
+    from bge_fast.mining import add_reranker_scores as add_reranker_scores
+    from bge_fast.mining import mine_hard_negatives as mine_hard_negatives
+    from bge_fast.mining import split_by_length as split_by_length
     from bge_fast.models.cross_encoder import FlagReranker as FlagReranker
     from bge_fast.models.dense import FlagModel as FlagModel
     from bge_fast.models.embedder import AbsEmbedder as AbsEmbedder

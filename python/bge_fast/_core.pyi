@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "Best",
     "Checkpoint",
     "Model",
     "Progress",
@@ -44,6 +45,20 @@ class Progress:
     def __new__(cls) -> Progress: ...
     @property
     def done(self) -> int: ...
+
+@final
+class Best:
+    """The ``k`` best scores of each query, of blocks of scores that come in the order of their places.
+
+    ``excluded`` are the places that are no hits, for each query. Of equal scores the lowest place is the best.
+    """
+
+    def __new__(cls, k: int, excluded: list[list[int]]) -> Best: ...
+    def offer(self, scores: NDArray[np.float32], first_query: int, first_place: int) -> None:
+        """Take scores ``(queries, places)``, those of ``first_query`` and ``first_place`` first."""
+
+    def result(self) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Scores and places ``(queries, most hits of one)``, best first, filled up with negative infinity and -1."""
 
 @final
 class Checkpoint:
@@ -204,6 +219,12 @@ class Model:
 
 @final
 class Tokenizer:
+    """The tokenizer of a model's folder."""
+
+    def __new__(cls, folder: str) -> Tokenizer: ...
+    def count(self, texts: list[str]) -> list[int]:
+        """How many ids each text has, special tokens included and none cut."""
+
     def tokenize(self, text: str, max_length: int, special: bool) -> list[int]:
         """Ids of one text, at most ``max_length``, with special tokens or without."""
 

@@ -3,7 +3,7 @@
 //! A room a subject, and each uses only those above it in this list: [`tokenizer`] turns texts into ids; [`weights`] maps a
 //! checkpoint's tensors as they are stored; [`batch`] groups ids by length under a token budget; [`outputs`] turns what a run
 //! puts out into rows; [`graph`] writes the ONNX graph of a checkpoint; [`ort`] opens and runs graphs with ONNX Runtime; [`run`]
-//! decides which sessions are open and who runs what; [`models`] holds the verbs. `python` (feature `python`) is the only room that
+//! decides which sessions are open and who runs what; [`search`] keeps the best of many scores; [`models`] holds the verbs. `python` (feature `python`) is the only room that
 //! knows Python.
 
 pub mod batch;
@@ -19,6 +19,7 @@ pub mod prepared;
 #[cfg(feature = "python")]
 mod python;
 pub mod run;
+pub mod search;
 pub mod tokenizer;
 pub mod weights;
 

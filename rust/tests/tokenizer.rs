@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use bge_fast::Error;
-use bge_fast::tokenizer::Tokenizer;
+use bge_fast::tokenizer::{Around, Tokenizer};
 
 fn checkpoint(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/checkpoints").join(name)
@@ -118,4 +118,20 @@ fn what_is_unknown_or_out_of_bounds_is_refused() {
     assert!(matches!(scripts, Err(Error::UnsupportedModel(reason)) if reason.contains("UnicodeScripts")));
     let huge = tiny_bert(|stored| stored["model"]["vocab"]["zz"] = serde_json::json!(1_000_000_000), "{}");
     assert!(matches!(huge, Err(Error::ModelFormat(reason)) if reason.contains("zz")));
+}
+
+#[test]
+fn queries_with_examples_become_text_between_two_cuts() {
+    let tokenizer = Tokenizer::open(&checkpoint("decoder-mistral")).expect("the fixture opens");
+    let pieces = |ids: &[u32]| ids.iter().map(|&id| tokenizer.token(id).expect("known")).collect::<Vec<_>>();
+    let around = Around::new(&tokenizer, "", "\n<response>").expect("both are texts");
+    let ids = around.encode(&tokenizer, "<instruct>a", 512).expect("encodes").ids;
+    // Behind an added token the decoder puts a space, and the normalizer one more.
+    assert_eq!(pieces(&ids), ["<s>", "<instruct>", "▁", "▁a", "<0x0A>", "<response>", "</s>"]);
+    let cut = around.encode(&tokenizer, "热", 7).expect("encodes");
+    // Two of a character's three bytes are left, and each becomes U+FFFD, which has three.
+    assert_eq!(pieces(&cut.ids)[1..4], ["▁", "<0xEF>", "<0xBF>"]);
+    assert!(cut.truncated());
+    let refused = around.encode(&tokenizer, "", 4).expect_err("there is no room");
+    assert!(matches!(refused, Error::Value(reason) if reason.contains("5 tokens are left free")));
 }

@@ -187,7 +187,8 @@ def parse() -> argparse.Namespace:
         takes = (*beside.MEASURES, *_WITH_OTHER)
         if others := set(options.measures) - set(takes):
             parser.error(f"--beside takes {', '.join(takes)}, not {', '.join(sorted(others))}")
-    needs_graph = not options.beside or set(options.measures) & set(_WITH_OTHER)
+    without_graph = set(options.measures) == {"decoders"}
+    needs_graph = (not options.beside and not without_graph) or set(options.measures) & set(_WITH_OTHER)
     if needs_graph and not (options.exported / "onnx" / "model.onnx").is_file():
         parser.error(
             f"{options.exported} has no onnx/model.onnx: .venv-export/bin/bge-fast-export CHECKPOINT -o FOLDER"

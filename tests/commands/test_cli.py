@@ -129,7 +129,7 @@ def test_input_is_read_as_it_is_needed(monkeypatch: pytest.MonkeyPatch, capsys: 
             return np.zeros((len(given), 2), np.float32)
 
     monkeypatch.setattr(sys, "stdin", type("Stdin", (), {"buffer": Endless(), "isatty": lambda _: False})())
-    monkeypatch.setattr(embed_verb, "open_model", lambda *_: Model())
+    monkeypatch.setattr(embed_verb, "open_embedder", lambda *_: Model())
     assert main(["embed", "any"]) == 0
     assert read_at_first_call == [texts.CHUNK_TEXTS * n for n in (1, 2, 3)]
     assert capsys.readouterr().out.count("\n") == 3 * texts.CHUNK_TEXTS

@@ -3,6 +3,7 @@
 import json
 import pickle
 import shutil
+import warnings
 
 import numpy as np
 import pytest
@@ -16,6 +17,8 @@ from bge_fast import (
     ModelFormatError,
     ModelNotFoundError,
 )
+from bge_fast.models import decoder
+from bge_fast.runtime.devices import Device
 from tests.support.checkpoints import checkpoint, edit_json
 
 TEXTS = ["the boundary layer of a wing", "", "热边界层", "heat transfer " * 30]
@@ -106,6 +109,18 @@ def test_it_pickles_and_tells_about_itself(qwen):
 def test_it_runs_on_the_cpu_alone():
     with pytest.raises(DeviceError, match=r"FlagLLMModel runs on the CPU alone, not on cuda:0"):
         FlagLLMModel(str(checkpoint("decoder-qwen3")), devices="cuda:0")
+    with pytest.raises(DeviceError, match=r"not on cuda:0, cuda:1"):
+        FlagLLMModel(str(checkpoint("decoder-qwen3")), devices=[0, 1])
+
+
+def test_a_gpu_that_is_here_is_left_alone_with_one_warning(monkeypatch):
+    monkeypatch.setattr(decoder, "default_device", lambda: Device((0,)))
+    with pytest.warns(RuntimeWarning, match=r'FlagLLMModel runs on the CPU alone.*devices="cpu"') as said:
+        model = FlagLLMModel(str(checkpoint("decoder-qwen3")))
+    assert (len(said), model.info()["device"]) == (1, "cpu")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        FlagLLMModel(str(checkpoint("decoder-qwen3")), devices="cpu").encode("a")
 
 
 def test_what_another_class_opens_is_told_with_that_class(tmp_path):
@@ -130,6 +145,24 @@ def test_a_declared_last_token_pooling_is_no_mismatch(tmp_path, recwarn):
     (folder / "1_Pooling" / "config.json").write_text(json.dumps({"pooling_mode_lasttoken": True}))
     assert FlagLLMModel(str(folder)).info()["declared_pooling"] == "last_token"
     assert not recwarn.list
+
+
+@pytest.mark.parametrize(
+    ("name", "flags", "said"),
+    [
+        ("decoder-mistral", {"add_eos_token": False}, "says add_eos_token=False, and tokenizer.json adds </s>"),
+        ("decoder-gemma2", {"add_bos_token": False}, "says add_bos_token=False, and tokenizer.json adds <bos>"),
+        ("decoder-qwen3", {"add_bos_token": True}, "says add_bos_token=True, and tokenizer.json adds no bos_token"),
+        ("decoder-mistral", {"add_bos_token": True, "add_eos_token": None}, None),
+    ],
+)
+def test_flags_that_contradict_the_tokenizer_are_told_and_without_effect(tmp_path, recwarn, name, flags, said):
+    folder = shutil.copytree(checkpoint(name), tmp_path / name)
+    edit_json(folder / "tokenizer_config.json", **flags)
+    vectors = FlagLLMModel(str(folder)).encode(TEXTS)
+    warned = [str(one.message) for one in recwarn.list]
+    assert [said in one for one in warned] == ([True] if said else [])
+    assert np.array_equal(vectors, FlagLLMModel(str(checkpoint(name))).encode(TEXTS))
 
 
 # ── FlagICLModel ──────────────────────────────────────────────────────────────────────────────────────────────────────

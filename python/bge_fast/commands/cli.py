@@ -11,13 +11,10 @@ from importlib import import_module
 from types import FrameType
 from typing import NoReturn
 
-from bge_fast.commands import output
-from bge_fast.errors import quoted
-from bge_fast.runtime.devices import parse_devices
+from bge_fast.commands import output, toolkit, values
 
 FAILED = 1
 INTERRUPTED = 130
-_MOST_DIGITS = 18
 _FILES = "lines of text, JSONL, JSON, CSV or TSV, also in gzip"
 # Those of formats.py, which would be imported for nothing here.
 _FORMATS = ("lines", "jsonl", "json", "csv", "tsv")
@@ -57,7 +54,8 @@ def _run(words: list[str]) -> int:
     if not words or words[0] not in verbs:
         parser.parse_args(words)  # --version, --help, or wrong usage; all of them end here
     # Plain parse_args would take no more positionals after the first option.
-    args = verbs[words[0]].parse_intermixed_args(words[1:])
+    given = toolkit.as_typed_here(words[1:]) if words[0] in toolkit.VERBS else words[1:]
+    args = verbs[words[0]].parse_intermixed_args(given)
     return int(import_module(args.room).run(args))
 
 
@@ -87,6 +85,7 @@ def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentPars
         "search": _search(add("search", help="the passages closest to each query")),
         "rerank": _rerank(add("rerank", help="passages sorted by a cross-encoder's score for a query")),
         "compare": _compare(add("compare", help="what a lower precision changes for your texts, and how fast it is")),
+        **{name: fill(add(name, help=what)) for name, (what, fill) in toolkit.VERBS.items()},
         "info": _info(add("info", help="what is known about a model")),
         "doctor": _doctor(add("doctor", help="what works on this machine, and how to repair what does not")),
     }
@@ -100,7 +99,9 @@ def _embed(verb: argparse.ArgumentParser) -> argparse.ArgumentParser:
     verb.description = "Embed texts, one a line, and write one vector for each."
     _add_model(verb)
     verb.add_argument("files", metavar="FILE", nargs="*", help=f"{_FILES}; stdin without any")
-    verb.add_argument("-o", "--output", metavar="OUT", type=_target, help="out.npy or out.jsonl; else JSONL to stdout")
+    verb.add_argument(
+        "-o", "--output", metavar="OUT", type=values.target, help="out.npy or out.jsonl; else JSONL to stdout"
+    )
     _add_field(verb)
     verb.add_argument("--query", action="store_true", help="the texts are queries: put the instruction before them")
     verb.add_argument("--sparse", action="store_true", help="also BGE-M3's lexical weights, as JSONL")
@@ -114,8 +115,15 @@ def _search(verb: argparse.ArgumentParser) -> argparse.ArgumentParser:
     verb.description = "Compare queries with all passages and print the closest."
     _add_model(verb)
     verb.add_argument("queries", metavar="QUERY", nargs="*", help="queries; lines of stdin without any")
-    verb.add_argument("--passages", metavar="FILE", required=True, help=_FILES)
-    verb.add_argument("--top", metavar="N", type=_positive, default=5, help="passages a query (default: %(default)s)")
+    verb.add_argument("--passages", metavar="FILE", required=True, action="append", help=f"{_FILES}; once a file")
+    verb.add_argument(
+        "--vectors", metavar="X.npy", help="those of the passages, from `embed`; nothing is embedded again"
+    )
+    verb.add_argument("--rerank", metavar="MODEL", help="a reranker that sorts the best passages of each query again")
+    verb.add_argument("--rerank-top-k", metavar="N", type=values.positive, default=100, help="how many of them (100)")
+    verb.add_argument(
+        "--top", metavar="N", type=values.positive, default=5, help="passages a query (default: %(default)s)"
+    )
     verb.add_argument("--json", action="store_true", help="one JSON object a query")
     _add_field(verb)
     _add_options(verb)
@@ -128,25 +136,29 @@ def _rerank(verb: argparse.ArgumentParser) -> argparse.ArgumentParser:
     _add_model(verb)
     verb.add_argument("query", metavar="QUERY", help="one query")
     verb.add_argument("--passages", metavar="FILE", required=True, help=f"{_FILES}; - for stdin")
-    verb.add_argument("--top", metavar="N", type=_positive, help="passages to print (default: all)")
+    verb.add_argument("--top", metavar="N", type=values.positive, help="passages to print (default: all)")
     verb.add_argument("--normalize", action="store_true", help="scores from 0 to 1 instead of logits")
     _add_layers(verb)
     verb.add_argument("--json", action="store_true", help="one JSON object")
     _add_field(verb)
     _add_device(verb)
     _add_precision(verb)
-    verb.add_argument("--max-length", metavar="N", type=_positive, default=512, help="tokens a pair (default: 512)")
-    verb.add_argument("--batch-size", metavar="N", type=_positive, default=128, help="pairs a batch, at most")
+    verb.add_argument(
+        "--max-length", metavar="N", type=values.positive, default=512, help="tokens a pair (default: 512)"
+    )
+    verb.add_argument("--batch-size", metavar="N", type=values.positive, default=128, help="pairs a batch, at most")
     _add_threads(verb)
     return verb
 
 
 def _add_layers(verb: argparse.ArgumentParser) -> None:
     layers = "of layerwise and lightweight rerankers: the layer to score after (default: the last)"
-    verb.add_argument("--cutoff-layers", metavar="N", type=_positive, help=layers)
-    verb.add_argument("--compress-ratio", metavar="N", type=_positive, help="of lightweight ones: tokens made one")
+    verb.add_argument("--cutoff-layers", metavar="N", type=values.positive, help=layers)
+    verb.add_argument(
+        "--compress-ratio", metavar="N", type=values.positive, help="of lightweight ones: tokens made one"
+    )
     layers = "the layers before which that is done (default: 8)"
-    verb.add_argument("--compress-layers", metavar="N", type=_positive, nargs="+", help=layers)
+    verb.add_argument("--compress-layers", metavar="N", type=values.positive, nargs="+", help=layers)
 
 
 def _compare(verb: argparse.ArgumentParser) -> argparse.ArgumentParser:
@@ -154,7 +166,7 @@ def _compare(verb: argparse.ArgumentParser) -> argparse.ArgumentParser:
     verb.description = "Compare a lower precision with fp32 on texts of your own, on the CPU: quality and speed."
     _add_model(verb)
     verb.add_argument("files", metavar="FILE", nargs="+", help=f"{_FILES}; - for stdin")
-    verb.add_argument("--precision", choices=("bf16", "int8"), required=True, help="what is compared with fp32")
+    verb.add_argument("--precision", choices=("bf16", "int8", "int4"), required=True, help="what is compared with fp32")
     verb.add_argument("--json", action="store_true", help="one JSON object")
     _add_field(verb)
     _add_encoding(verb)
@@ -192,14 +204,16 @@ def _add_field(verb: argparse.ArgumentParser) -> None:
 
 
 def _add_device(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("--device", metavar="D", type=_device, help="cpu, cuda, cuda:0 … (default: the best there is)")
+    verb.add_argument(
+        "--device", metavar="D", type=values.device, help="cpu, cuda, cuda:0 … (default: the best there is)"
+    )
 
 
 def _add_precision(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--precision",
-        choices=("fp32", "fp16", "bf16", "int8"),
-        help="default: fp32, on CUDA fp16 where there is a graph of it; bf16 and int8 are for checkpoints on the CPU",
+        choices=("fp32", "fp16", "bf16", "int8", "int4"),
+        help="default: fp32, on CUDA fp16 where there is a graph of it; bf16, int8 and (decoders) int4 are for the CPU",
     )
 
 
@@ -216,34 +230,19 @@ def _add_encoding(verb: argparse.ArgumentParser) -> None:
         choices=("cls", "mean", "last_token"),
         help="default: as the checkpoint was trained; last_token is for BGE-M3 alone",
     )
-    verb.add_argument("--max-length", metavar="N", type=_positive, default=512, help="tokens a text (default: 512)")
-    verb.add_argument("--batch-size", metavar="N", type=_positive, default=256, help="texts a batch, at most")
+    verb.add_argument(
+        "--max-length", metavar="N", type=values.positive, default=512, help="tokens a text (default: 512)"
+    )
+    verb.add_argument("--batch-size", metavar="N", type=values.positive, default=256, help="texts a batch, at most")
     verb.add_argument("--dense", action="store_true", help="apply the linear layers of 2_Dense behind the pooling")
-    verb.add_argument("--truncate-dim", metavar="N", type=_positive, help="keep the first N components")
+    verb.add_argument("--truncate-dim", metavar="N", type=values.positive, help="keep the first N components")
     _add_threads(verb)
 
 
 def _add_threads(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("--threads", metavar="N", type=_positive, help="CPU threads (default: all that may be used)")
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or len(text) > _MOST_DIGITS or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{quoted(text)} is not a whole number of at least 1")
-    return int(text)
-
-
-def _device(text: str) -> str:
-    try:
-        return str(parse_devices(int(text) if text.isdecimal() and len(text) <= _MOST_DIGITS else text))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-
-
-def _target(text: str) -> str:
-    if text != "-" and not text.endswith((".npy", ".jsonl")):
-        raise argparse.ArgumentTypeError(f"{quoted(text)} must end in .npy or .jsonl, or be - for JSONL to stdout")
-    return text
+    verb.add_argument(
+        "--threads", metavar="N", type=values.positive, help="CPU threads (default: all that may be used)"
+    )
 
 
 @contextmanager

@@ -40,7 +40,7 @@ class FlagLLMModel(DecoderEmbedder):
         passage_max_length: the same for passages.
         convert_to_numpy: return numpy arrays; ``False`` returns torch tensors and needs torch.
         truncate_dim: keep this many leading components, before normalization.
-        precision: of the products: ``"fp32"``, ``"bf16"`` or ``"int8"``; by default fp32.
+        precision: of the products: ``"fp32"``, ``"bf16"``, ``"int8"`` or ``"int4"``; by default fp32.
         threads: CPU threads; by default all that affinity and cgroup allow.
         on_fork: what a forked child does with a model that its parent opened: ``"reopen"`` or ``"error"``.
         on_truncate: what happens to texts over the length limit: ``"ignore"``, ``"warn"`` or ``"error"``.

@@ -27,7 +27,7 @@ class FlagLLMReranker(PromptedReranker):
         query_max_length: most tokens of a query; by default three quarters of ``max_length``.
         max_length: most tokens of a passage, and of query and passage together.
         normalize: map scores to 0 … 1 by the logistic function.
-        precision: of the products: ``"fp32"``, ``"bf16"`` or ``"int8"``; by default fp32.
+        precision: of the products: ``"fp32"``, ``"bf16"``, ``"int8"`` or ``"int4"``; by default fp32.
         threads: CPU threads; by default all that affinity and cgroup allow.
         on_fork: what a forked child does with a model that its parent opened: ``"reopen"`` or ``"error"``.
 

@@ -14,6 +14,7 @@ from bge_fast.models.encoding import (
     length_of,
     whole_numbers,
 )
+from bge_fast.models.inputs import to_texts
 
 _ROLES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 _UNLIMITED = 2**31 - 1
@@ -174,6 +175,10 @@ class Tokenizer:
             "max_length": max_length,
         }
         return self(text, text_pair, **keywords)["input_ids"]
+
+    def count_tokens(self, texts: Iterable[str]) -> list[int]:
+        """Return how many ids each text has, special tokens included and none cut."""
+        return self._core.count(to_texts(texts)[0])
 
     def tokenize(self, text: str, pair: str | None = None, *, add_special_tokens: bool = False) -> list[str]:
         """Return the tokens of one text; a piece that the vocabulary lacks is the unknown token."""

@@ -14,6 +14,7 @@ from bge_fast.opening.hub import find_model
 from bge_fast.opening.kinds import check_family, declares_reranker, no_reranker
 from bge_fast.opening.projection import projection_of
 from bge_fast.opening.room import check_room
+from bge_fast.opening.specials import check_flags
 from bge_fast.opening.state import FolderState
 from bge_fast.runtime.devices import CPU, Device
 from bge_fast.runtime.library import check_cuda, default_device, load_runtime, used_instructions
@@ -21,7 +22,7 @@ from bge_fast.runtime.threads import default_threads
 
 Outputs = tuple[str, ...]
 """A set of a graph's outputs: ``cls`` or ``hidden_states``, ``sparse``, ``colbert``, ``logits``."""
-COMPUTATIONS = ("fp32", "fp16", "bf16", "int8")
+COMPUTATIONS = ("fp32", "fp16", "bf16", "int8", "int4")
 _HEAD_OF = {"sparse": "sparse_linear", "colbert": "colbert_linear"}
 # What a checkpoint of a kind must have the tensors for.
 _OUTPUTS_OF_KIND: dict[str, Outputs] = {
@@ -78,9 +79,11 @@ class EngineOptions:
         """Precisions of the computation that will do on ``device``, best first.
 
         Raises:
-            ValueError: one that the device does not have.
+            ValueError: one that the device or the kind of model does not have.
         """
-        if self.computation in ("bf16", "int8") and device != CPU:
+        if self.computation == "int4" and self.family == "encoder":
+            raise ValueError('precision="int4" is for decoder-only models; encoders are small: use "int8" or "bf16"')
+        if self.computation in ("bf16", "int8", "int4") and device != CPU:
             raise ValueError(f'precision="{self.computation}" is for the CPU; on CUDA devices use "fp16" or "fp32"')
         if self.computation == "fp16" and device == CPU:
             raise ValueError('precision="fp16" is for CUDA devices; on the CPU leave precision out (fp32)')
@@ -234,6 +237,8 @@ def _open_on(options: EngineOptions, device: Device, threads: int) -> tuple[Mode
         # In a graph of whatever kind, such as one with scales for all of a batch, texts may depend on each other.
         deterministic=options.waiting.deterministic or options.onnx_file is not None,
     )
+    if options.family == "decoder" and options.kind == "embedder":
+        check_flags(files.name, files.folder, core)
     if files.state is not None:
         files.state.check(files.name)
     return files, core, heads

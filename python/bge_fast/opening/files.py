@@ -181,7 +181,7 @@ def _nothing_to_open(
     if onnx_file is not None:
         there = f"it has {_some(graphs)}" if graphs else "it has no graph at all"
         return ModelNotFoundError(f"{name} has no graph {quoted(onnx_file)}; {there}")
-    own = {"bf16", "int8"} & set(computations)
+    own = {"bf16", "int8", "int4"} & set(computations)
     if own and (manifest or graphs):
         checkpoint = manifest.get("source", {}).get("checkpoint") or "the checkpoint that it was exported from"
         return ModelNotFoundError(

@@ -5,8 +5,9 @@ from typing import Any
 
 from bge_fast.runtime.limits import available_memory, gibibytes
 
-# Bytes of a weight: 8 bits, and two float32 numbers for each block of 128. Else weights stay in their file.
-_BYTES = {"int8": 1 + 8 / 128}
+# Bytes of a weight, from large to small: its bits, two float32 numbers for each block of 128 and, in 4 bits, a byte for
+# each 32. Else weights stay in their file.
+_BYTES = {"int8": 1 + 8 / 128, "int4": 1 / 2 + 8 / 128 + 1 / 32}
 # What is left to the tokenizer, to texts on their way and to the rest of the process.
 _SPARE = 256 << 20
 
@@ -21,13 +22,22 @@ def check_room(name: str, sizes: Mapping[str, Any], computation: str) -> None:
         MemoryError: says how much is needed, how much there is, and what needs less.
     """
     needed = private_bytes(sizes, computation)
+    if not needed:
+        return
     available = available_memory()
-    if needed and available is not None and needed + _SPARE > available:
+    if available is not None and needed + _SPARE > available:
         raise MemoryError(
             f'{name} needs {gibibytes(needed)} of memory for its weights with precision="{computation}", and '
-            f'{gibibytes(available)} are free. Leave precision out, or pass "bf16" where the processor has it: weights '
-            "then stay in their file, and are slower to read where that does not fit into memory either"
+            f"{gibibytes(available)} are free.{_smaller(sizes, computation)} Leave precision out, or pass "
+            '"bf16" where the processor has it: weights then stay in their file, and are slower to read where that '
+            "does not fit into memory either"
         )
+
+
+def _smaller(sizes: Mapping[str, Any], computation: str) -> str:
+    forms = list(_BYTES)
+    smaller = forms[forms.index(computation) + 1 :]
+    return f' precision="{smaller[0]}" needs {gibibytes(private_bytes(sizes, smaller[0]))}.' if smaller else ""
 
 
 def private_bytes(sizes: Mapping[str, Any], computation: str) -> int:

@@ -97,7 +97,7 @@ def used_instructions() -> dict[str, str | None]:
         vectors, int8, bf16 = _core.instructions(limit)
     except ValueError as error:
         raise ValueError(f"{_INSTRUCTIONS}={limit}: {error}") from None
-    return {"fp32": vectors, "bf16": bf16, "int8": int8}
+    return {"fp32": vectors, "bf16": bf16, "int8": int8, "int4": int8}
 
 
 @contextmanager

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use half::{bf16, f16};
+
 use super::panels::{COLUMNS, Format, Panels};
 
 /// Tensors that lie side by side at most: queries, keys and values.
@@ -51,6 +53,16 @@ impl Number {
         match self {
             Self::F32 => 4,
             Self::F16 | Self::Bf16 => 2,
+        }
+    }
+
+    /// The number that its bytes stand for.
+    pub(super) fn read(self, bytes: &[u8]) -> f32 {
+        match (self, bytes) {
+            (Self::F16, &[low, high]) => f16::from_le_bytes([low, high]).to_f32(),
+            (Self::Bf16, &[low, high]) => bf16::from_le_bytes([low, high]).to_f32(),
+            (Self::F32, &[a, b, c, d]) => f32::from_le_bytes([a, b, c, d]),
+            _ => unreachable!("the bytes of one number"),
         }
     }
 }

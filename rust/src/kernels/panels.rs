@@ -1,11 +1,13 @@
 //! A linear layer's matrix in panels of 64 columns, as the product kernels read it: one panel after the other, along K within
 //! each, so that memory is read once and in order.
 
+use std::ops::Range;
+
 use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 use half::{bf16, f16};
 
 use super::cpu::Cpu;
-use super::rows::quantize_signed;
+use super::quantized::{self, PART, Read};
 
 /// Columns of a panel; those behind the last one are zero.
 pub const COLUMNS: usize = 64;
@@ -29,6 +31,8 @@ pub enum Format {
     Bf16Pairs,
     /// 8-bit integers with a scale for each column and [`BLOCK`]: four numbers along K side by side.
     Int8,
+    /// The same from 4 bits: times a multiplier for each column and 32 numbers, they are 8-bit integers.
+    Int4,
 }
 
 impl Format {
@@ -37,24 +41,31 @@ impl Format {
         match self {
             Self::F32 | Self::F16 | Self::Bf16 => k,
             Self::Bf16Pairs => k.next_multiple_of(BF16_STEP),
-            Self::Int8 => k.next_multiple_of(INT8_STEP),
+            Self::Int8 | Self::Int4 => k.next_multiple_of(INT8_STEP),
         }
     }
 
-    /// Bytes of the numbers of a panel.
-    fn numbers(self, k: usize) -> usize {
-        let each = match self {
-            Self::F32 => 4,
-            Self::F16 | Self::Bf16 | Self::Bf16Pairs => 2,
-            Self::Int8 => 1,
-        };
-        self.padded(k) * COLUMNS * each
+    /// Whether numbers are rounded to steps of a scale.
+    #[must_use]
+    pub fn is_quantized(self) -> bool {
+        matches!(self, Self::Int8 | Self::Int4)
     }
 
-    /// Bytes of a panel: numbers and, in 8 bits, scales and sums of each block.
+    /// Bytes of the numbers of a panel, and in 4 bits of the multipliers behind them.
+    pub(super) fn numbers(self, k: usize) -> usize {
+        let numbers = self.padded(k) * COLUMNS;
+        match self {
+            Self::F32 => numbers * 4,
+            Self::F16 | Self::Bf16 | Self::Bf16Pairs => numbers * 2,
+            Self::Int8 => numbers,
+            Self::Int4 => numbers / 2 + numbers / PART,
+        }
+    }
+
+    /// Bytes of a panel: numbers and, where they are quantized, scales and sums of each block.
     #[must_use]
     pub fn panel_bytes(self, k: usize) -> usize {
-        let blocks = if self == Self::Int8 { k.div_ceil(BLOCK) } else { 0 };
+        let blocks = if self.is_quantized() { k.div_ceil(BLOCK) } else { 0 };
         self.numbers(k) + blocks * COLUMNS * 8
     }
 
@@ -68,8 +79,22 @@ impl Format {
             Self::F16 => interleave::<u16, 1, 2>(&narrowed(rows, k, padded, to_f16), padded, panel, one),
             Self::Bf16 => interleave::<u16, 1, 2>(&narrowed(rows, k, padded, to_bf16), padded, panel, one),
             Self::Bf16Pairs => interleave::<u16, 2, 4>(&narrowed(rows, k, padded, to_bf16), padded, panel, two),
-            Self::Int8 => pack_int8(cpu, rows, k, panel),
+            Self::Int8 | Self::Int4 => {
+                let read = |row: usize, places: Range<usize>, numbers: &mut [f32]| {
+                    numbers.copy_from_slice(&rows[row * k..][places]);
+                };
+                self.quantize(cpu, [rows.len() / k, k], &read, panel);
+            }
         }
+    }
+
+    /// The same for numbers that are quantized, which are read piece by piece.
+    ///
+    /// # Panics
+    /// For a format whose numbers are not.
+    pub fn quantize(self, cpu: Cpu, rows_and_k: [usize; 2], read: Read, panel: &mut [u8]) {
+        assert!(self.is_quantized(), "8 or 4 bits");
+        quantized::pack(cpu, self, rows_and_k, read, panel);
     }
 }
 
@@ -108,7 +133,7 @@ impl<'a> Panels<'a> {
         &self.bytes[number * self.format.panel_bytes(self.k)..]
     }
 
-    /// In 8 bits: the scales of panel `number`, `[blocks, 64]` float32, and then the sum of each block's numbers.
+    /// Where numbers are quantized: the scales of panel `number`, `[blocks, 64]` float32, and then the sum of each block's numbers.
     pub(super) fn scales(&self, number: usize) -> &'a [u8] {
         &self.panel(number)[self.format.numbers(self.k)..]
     }
@@ -150,26 +175,4 @@ fn to_f16(row: &[f32], bits: &mut [u16]) {
 
 fn to_bf16(row: &[f32], bits: &mut [u16]) {
     bits.reinterpret_cast_mut::<bf16>().convert_from_f32_slice(row);
-}
-
-fn pack_int8(cpu: Cpu, rows: &[f32], k: usize, panel: &mut [u8]) {
-    let padded = Format::Int8.padded(k);
-    let (numbers, notes) = panel.split_at_mut(Format::Int8.numbers(k));
-    let (notes, _) = notes.as_chunks_mut::<4>();
-    let (scales, sums) = notes.split_at_mut(notes.len() / 2);
-    let mut steps = vec![0; rows.len() / k * padded];
-    for (column, (row, steps)) in rows.chunks_exact(k).zip(steps.chunks_exact_mut(padded)).enumerate() {
-        for (number, (block, steps)) in row.chunks(BLOCK).zip(steps.chunks_mut(BLOCK)).enumerate() {
-            let scale = quantize_signed(cpu, block, steps);
-            let sum: i32 = steps[..block.len()].iter().map(|step| i32::from(step.cast_signed())).sum();
-            scales[number * COLUMNS + column] = scale.to_le_bytes();
-            sums[number * COLUMNS + column] = (scale * whole(sum)).to_le_bytes();
-        }
-    }
-    interleave::<u8, 4, 4>(&steps, padded, numbers, |steps| *steps);
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a sum of 128 numbers of 8 bits")]
-fn whole(sum: i32) -> f32 {
-    sum as f32
 }

@@ -79,13 +79,19 @@ impl Rotary {
         let (cosines, sines) = self.at(position);
         let (first, second) = numbers.split_at(self.half);
         let (out_first, out_second) = out.split_at_mut(self.half);
-        let factor = simd.splat(factor);
-        for at in (0..self.half).step_by(S::Vector::LANES) {
-            let part = at..self.half.min(at + S::Vector::LANES);
-            let [x, y] = [first, second].map(|numbers| simd.load_part(&numbers[part.clone()]));
-            let [cosine, sine] = [cosines, sines].map(|numbers| simd.load_part(&numbers[part.clone()]));
-            ((x * cosine - y * sine) * factor).store_part(&mut out_first[part.clone()]);
-            ((y * cosine + x * sine) * factor).store_part(&mut out_second[part]);
+        let (lanes, factor) = (S::Vector::LANES, simd.splat(factor));
+        let full = self.half / lanes * lanes;
+        for at in (0..full).step_by(lanes) {
+            let (x, y) = (simd.load(&first[at..]), simd.load(&second[at..]));
+            let (cosine, sine) = (simd.load(&cosines[at..]), simd.load(&sines[at..]));
+            ((x * cosine - y * sine) * factor).store(&mut out_first[at..]);
+            ((y * cosine + x * sine) * factor).store(&mut out_second[at..]);
+        }
+        if full < self.half {
+            let (x, y) = (simd.load_part(&first[full..]), simd.load_part(&second[full..]));
+            let (cosine, sine) = (simd.load_part(&cosines[full..]), simd.load_part(&sines[full..]));
+            ((x * cosine - y * sine) * factor).store_part(&mut out_first[full..]);
+            ((y * cosine + x * sine) * factor).store_part(&mut out_second[full..]);
         }
     }
 }

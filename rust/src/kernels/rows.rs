@@ -46,7 +46,7 @@ impl Narrowed {
                     to_bf16(cpu, row, &mut narrow[..k]);
                 }
             }
-            Format::Int8 => {
+            Format::Int8 | Format::Int4 => {
                 fit(&mut self.steps, rows.next_multiple_of(TILE_ROWS) * self.stride, k < self.stride);
                 let blocks = k.div_ceil(BLOCK);
                 self.scales.resize(rows * blocks, Scale::default());
@@ -122,39 +122,6 @@ fn quantize_any(block: &[f32], steps: &mut [u8]) -> Scale {
         *step = ((number - least) * to_steps).round_ties_even() as i32 as u8;
     }
     scale
-}
-
-/// Writes a block of weights as -127 ..= 127; gives what one stands for.
-pub(super) fn quantize_signed(cpu: Cpu, block: &[f32], steps: &mut [u8]) -> f32 {
-    run(cpu.vectors, QuantizeSigned(block, steps))
-}
-
-struct QuantizeSigned<'a>(&'a [f32], &'a mut [u8]);
-
-impl Kernel for QuantizeSigned<'_> {
-    type Output = f32;
-
-    #[inline(always)]
-    fn run<S: Simd>(self, _: S) -> f32 {
-        quantize_signed_any(self.0, self.1)
-    }
-}
-
-#[inline(always)]
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "-127 ..= 127, where all numbers are finite"
-)]
-fn quantize_signed_any(block: &[f32], steps: &mut [u8]) -> f32 {
-    // As integers: what is not finite is larger than all numbers.
-    let largest = block.iter().fold(0, |largest, number| (number.to_bits() & 0x7fff_ffff).max(largest));
-    let largest = f32::from_bits(largest);
-    let to_steps = if largest > 0.0 { 127.0 / largest } else { 0.0 };
-    for (step, &number) in steps.iter_mut().zip(block) {
-        *step = (number * to_steps).round_ties_even() as i32 as u8;
-    }
-    largest / 127.0
 }
 
 impl Scale {

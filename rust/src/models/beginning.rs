@@ -1,6 +1,8 @@
 //! What many texts begin with, such as the examples before each query: its keys and values are computed once and kept.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, MutexGuard, TryLockError};
+use std::thread;
+use std::time::Duration;
 
 use super::model::Model;
 use crate::batch::{Batch, Inputs, Layout, Past};
@@ -14,6 +16,9 @@ use crate::{Error, Result};
 const SHORTEST: usize = 16;
 /// Beginnings that are kept: of a model like Mistral each token takes 256 kB.
 const KEPT: usize = 2;
+
+/// How long a call waits before it looks again whether another one is done with a beginning.
+const NEXT_TRY: Duration = Duration::from_millis(1);
 
 /// Tokens, with what texts behind them need of them.
 #[derive(Debug)]
@@ -50,7 +55,7 @@ impl Model {
         if ids.len() < SHORTEST {
             return Ok(None);
         }
-        let mut kept = self.beginnings().lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.kept(watcher)?;
         if let Some(place) = kept.iter().position(|beginning| beginning.ids == ids) {
             let found = kept.remove(place);
             kept.push(Arc::clone(&found));
@@ -63,6 +68,18 @@ impl Model {
         }
         kept.push(Arc::clone(&beginning));
         Ok(Some(beginning))
+    }
+
+    /// Whoever computes one keeps the others waiting, and they may be stopped meanwhile.
+    fn kept(&self, watcher: &mut Watcher) -> Result<MutexGuard<'_, Vec<Arc<Beginning>>>> {
+        loop {
+            match self.beginnings().try_lock() {
+                Ok(kept) => return Ok(kept),
+                Err(TryLockError::Poisoned(kept)) => return Ok(kept.into_inner()),
+                Err(TryLockError::WouldBlock) => watcher.look()?,
+            }
+            thread::sleep(NEXT_TRY);
+        }
     }
 
     fn past_of(&self, ids: &[u32], watcher: &mut Watcher) -> Result<Past> {

@@ -1,7 +1,9 @@
 //! Numbers of other types → float32: exact from 16 bits, rounded to the nearest from 64.
 
+use std::ops::Range;
+
+use half::f16;
 use half::slice::HalfFloatSliceExt;
-use half::{bf16, f16};
 
 use crate::weights::{Dtype, Tensor};
 
@@ -18,17 +20,17 @@ pub(crate) fn numbers(stored: &[u8], tensor: &Tensor) -> Vec<f32> {
     }
 }
 
-/// Reads row `row` of a matrix that was made of these bytes.
-pub(crate) fn read_row(stored: &[u8], tensor: &Tensor, row: usize, numbers: &mut [f32]) {
+/// Reads some `places` of row `row` of a matrix that was made of these bytes.
+pub(crate) fn read_row(stored: &[u8], tensor: &Tensor, row: usize, places: Range<usize>, numbers: &mut [f32]) {
     let (width, bytes) = (tensor.shape[1], tensor.dtype.bytes());
-    match tensor.strides.as_deref() {
-        Some(&[down, right]) => {
-            for (column, number) in numbers.iter_mut().enumerate() {
-                let place = (row * down + column * right) * bytes;
-                convert(&stored[place..place + bytes], tensor.dtype, std::slice::from_mut(number));
-            }
+    if let Some(&[down, right]) = tensor.strides.as_deref() {
+        for (column, number) in places.zip(numbers) {
+            let place = (row * down + column * right) * bytes;
+            convert(&stored[place..place + bytes], tensor.dtype, std::slice::from_mut(number));
         }
-        _ => convert(&stored[row * width * bytes..][..width * bytes], tensor.dtype, numbers),
+    } else {
+        let first = row * width + places.start;
+        convert(&stored[first * bytes..][..places.len() * bytes], tensor.dtype, numbers);
     }
 }
 
@@ -67,12 +69,26 @@ pub(super) fn write(stored: &[u8], tensor: &Tensor, wide: &mut [u8]) {
     }
 }
 
+/// Halves that are put together before an instruction converts several.
+const HALVES: usize = 64;
+
 /// A tensor may lie at an odd address, so its numbers are put together byte by byte, which compiles to a copy.
 fn convert(block: &[u8], dtype: Dtype, numbers: &mut [f32]) {
-    let halves = || block.as_chunks().0.iter().map(|&bytes| u16::from_le_bytes(bytes));
     match dtype {
-        Dtype::F16 => halves().map(f16::from_bits).collect::<Vec<_>>().convert_to_f32_slice(numbers),
-        Dtype::Bf16 => halves().map(bf16::from_bits).collect::<Vec<_>>().convert_to_f32_slice(numbers),
+        Dtype::F16 => {
+            for (numbers, block) in numbers.chunks_mut(HALVES).zip(block.chunks(2 * HALVES)) {
+                let mut halves = [f16::ZERO; HALVES];
+                for (half, &bytes) in halves.iter_mut().zip(block.as_chunks().0) {
+                    *half = f16::from_le_bytes(bytes);
+                }
+                halves[..numbers.len()].convert_to_f32_slice(numbers);
+            }
+        }
+        Dtype::Bf16 => {
+            for (number, &bytes) in numbers.iter_mut().zip(block.as_chunks().0) {
+                *number = f32::from_bits(u32::from(u16::from_le_bytes(bytes)) << 16);
+            }
+        }
         Dtype::F32 => {
             for (number, &bytes) in numbers.iter_mut().zip(block.as_chunks().0) {
                 *number = f32::from_le_bytes(bytes);

@@ -37,8 +37,18 @@ pub enum Arithmetic {
     Bf16,
     /// 8-bit integers, with a scale for each block of numbers.
     Int8,
+    /// The same from weights in 4 bits.
+    Int4,
     /// float16, weights and activations, on CUDA devices.
     Float16,
+}
+
+impl Arithmetic {
+    /// Whether weights are rounded to steps of a scale.
+    #[must_use]
+    pub fn is_quantized(self) -> bool {
+        matches!(self, Self::Int8 | Self::Int4)
+    }
 }
 
 impl std::str::FromStr for Arithmetic {
@@ -57,6 +67,7 @@ impl std::str::FromStr for Arithmetic {
             )),
             "int8" => Ok(Self::Int8),
             "fp16" => Ok(Self::Float16),
+            "int4" => Ok(Self::Int4),
             other => Err(Error::Value(format!("unknown arithmetic {other:?}"))),
         }
     }
@@ -173,7 +184,7 @@ impl Prepared {
         let overflows = AtomicBool::new(false);
         let write = |row: usize, narrow: &mut [u8]| {
             let mut numbers = vec![0.0; width];
-            float32::read_row(stored, tensor, row, &mut numbers);
+            float32::read_row(stored, tensor, row, 0..width, &mut numbers);
             overflows.fetch_or(!float16::write(&numbers, narrow), Ordering::Relaxed);
         };
         let pieces = Pieces { count: rows, size: 2 * width, in_file: true, threads: self.threads, write: &write };
@@ -195,7 +206,7 @@ impl Prepared {
         let tensors = each().map(|(name, &rows)| self.weights.find(&format!("{name}.weight"), &[rows, width]).cloned());
         let tensors = tensors.collect::<Result<Vec<_>>>()?;
         let arithmetic = if exact { Arithmetic::Float32 } else { self.arithmetic };
-        let in_place = in_place && arithmetic != Arithmetic::Int8;
+        let in_place = in_place && !arithmetic.is_quantized();
         let stored = || Matrix::stored(&self.weights, &tensors, arithmetic == Arithmetic::Float32).map(Arc::new);
         let matrix = match in_place.then(stored).flatten() {
             Some(matrix) => matrix,
@@ -220,11 +231,8 @@ impl Prepared {
                     misfits.store(true, Ordering::Relaxed);
                 }
             };
-            let (count, size, in_file) = (
-                stack.n.div_ceil(COLUMNS),
-                format.panel_bytes(stack.k),
-                stack.is_narrow() && key.1 != Arithmetic::Int8,
-            );
+            let (count, size, in_file) =
+                (stack.n.div_ceil(COLUMNS), format.panel_bytes(stack.k), stack.is_narrow() && !key.1.is_quantized());
             let region = store.keep(&Pieces { count, size, in_file, threads: self.threads, write: &write })?;
             if !misfits.into_inner() {
                 let matrix = Arc::new(Matrix::Packed { format, n: stack.n, k: stack.k, region });

@@ -1,5 +1,7 @@
 //! Matrices → panels: the format that the wanted arithmetic and the numbers allow, written by several threads.
 
+use std::ops::Range;
+
 use half::f16;
 
 use super::Arithmetic;
@@ -35,6 +37,7 @@ impl<'a> Stack<'a> {
         match arithmetic {
             Arithmetic::Bf16 => &[Format::Bf16Pairs],
             Arithmetic::Int8 => &[Format::Int8],
+            Arithmetic::Int4 => &[Format::Int4],
             Arithmetic::Float32 | Arithmetic::Float16 if all(Dtype::Bf16) => &[Format::Bf16],
             Arithmetic::Float32 | Arithmetic::Float16 => &[Format::F16, Format::Bf16, Format::F32],
         }
@@ -43,9 +46,15 @@ impl<'a> Stack<'a> {
     /// Writes the panel of this number into zeros; false where the format does not hold its numbers exactly and has to.
     pub fn pack(&self, format: Format, number: usize, panel: &mut [u8]) -> bool {
         let first = number * COLUMNS;
-        let mut rows = vec![0.0; (self.n - first).min(COLUMNS) * self.k];
+        let count = (self.n - first).min(COLUMNS);
+        if format.is_quantized() {
+            let read = |row, places, numbers: &mut [f32]| self.read(first + row, places, numbers);
+            format.quantize(Cpu::chosen(), [count, self.k], &read, panel);
+            return true;
+        }
+        let mut rows = vec![0.0; count * self.k];
         for (row, numbers) in rows.chunks_exact_mut(self.k).enumerate() {
-            self.read(first + row, numbers);
+            self.read(first + row, 0..self.k, numbers);
             if !fit(format, numbers) {
                 return false;
             }
@@ -54,10 +63,10 @@ impl<'a> Stack<'a> {
         true
     }
 
-    fn read(&self, mut row: usize, numbers: &mut [f32]) {
+    fn read(&self, mut row: usize, places: Range<usize>, numbers: &mut [f32]) {
         for tensor in &self.tensors {
             if row < tensor.shape[0] {
-                return float32::read_row(self.weights.bytes(tensor), tensor, row, numbers);
+                return float32::read_row(self.weights.bytes(tensor), tensor, row, places, numbers);
             }
             row -= tensor.shape[0];
         }
@@ -69,7 +78,7 @@ fn fit(format: Format, numbers: &[f32]) -> bool {
     match format {
         Format::F16 => fit_f16(numbers),
         Format::Bf16 => numbers.iter().fold(0, |any, number| any | number.to_bits() & 0xffff) == 0,
-        Format::F32 | Format::Bf16Pairs | Format::Int8 => true,
+        Format::F32 | Format::Bf16Pairs | Format::Int8 | Format::Int4 => true,
     }
 }
 

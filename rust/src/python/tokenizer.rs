@@ -1,13 +1,15 @@
 //! A model's tokenizer: ids of texts, and what they stand for.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use pyo3::prelude::*;
-use pyo3::types::PyString;
+use pyo3::types::{PyList, PyString};
 
 use super::detached;
-use super::texts::borrow_text;
+use super::texts::{borrow_text, borrow_texts};
+use crate::run::available_threads;
 use crate::tokenizer::{Around, Prompt};
 
 /// A tokenizer. Any number of threads may use it at once.
@@ -16,6 +18,22 @@ pub(super) struct Tokenizer(pub(super) Arc<crate::tokenizer::Tokenizer>);
 
 #[pymethods]
 impl Tokenizer {
+    /// The tokenizer of a model's folder.
+    #[new]
+    fn new(py: Python<'_>, folder: PathBuf) -> PyResult<Self> {
+        detached(py, || crate::tokenizer::Tokenizer::open(&folder).map(|tokenizer| Self(Arc::new(tokenizer))))
+    }
+
+    /// How many ids each text has, special tokens included and none cut.
+    fn count(&self, texts: &Bound<'_, PyList>) -> PyResult<Vec<usize>> {
+        let py = texts.py();
+        let texts = borrow_texts(texts, |place| format!("texts[{place}]"))?;
+        detached(py, || {
+            let tokens = self.0.encode_many(&texts, usize::MAX, available_threads())?;
+            Ok(tokens.into_iter().map(|tokens| tokens.ids.len()).collect())
+        })
+    }
+
     /// Ids of one text, at most `max_length`, with special tokens or without.
     fn tokenize(
         &self,

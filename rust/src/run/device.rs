@@ -65,7 +65,7 @@ impl Device {
     pub(super) fn takes_our_operators(self, arithmetic: Arithmetic) -> bool {
         match (self, arithmetic) {
             (Self::Cuda { .. }, _) | (Self::Cpu { .. }, Arithmetic::Float16) => false,
-            (Self::Cpu { .. }, Arithmetic::Bf16 | Arithmetic::Int8) => true,
+            (Self::Cpu { .. }, Arithmetic::Bf16 | Arithmetic::Int8 | Arithmetic::Int4) => true,
             (Self::Cpu { low_memory, .. }, Arithmetic::Float32) => {
                 !low_memory && Cpu::chosen().vectors != Vectors::Portable
             }

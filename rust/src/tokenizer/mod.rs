@@ -11,6 +11,7 @@ mod components;
 mod declared;
 mod files;
 mod frame;
+mod missing_bytes;
 mod pipeline;
 mod prefix;
 mod prompt;

@@ -13,6 +13,7 @@ use tokenizers::pipeline::{
 
 use super::added::{AddedTokens, Piece};
 use super::declared::AddedToken;
+use super::missing_bytes;
 use super::prefix::PrefixRule;
 use crate::{Error, Result};
 
@@ -32,6 +33,8 @@ pub(super) struct Pipeline {
     /// Whether a text, and what follows an added token, begins with a space.
     prefix_space: bool,
     prefix: Option<PrefixRule>,
+    /// Ids from this one on stand for bytes that give no token.
+    stand_ins: Option<u32>,
     /// What the model keeps between words, one for each thread at work.
     scratch: Mutex<Vec<Scratch>>,
 }
@@ -56,6 +59,7 @@ impl Pipeline {
     pub fn new(mut tokenizer: Value, added: [Vec<AddedToken>; 2], prefix_space: bool) -> Result<Self> {
         let model_size = vocabulary_size(&tokenizer["model"]["vocab"]);
         let rule = PrefixRule::of(&tokenizer);
+        let stand_ins = missing_bytes::stand_in(&mut tokenizer, added.iter().map(Vec::len).sum());
         let in_model = ids_in_model(&tokenizer["model"]["vocab"], &added.concat());
         if let Some(file) = tokenizer.as_object_mut() {
             // What is ours to do.
@@ -72,7 +76,7 @@ impl Pipeline {
         .map_err(|reason| Error::ModelFormat(format!("tokenizer.json cannot be used: {reason}")))?;
         let added = AddedTokens::new(added, model_size, &in_model, before_words(&parts).0)?;
         let prefix = rule.filter(|_| !added.may_span_words());
-        Ok(Self { parts, added, model_size, prefix_space, prefix, scratch: Mutex::default() })
+        Ok(Self { parts, added, model_size, prefix_space, prefix, stand_ins, scratch: Mutex::default() })
     }
 
     /// Tokenizes something, with characters that no vocabulary has: what the file lacks is said when it is opened.
@@ -97,7 +101,10 @@ impl Pipeline {
         });
         scratch.ids.clear();
         self.cut_and_encode(text, &mut scratch)?;
-        let ids = PipelineToken::cast_slice(&scratch.ids).to_vec();
+        let mut ids = PipelineToken::cast_slice(&scratch.ids).to_vec();
+        if let Some(stand_ins) = self.stand_ins {
+            ids.retain(|&id| id < stand_ins);
+        }
         kept().push(scratch);
         Ok(ids)
     }

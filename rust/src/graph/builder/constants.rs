@@ -29,7 +29,7 @@ impl Builder<'_> {
         };
         let tensor = self.find(matrix, &[height, width])?;
         let mut numbers = vec![0.0; width];
-        float32::read_row(self.weights.bytes(&tensor), &tensor, row, &mut numbers);
+        float32::read_row(self.weights.bytes(&tensor), &tensor, row, 0..tensor.shape[1], &mut numbers);
         self.graph.initializer.push(TensorProto::floats(name, dims(&[width]), numbers));
         Ok(name.to_owned())
     }

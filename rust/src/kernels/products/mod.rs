@@ -16,6 +16,7 @@ use super::aligned::Aligned;
 use super::cpu::{Bf16, Cpu, Int8};
 use super::matrix::Matrix;
 use super::panels::{BLOCK, COLUMNS, Format, Panels};
+use super::quantized;
 use super::rows::Narrowed;
 
 /// Most rows of a tile, and of those whose sums are kept at a time.
@@ -30,6 +31,8 @@ pub(super) struct Scratch {
     widened: Aligned<f32>,
     /// The same in bfloat16.
     pairs: Aligned<u16>,
+    /// The same in 8 bits.
+    unpacked: Aligned<u8>,
     /// Sums of some rows and the columns of the panel.
     sums: Aligned<f32>,
 }
@@ -62,7 +65,7 @@ fn multiply_packed(
     panels: Panels,
     number: usize,
     rows: Rows,
-    Scratch { widened, sums, .. }: &mut Scratch,
+    Scratch { widened, unpacked, sums, .. }: &mut Scratch,
     done: &mut dyn FnMut(usize, &mut [[f32; COLUMNS]]),
 ) {
     sums.fit(TILE_ROWS * COLUMNS);
@@ -82,7 +85,12 @@ fn multiply_packed(
             }
         }
         Format::Bf16Pairs => multiply_bf16(cpu, panels.numbers(number), rows, tile, done),
-        Format::Int8 => multiply_int8(cpu, panels, number, rows, tile, done),
+        Format::Int8 => multiply_int8(cpu, panels.numbers(number), panels.scales(number), rows, tile, done),
+        Format::Int4 => {
+            unpacked.fit(rows.narrowed.stride * COLUMNS);
+            quantized::unpack(cpu, panels.numbers(number), unpacked);
+            multiply_int8(cpu, unpacked, panels.scales(number), rows, tile, done);
+        }
     }
 }
 
@@ -115,14 +123,14 @@ fn multiply_bf16(
 #[expect(unsafe_code, reason = "the lengths are checked, and the processor has the instructions")]
 fn multiply_int8(
     cpu: Cpu,
-    panels: Panels,
-    number: usize,
+    panel: &[u8],
+    notes: &[u8],
     rows: Rows,
     tile: &mut [[f32; COLUMNS]],
     done: &mut dyn FnMut(usize, &mut [[f32; COLUMNS]]),
 ) {
     let Narrowed { steps, wide_steps, scales, stride, .. } = rows.narrowed;
-    let (panel, notes, blocks) = (panels.numbers(number), panels.scales(number), panels.k.div_ceil(BLOCK));
+    let blocks = stride.div_ceil(BLOCK);
     assert!(panel.len() == stride * COLUMNS && notes.len() == blocks * COLUMNS * 8);
     let mut each = |most: usize| {
         for (first, count) in tiles(rows.count, most) {

@@ -12,7 +12,7 @@ use super::{Rows, Scratch, TILE_ROWS, VECTOR_ROWS, float32, tiles};
 use super::{amx, avx512};
 
 /// Numbers along K of a step: with few rows what the nearest cache holds, with many what the next one does.
-const NEAR: usize = 64;
+const NEAR: usize = 128;
 const FAR: usize = 512;
 
 /// Multiplies all rows with panel `number`, like [`super::multiply`].
@@ -42,7 +42,8 @@ fn multiply_float32(cpu: Cpu, panel: StoredRows, k: usize, rows: Rows, Scratch {
     let (sums, _) = sums.as_chunks_mut::<COLUMNS>();
     widened.fit(step.min(k) * COLUMNS);
     for places in steps(k, step) {
-        transposed::widen(cpu.vectors, Step { panel, k, places: places.clone() }, widened);
+        let widened = &mut widened[..places.len() * COLUMNS];
+        transposed::widen(cpu.vectors, &Step { panel, k, places: places.clone() }, widened);
         for (first, count) in tiles(rows.count, VECTOR_ROWS) {
             let values = &rows.values[first * k..][..count * k];
             float32::add_up(cpu.vectors, widened, (values, k), places.clone(), &mut sums[first..first + count]);

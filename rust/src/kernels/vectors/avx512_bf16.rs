@@ -6,11 +6,10 @@
 
 use std::arch::x86_64::{
     __m256bh, __m256i, __m512bh, __m512i, _mm512_cvtepu16_epi32, _mm512_cvtne2ps_pbh, _mm512_cvtneps_pbh,
-    _mm512_or_si512, _mm512_shuffle_i32x4, _mm512_slli_epi32, _mm512_storeu_si512, _mm512_unpackhi_epi32,
-    _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
+    _mm512_or_si512, _mm512_slli_epi32, _mm512_storeu_si512,
 };
 
-use super::avx512::F32x16;
+use super::avx512::{self, F32x16};
 
 /// 16 pairs of numbers in bfloat16.
 #[derive(Clone, Copy)]
@@ -50,24 +49,12 @@ fn bits(numbers: F32x16) -> __m256i {
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
 #[inline]
 pub(in crate::kernels) fn transpose(rows: &mut [Pairs; 16]) {
-    // Squares of 4 × 4 within each quarter of a vector, and then the quarters.
-    for four in 0..4 {
-        let [one, two, three, four] = &mut rows[4 * four..][..4] else { unreachable!("four rows") };
-        let (low, high) = (_mm512_unpacklo_epi32(one.0, two.0), _mm512_unpackhi_epi32(one.0, two.0));
-        let (lower, higher) = (_mm512_unpacklo_epi32(three.0, four.0), _mm512_unpackhi_epi32(three.0, four.0));
-        one.0 = _mm512_unpacklo_epi64(low, lower);
-        two.0 = _mm512_unpackhi_epi64(low, lower);
-        three.0 = _mm512_unpacklo_epi64(high, higher);
-        four.0 = _mm512_unpackhi_epi64(high, higher);
+    let mut bits = [rows[0].0; 16];
+    for (bits, row) in bits.iter_mut().zip(rows.iter()) {
+        *bits = row.0;
     }
-    for column in 0..4 {
-        let (one, two) = (rows[column].0, rows[4 + column].0);
-        let (three, four) = (rows[8 + column].0, rows[12 + column].0);
-        let (even, odd) = (_mm512_shuffle_i32x4::<0x88>(one, two), _mm512_shuffle_i32x4::<0xdd>(one, two));
-        let (evens, odds) = (_mm512_shuffle_i32x4::<0x88>(three, four), _mm512_shuffle_i32x4::<0xdd>(three, four));
-        rows[column].0 = _mm512_shuffle_i32x4::<0x88>(even, evens);
-        rows[4 + column].0 = _mm512_shuffle_i32x4::<0x88>(odd, odds);
-        rows[8 + column].0 = _mm512_shuffle_i32x4::<0xdd>(even, evens);
-        rows[12 + column].0 = _mm512_shuffle_i32x4::<0xdd>(odd, odds);
+    avx512::transpose(&mut bits);
+    for (row, bits) in rows.iter_mut().zip(bits) {
+        row.0 = bits;
     }
 }

@@ -1,0 +1,49 @@
+"""From words of the command line to values; what is none ends the program with one line."""
+
+import argparse
+
+from bge_fast.errors import quoted
+from bge_fast.runtime.devices import parse_devices
+
+_MOST_DIGITS = 18
+
+
+def positive(text: str) -> int:
+    """A whole number of at least 1."""
+    if not text.isdecimal() or len(text) > _MOST_DIGITS or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{quoted(text)} is not a whole number of at least 1")
+    return int(text)
+
+
+def device(text: str) -> str:
+    """A device as the core calls it."""
+    try:
+        return str(parse_devices(int(text) if text.isdecimal() and len(text) <= _MOST_DIGITS else text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def target(text: str) -> str:
+    """A file for vectors."""
+    if text != "-" and not text.endswith((".npy", ".jsonl")):
+        raise argparse.ArgumentTypeError(f"{quoted(text)} must end in .npy or .jsonl, or be - for JSONL to stdout")
+    return text
+
+
+def numbers(text: str) -> tuple[int, int]:
+    """Two numbers with a dash between them, such as ``10-210``."""
+    low, _, high = text.partition("-")
+    if not (low.isdecimal() and high.isdecimal() and len(text) <= _MOST_DIGITS and int(low) < int(high)):
+        raise argparse.ArgumentTypeError(f"{quoted(text)} is no range such as 10-210")
+    return int(low), int(high)
+
+
+def truth(text: str) -> bool:
+    """``True`` or ``False``, as FlagEmbedding's scripts take them."""
+    known = {
+        **dict.fromkeys(("true", "yes", "1", "t", "y"), True),
+        **dict.fromkeys(("false", "no", "0", "f", "n"), False),
+    }
+    if text.lower() not in known:
+        raise argparse.ArgumentTypeError(f"{quoted(text)} is neither True nor False")
+    return known[text.lower()]

@@ -1,0 +1,43 @@
+"""What search asks of a model: dense vectors of queries and passages, and what decides which they are."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+_DECIDING = (
+    "model_name_or_path",
+    "pooling_method",
+    "normalize_embeddings",
+    "passage_instruction_for_retrieval",
+    "passage_instruction_format",
+    "passage_max_length",
+    "truncate_dim",
+    "dense",
+)
+
+
+def dense_queries(model: Any, texts: Iterable[str], **options: Any) -> Any:
+    """Vectors of queries, of BGE-M3 the dense ones."""
+    return _dense(model.encode_queries(list(texts), **options))
+
+
+def dense_passages(model: Any, texts: Iterable[str], **options: Any) -> Any:
+    """Vectors of passages, of BGE-M3 the dense ones."""
+    return _dense(model.encode_corpus(list(texts), **options))
+
+
+def made_by(model: Any) -> dict[str, Any]:
+    """What decides which vectors a model gives for passages: its files as they are now, its precision and options."""
+    info = model.info()
+    stamps = [(str(file), Path(file).stat().st_size, Path(file).stat().st_mtime_ns) for file in info["files"]]
+    options = {name: getattr(model, name) for name in _DECIDING if hasattr(model, name)}
+    return {
+        "class": type(model).__name__,
+        **options,
+        "precision": info["precision"],
+        "files": [list(stamp) for stamp in stamps],
+    }
+
+
+def _dense(vectors: Any) -> Any:
+    return vectors["dense_vecs"] if isinstance(vectors, dict) else vectors
