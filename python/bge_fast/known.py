@@ -4,6 +4,7 @@ The rows of `EMBEDDERS` and `RERANKERS` are those of FlagEmbedding 1.4.2's auto 
 """
 
 from dataclasses import dataclass, replace
+from typing import TypedDict
 
 _ENGLISH = "Represent this sentence for searching relevant passages: "
 _CHINESE = "为这个句子生成表示以用于检索相关文章："
@@ -114,7 +115,47 @@ RERANKERS: dict[str, KnownReranker] = {
 }
 
 # With those that FlagEmbedding's table is without.
-KNOWN_MODELS: dict[str, KnownModel] = {**EMBEDDERS, "all-MiniLM-L6-v2": _MEAN}
+KNOWN_MODELS: dict[str, KnownModel] = {**EMBEDDERS, "all-MiniLM-L6-v2": _MEAN, "llm-embedder": _CLS}
+
+
+class TaskPrefixes(TypedDict):
+    """Keywords of ``FlagModel``: what is put before queries, and before what is searched."""
+
+    query_instruction_for_retrieval: str
+    passage_instruction_for_retrieval: str
+
+
+def _task(query: str, passage: str) -> TaskPrefixes:
+    return {"query_instruction_for_retrieval": query, "passage_instruction_for_retrieval": passage}
+
+
+# What BAAI/llm-embedder was trained with, by task: ``FlagModel("BAAI/llm-embedder", **LLM_EMBEDDER_TASKS["qa"])``.
+LLM_EMBEDDER_TASKS: dict[str, TaskPrefixes] = {
+    "qa": _task(
+        "Represent this query for retrieving relevant documents: ",
+        "Represent this document for retrieval: ",
+    ),
+    "icl": _task(
+        "Convert this example into vector to look for useful examples: ",
+        "Convert this example into vector for retrieval: ",
+    ),
+    "chat": _task(
+        "Embed this dialogue to find useful historical dialogues: ",
+        "Embed this historical dialogue for retrieval: ",
+    ),
+    "lrlm": _task(
+        "Embed this text chunk for finding useful historical chunks: ",
+        "Embed this historical text chunk for retrieval: ",
+    ),
+    "tool": _task(
+        "Transform this user request for fetching helpful tool descriptions: ",
+        "Transform this tool description for retrieval: ",
+    ),
+    "convsearch": _task(
+        "Encode this query and context for searching relevant passages: ",
+        "Encode this passage for retrieval: ",
+    ),
+}
 
 
 def known_model(name: str) -> KnownModel | None:

@@ -44,7 +44,7 @@ class Reversed(FlagReranker):
         return [-score for score in super().compute_score(pairs, **options)]
 
 
-def open_either(args: Namespace, _: type[FlagModel]) -> FlagModel:
+def open_either(args: Namespace) -> FlagModel:
     return {"fp32": FlagModel, "int8": Turned}[args.precision](args.model, devices="cpu", threads=1)
 
 
@@ -55,7 +55,7 @@ def compared(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, Any]:
 
 
 def test_vectors(lines: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(compare, "open_model", open_either)
+    monkeypatch.setattr(compare, "open_embedder", open_either)
     folder = checkpoint("tiny-bert")
     facts = compared(capsys, str(folder), str(lines), "--precision", "int8")
     exact = FlagModel(str(folder), devices="cpu").encode(TEXTS)
@@ -75,10 +75,10 @@ def test_vectors(lines: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
 
 
 def test_scores_of_a_reranker(lines: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    def either(model: str, *, precision: str, **options: Any) -> FlagReranker:
-        return {"fp32": FlagReranker, "int8": Reversed}[precision](model, **options)
+    def either(args: Namespace) -> FlagReranker:
+        return {"fp32": FlagReranker, "int8": Reversed}[args.precision](args.model, devices="cpu")
 
-    monkeypatch.setattr(compare, "FlagReranker", either)
+    monkeypatch.setattr(compare, "open_reranker", either)
     folder = checkpoint("tiny-reranker")
     facts = compared(capsys, str(folder), str(lines), "--precision", "int8")
     scores = FlagReranker(str(folder), devices="cpu").compute_score([(q, p) for q in TEXTS[:10] for p in TEXTS[10:]])
@@ -89,7 +89,7 @@ def test_scores_of_a_reranker(lines: Path, monkeypatch: pytest.MonkeyPatch, caps
 
 
 def test_lines_for_people(lines: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(compare, "open_model", open_either)
+    monkeypatch.setattr(compare, "open_embedder", open_either)
     assert main(["compare", str(checkpoint("tiny-bert")), str(lines), "--precision", "int8"]) == 0
     names = ["texts", "cosine to fp32", "top-10 overlap", "largest score change", "speed", "private memory"]
     for line, name in zip(capsys.readouterr().out.splitlines(), names, strict=True):

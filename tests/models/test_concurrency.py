@@ -125,11 +125,11 @@ def test_ctrl_c_stops_a_long_call_and_the_model_stays_usable(tiny_bert):
     code = f"""
 import contextlib, os, signal, threading, time
 from bge_fast import FlagModel, _core
-from bge_fast.models import dense
+from bge_fast.models import dense_embedder
 model = FlagModel({str(tiny_bert)!r})
 before = model.encode("text")
 progress = _core.Progress()
-dense.progress_bar = lambda *_: contextlib.nullcontext(progress)
+dense_embedder.progress_bar = lambda *_: contextlib.nullcontext(progress)
 def interrupt_when_some_are_done():
     while not progress.done:
         time.sleep(0.001)
@@ -140,7 +140,7 @@ try:
     model.encode(texts)
 except KeyboardInterrupt:
     done = progress.done
-    dense.progress_bar = lambda *_: contextlib.nullcontext(_core.Progress())
+    dense_embedder.progress_bar = lambda *_: contextlib.nullcontext(_core.Progress())
     print(done, (model.encode("text") == before).all())
 """
     ended = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)

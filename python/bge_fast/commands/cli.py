@@ -11,7 +11,7 @@ from importlib import import_module
 from types import FrameType
 from typing import NoReturn
 
-from bge_fast.commands import output, toolkit, values
+from bge_fast.commands import merging_verbs, output, toolkit, values
 
 FAILED = 1
 INTERRUPTED = 130
@@ -86,6 +86,7 @@ def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentPars
         "rerank": _rerank(add("rerank", help="passages sorted by a cross-encoder's score for a query")),
         "compare": _compare(add("compare", help="what a lower precision changes for your texts, and how fast it is")),
         **{name: fill(add(name, help=what)) for name, (what, fill) in toolkit.VERBS.items()},
+        **{name: fill(add(name, help=what)) for name, (what, fill) in merging_verbs.VERBS.items()},
         "info": _info(add("info", help="what is known about a model")),
         "doctor": _doctor(add("doctor", help="what works on this machine, and how to repair what does not")),
     }

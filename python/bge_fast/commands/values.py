@@ -15,6 +15,17 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def number(text: str) -> float:
+    """A finite number."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not abs(value) < float("inf"):
+        raise argparse.ArgumentTypeError(f"{quoted(text)} is not a number")
+    return value
+
+
 def device(text: str) -> str:
     """A device as the core calls it."""
     try:

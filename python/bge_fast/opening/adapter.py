@@ -22,8 +22,8 @@ FILE = "adapter_config.json"
 _WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 _TEMPORARY, _MERGED = "bge-fast-lora-", "merged.safetensors"
 _PREFIX = "base_model.model."
-# What tensors' names begin with where a network was saved with a head.
-_ENCODERS = ("bert", "roberta", "electra", "distilbert", "mpnet", "model")
+# What the names of tensors begin with where a network was saved with a head.
+ENCODERS = ("bert", "roberta", "electra", "distilbert", "mpnet", "model")
 # Settings that make another product than the plain one, with the value that leaves it plain.
 _PLAIN: Mapping[str, tuple[Any, ...]] = {
     "use_dora": (None, False),
@@ -63,6 +63,11 @@ class Adapter:
         if file is None:
             raise ModelNotFoundError(f"{self.name} has no weights ({' or '.join(_WEIGHTS)})")
         return file
+
+    @property
+    def tokenizer(self) -> Path | None:
+        """Its folder, where there is a tokenizer: trainers may change what stands before and behind a text."""
+        return self.folder if (self.folder / "tokenizer.json").is_file() else None
 
     def scale(self, rank: int) -> float:
         """What the product of both factors is multiplied by."""
@@ -160,8 +165,17 @@ def _remove(folder: Path, file: BinaryIO, process: int) -> None:
 
 
 def _merged(adapter: Adapter, weights: list[str]) -> Iterator[tuple[str, NDArray[np.float32]]]:
-    stored = _stored(adapter)
-    for name, delta in _changes(adapter, stored):
+    yield from changed_tensors(adapter, weights)
+    yield from whole_tensors(adapter, weights).items()
+
+
+def changed_tensors(adapter: Adapter, weights: list[str]) -> Iterator[tuple[str, NDArray[np.float32]]]:
+    """Tensors of the base that the adapter changes, by their names there, with what becomes of them.
+
+    Raises:
+        ModelFormatError: the base does not have one, or of another shape; names it.
+    """
+    for name, delta in _changes(adapter, _stored(adapter)):
         target, there = _of_base(weights, name)
         if there is None:
             raise ModelFormatError(f"{adapter.name} changes {name:.100}, which {adapter.base:.100} does not have")
@@ -169,16 +183,18 @@ def _merged(adapter: Adapter, weights: list[str]) -> Iterator[tuple[str, NDArray
             shapes = f"{delta.shape}, which is {there.shape} in {adapter.base:.100}"
             raise ModelFormatError(f"{adapter.name} changes {name:.100} of shape {shapes}")
         yield target, there + delta
-    # Layers that were trained as a whole, such as a classifier.
-    for name, tensor in stored.items():
-        if "lora_" not in name:
-            yield _of_base(weights, name)[0], tensor
+
+
+def whole_tensors(adapter: Adapter, weights: list[str]) -> Tensors:
+    """Tensors of layers that were trained as a whole, such as a classifier, which the base need not have."""
+    stored = _stored(adapter)
+    return {_of_base(weights, name)[0]: tensor for name, tensor in stored.items() if "lora_" not in name}
 
 
 def _of_base(weights: list[str], name: str) -> tuple[str, NDArray[np.float32] | None]:
     """The tensor of that name, which may stand with or without the encoder's; its own name if there is none."""
     first, _, rest = name.partition(".")
-    names = [name, *([rest] if first in _ENCODERS else [f"{one}.{name}" for one in _ENCODERS])]
+    names = [name, *([rest] if first in ENCODERS else [f"{one}.{name}" for one in ENCODERS])]
     there = _core.read_tensors(weights, names)
     target = next((one for one in names if one in there), name)
     return target, there.get(target)

@@ -222,7 +222,7 @@ def _open_on(options: EngineOptions, device: Device, threads: int) -> tuple[Mode
     check_room(files.name, files.sizes or {}, files.computation)
     heads = files.graph_heads if checkpoint is None else {one: checkpoint.head_width(one) for one in files.head_files}
     core = _core.Model(
-        str(files.folder),
+        str(files.tokenizer or files.folder),
         checkpoint or next(str(path) for path in files.paths.values()),
         cuda=list(device.cuda),
         threads=threads,

@@ -72,6 +72,8 @@ class ModelFiles:
     commit: str | None = None
     adapter: Adapter | None = None
     """A LoRA adapter that changes the weights."""
+    tokenizer: Path | None = None
+    """Where the tokenizer lies, where that is not ``folder``: what an adapter was trained with lies beside it."""
     merged: Merged | None = field(default=None, repr=False)
     """What it makes of them, once the model is open."""
     root: Path = Path()

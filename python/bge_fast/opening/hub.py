@@ -86,7 +86,7 @@ def _adapted(adapter: Adapter, computations: Sequence[str], cache_dir: str | Non
             f"{adapter.name} is a LoRA adapter, and its base {quoted(adapter.base)} has no weights to merge it into "
             f"but a {what}. Merge it: {adapter.how_to_merge()}"
         )
-    return replace(files, name=adapter.name, adapter=adapter)
+    return replace(files, name=adapter.name, adapter=adapter, tokenizer=adapter.tokenizer)
 
 
 def _find_in_hub(

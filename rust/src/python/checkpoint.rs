@@ -88,7 +88,7 @@ impl Checkpoint {
     }
 }
 
-fn last_name(path: &Path) -> String {
+pub(super) fn last_name(path: &Path) -> String {
     path.file_name().unwrap_or_default().display().to_string()
 }
 

@@ -7,6 +7,7 @@ mod m3;
 mod model;
 mod progress;
 mod search;
+mod tensors;
 mod texts;
 mod tokenizer;
 
@@ -105,6 +106,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<checkpoint::Checkpoint>()?;
     module.add_class::<model::Model>()?;
     module.add_function(wrap_pyfunction!(checkpoint::read_tensors, module)?)?;
+    module.add_function(wrap_pyfunction!(tensors::list_tensors, module)?)?;
     module.add_class::<tokenizer::Tokenizer>()?;
     module.add_class::<search::Best>()?;
     module.add_function(wrap_pyfunction!(load_runtime, module)?)?;

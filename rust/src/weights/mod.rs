@@ -2,6 +2,7 @@
 //!
 //! A file is trusted in nothing: header, directory and pickle are read with bounds, and each tensor lies inside its file.
 
+mod directory;
 mod mapped;
 mod opened;
 mod pickle;
@@ -16,6 +17,7 @@ mod torch;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+pub(crate) use self::directory::directories;
 use self::mapped::MappedFile;
 pub use self::mapped::WeightFile;
 pub(crate) use self::opened::OpenedFile;
@@ -193,7 +195,7 @@ impl Weights {
 
     /// Takes in a tensor of the last file.
     fn add(&mut self, stored: Stored) -> Result<()> {
-        let Stored { name, dtype, shape, strides, offset, length } = stored;
+        let Stored { name, dtype, shape, strides, offset, length, .. } = stored;
         let file = self.files.len() - 1;
         let refused = |why: &str| Error::ModelFormat(format!("{} refused: {why}", self.name(file)));
         if shape.len() > MAX_RANK {

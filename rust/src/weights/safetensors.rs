@@ -48,6 +48,7 @@ pub(crate) fn tensors(name: &str, bytes: &[u8]) -> Result<Vec<Stored>> {
                 Kind::BF16 => Ok(Dtype::Bf16),
                 kind => Err(no_weight(&kind.to_string())),
             },
+            kind: info.dtype.to_string(),
             shape: info.shape.clone(),
             strides: None,
             offset: (start + from) as u64,

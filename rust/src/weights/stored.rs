@@ -49,6 +49,8 @@ pub(crate) struct Stored {
     pub name: String,
     /// Its type, or why it is no use as a weight: an error only for who asks for this tensor.
     pub dtype: Result<Dtype, String>,
+    /// What its file calls its type.
+    pub kind: String,
     pub shape: Vec<usize>,
     /// Elements from one to the next along each dimension, where they do not lie row by row.
     pub strides: Option<Vec<usize>>,

@@ -29,6 +29,7 @@ pub(super) fn located(name: &str, view: &View<'_>, start: u64, length: u64) -> R
     Ok(Stored {
         name: name.to_owned(),
         dtype: dtype(view.storage.element),
+        kind: view.storage.element.0.to_owned(),
         shape: sizes(&view.shape)?,
         strides: if contiguous { None } else { Some(sizes(&view.strides)?) },
         offset: start + offset,

@@ -1,0 +1,1 @@
+"""Checkpoints made of checkpoints, file by file and without torch: mixed models, merged adapters."""
