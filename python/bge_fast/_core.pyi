@@ -79,8 +79,17 @@ class Checkpoint:
         changed: str | None = None,
         outputs: list[str] = ...,
     ) -> Checkpoint: ...
-    def graph(self, outputs: list[str], layout: Literal["plain", "masked", "halved"]) -> tuple[bytes, Path]:
-        """An ONNX model, and the folder that its weights lie in."""
+    def graph(
+        self, outputs: list[str], layout: Literal["plain", "masked", "halved", "packed"], *, half: bool = False
+    ) -> tuple[bytes, Path]:
+        """An ONNX model, and the folder that its weights lie in.
+
+        ``packed`` is for CUDA, and only there ``half``, whose matrices are in no file.
+        """
+
+    @property
+    def packs_on_cuda(self) -> bool:
+        """Whether a CUDA device takes it in fp16."""
 
     def left_over(self) -> str | None: ...
     def head_width(self, layer: str) -> int:
@@ -98,7 +107,7 @@ class Model:
         folder: str,
         graph: str | Checkpoint,
         *,
-        cuda: int | None,
+        cuda: list[int],
         threads: int,
         low_memory: bool,
         arithmetic: str,
@@ -110,6 +119,9 @@ class Model:
         max_queue: int | None,
         deterministic: bool,
     ) -> Model: ...
+    def warm_up(self, longest: int) -> None:
+        """Do what the first calls of few texts, of up to ``longest`` tokens each, would wait for."""
+
     def encode(
         self,
         texts: list[str],

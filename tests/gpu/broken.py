@@ -10,6 +10,9 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from models import CHECKPOINTS
+from results import Results, parse
+
 from bge_fast.runtime import cuda
 from bge_fast.runtime.library import find_libraries
 
@@ -52,7 +55,7 @@ def cases(device: str, folder: Path) -> list[Case]:
         ),
         Case(
             "CUDA libraries not found",
-            "from bge_fast import cuda; cuda.installed_libraries = dict; " + on_device,
+            "from bge_fast.runtime import cuda; cuda.installed_libraries = dict; " + on_device,
             "DeviceError",
             "the CUDA provider needs",
             without_cuda_libraries(folder),
@@ -60,34 +63,34 @@ def cases(device: str, folder: Path) -> list[Case]:
         Case("damaged CUDA provider", on_device, "DeviceError", "cannot be used", with_damaged_provider(folder)),
         Case("onnxruntime imported before", "import onnxruntime; " + on_device),
         Case("torch imported before", "import torch; " + on_device),
+        Case("torch in use before", "import torch; torch.ones(9, device='cuda').sum().item(); " + on_device),
+        Case("torch in use after", on_device + "; import torch; torch.ones(9, device='cuda').sum().item()"),
     ]
 
 
-def show(model: Path, device: str) -> bool:
-    """Run the cases and print what each ended with."""
-    good = True
-    print("\n| situation | ended with | |\n| --- | --- | --- |")
+def main() -> None:
+    options = parse(__doc__)
+    results = Results(options, "broken")
     with tempfile.TemporaryDirectory() as folder:
-        for case in cases(device, Path(folder)):
-            ended, verdict = run(case, model)
-            good &= verdict != "**no**"
-            print(f"| {case.situation} | {ended} | {verdict} |", flush=True)
-    return good
+        for case in cases(options.device, Path(folder)):
+            ended, ok = run(case, CHECKPOINTS / "tiny-bert")
+            results.add(ok, situation=case.situation, ended=ended)
+    results.end()
 
 
-def run(case: Case, model: Path) -> tuple[str, str]:
-    """The last line of a case's errors, and the verdict."""
+def run(case: Case, model: Path) -> tuple[str, bool]:
+    """The last line of a case's errors, and whether that is as it should be."""
     command = [sys.executable, "-c", case.program, str(model)]
     environment = {**os.environ, **case.environment}
     process = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    last = (process.stderr.strip().splitlines() or [""])[-1].replace("|", "\\|")
+    last = (process.stderr.strip().splitlines() or [""])[-1]
     if process.returncode == 0:
-        return "worked", "**no**" if case.expected else "ok"
+        return "worked", not case.expected
     if "ModuleNotFoundError" in last:
-        return last, "not installed"
+        return f"not tried: {last}", True
     named = bool(case.expected) and f"{case.expected}:" in last and case.says in last
     # A death by signal is never the named error.
-    return last or f"status {process.returncode}", "ok" if named and process.returncode == 1 else "**no**"
+    return last or f"status {process.returncode}", named and process.returncode == 1
 
 
 def without_onnxruntime(folder: Path) -> dict[str, str]:
@@ -124,3 +127,7 @@ def _shadowing(folder: Path) -> dict[str, str]:
     (folder / "onnxruntime" / "__init__.py").touch()
     path = os.environ.get("PYTHONPATH", "")
     return {"PYTHONPATH": f"{folder}{os.pathsep}{path}" if path else str(folder)}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,92 +1,132 @@
-"""Times bge-fast and sentence-transformers in fp16 on the same texts and one GPU, each in a process of its own.
-
-    python tests/gpu/peers.py EXPORTED_FOLDER CHECKPOINT [--texts corpus.jsonl] [--device cpu --scale 0.01]
-
-Without `--texts`, a file with a "text" in each line, words are drawn at random.
-"""
+"""What others do with the same checkpoints and texts: sentence-transformers, and torch with sorted and padded batches."""
 
 from __future__ import annotations
 
 import argparse
-import json
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from check import make_text, show_table
+from models import mixed_lengths, path_of, text_of, texts_of
+from results import Results, parse
+from speed import timed
 
-_CONTENDERS = ("bge-fast, exported", "bge-fast, checkpoint", "sentence-transformers")
-_MANY, _FEW_WORDS = 4096, 16384
-_QUERIES = 400
-_PASSES = 3
-_NO_LIMIT = 1 << 20
+_TOKENS = {"small": 1_500_000, "base": 800_000, "large": 300_000, "tiny": 10_000}
+_BUDGETS = (16_384, 65_536)
+_MIXED = 4096
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("exported", type=Path)
-    parser.add_argument("checkpoint", type=Path)
-    parser.add_argument("--texts", type=Path)
-    parser.add_argument("--device", default="cuda:0")
-    parser.add_argument("--scale", type=float, default=1.0)
-    parser.add_argument("--only", choices=_CONTENDERS, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.only:
-        print(json.dumps(measure(options, open_contender(options))))
-        return
-    rows = []
-    for name in _CONTENDERS:
-        command = [sys.executable, __file__, *sys.argv[1:], "--only", name]
-        answer = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
-        figures = json.loads(answer.stdout.splitlines()[-1]) if answer.returncode == 0 else ["failed"] * 4
-        rows.append((name, *figures))
-    show_table(("", "abstracts/s, each pass", "10 words, texts/s", "one query p50, ms", "p99"), rows)
+    options = parse(__doc__)
+    results = Results(options, "peers")
+    for size in [options.only] if options.only else ["tiny"] if options.dry else ["base", "small", "large"]:
+        folder = path_of(options.models, size)
+        for name, opened in _PEERS.items():
+            try:
+                measure(results, size, name, opened(options, folder))
+            except (ImportError, RuntimeError, TypeError, AttributeError) as error:
+                results.add(model=size, peer=name, tokens=f"not: {error}", **{"texts/s": 0.0, "query_p50_ms": 0.0})
+    results.end()
 
 
-def open_contender(options: argparse.Namespace) -> Callable[[Any], object]:
-    """A function that encodes one text or many."""
-    if options.only == "sentence-transformers":
-        from sentence_transformers import SentenceTransformer
-
-        peer = SentenceTransformer(str(options.checkpoint), device=options.device)
-        peer = peer if options.device == "cpu" else peer.half()
-        return lambda texts: peer.encode(texts, batch_size=256, normalize_embeddings=True, show_progress_bar=False)
-    from bge_fast import FlagModel
-
-    folder = options.exported if options.only.endswith("exported") else options.checkpoint
-    model = FlagModel(str(folder), devices=options.device, use_fp16=True)
-    return lambda texts: model.encode(texts, batch_size=_NO_LIMIT)
+def measure(results: Results, size: str, name: str, encode: Callable[[list[str]], Any]) -> None:
+    """Texts a second of equal and mixed lengths, and one query."""
+    cases = {str(length): [length] * max(_TOKENS[size] // length, 8) for length in (32, 128, 512)}
+    cases["10–500"] = mixed_lengths(min(max(_TOKENS[size] // 256, 8), _MIXED))
+    query = sorted(timed(lambda n=n: encode([text_of(16, n)])) for n in range(40))
+    for tokens, lengths in cases.items():
+        passes = [texts_of(lengths, seed=1000 * number) for number in range(2)]
+        seconds = min(timed(lambda texts=texts: encode(texts)) for texts in passes)
+        results.add(
+            model=size, peer=name, tokens=tokens, **{"texts/s": len(lengths) / seconds, "query_p50_ms": 1e3 * query[20]}
+        )
 
 
-def measure(options: argparse.Namespace, encode: Callable[[Any], object]) -> list[str]:
-    """Rates and times as the table shows them."""
-    lines = options.texts.read_text().splitlines() if options.texts else []
-    source = [json.loads(line)["text"] for line in lines] or [make_text(160, seed) for seed in range(1024)]
-    # A number in front makes every text one of its own.
-    numbered = [f"{i} {source[i % len(source)]}" for i in range(_FEW_WORDS)]
-    abstracts = numbered[: int(_MANY * options.scale)]
-    short = [" ".join(text.split()[:10]) for text in numbered][: int(_FEW_WORDS * options.scale)]
-    encode(short[:64])
-    rates = {}
-    for name, texts in (("abstracts", abstracts), ("short", short)):
-        rates[name] = [len(texts) / seconds(encode, texts) for _ in range(_PASSES)]
-    times = sorted(seconds(encode, text) for text in short[: int(_QUERIES * min(options.scale, 1))] or short)
-    return [
-        ", ".join(f"{rate:.0f}" for rate in rates["abstracts"]),
-        f"{sorted(rates['short'])[_PASSES // 2]:.0f}",
-        f"{1e3 * times[len(times) // 2]:.2f}",
-        f"{1e3 * times[int(len(times) * 0.99)]:.2f}",
-    ]
+def sentence_transformers(options: argparse.Namespace, folder: Path) -> Callable[[list[str]], Any]:
+    """As its users have it."""
+    from sentence_transformers import SentenceTransformer
+
+    model = SentenceTransformer(str(folder), device=options.device)
+    model = model if options.dry else model.half()
+    return lambda texts: model.encode(texts, batch_size=256, normalize_embeddings=True, show_progress_bar=False)
 
 
-def seconds(encode: Callable[[Any], object], texts: str | list[str]) -> float:
-    start = time.perf_counter()
-    encode(texts)
-    return time.perf_counter() - start
+def torch_loop(options: argparse.Namespace, folder: Path) -> Callable[[list[str]], Any]:
+    """The best plain loop: sorted, padded, under a budget of tokens, the first rows back."""
+    import torch
+    from transformers import AutoModel, AutoTokenizer
 
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    dtype = torch.float32 if options.dry else torch.float16
+    model = AutoModel.from_pretrained(folder, dtype=dtype, attn_implementation="sdpa").eval().to(options.device)
+
+    def encode(texts: list[str]) -> list[Any]:
+        ids = tokenizer(texts, truncation=True, max_length=512)["input_ids"]
+        order = sorted(range(len(ids)), key=lambda place: -len(ids[place]))
+        rows, start = [], 0
+        with torch.inference_mode():
+            while start < len(order):
+                many = max(_BUDGETS[1] // len(ids[order[start]]), 1)
+                batch = [{"input_ids": ids[place]} for place in order[start : start + many]]
+                padded = tokenizer.pad(batch, return_tensors="pt").to(options.device)
+                states = model(**padded).last_hidden_state[:, 0].float()
+                rows.append(torch.nn.functional.normalize(states, dim=-1).cpu())
+                start += many
+        return rows
+
+    return encode
+
+
+def torch_packed(options: argparse.Namespace, folder: Path) -> Callable[[list[str]], Any]:
+    """The best loop without padding: texts one behind the other, attention by torch's own flash kernel for lengths that vary."""
+    import torch
+    from torch.nn.attention.varlen import varlen_attn
+    from transformers import AutoModel, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModel.from_pretrained(folder, dtype=torch.float16).eval().to(options.device)
+    tables, heads = model.embeddings, model.config.num_attention_heads
+
+    def layer(part: Any, states: Any, starts: Any, longest: int) -> Any:
+        own = part.attention.self
+        asked = [each(states).view(len(states), heads, -1) for each in (own.query, own.key, own.value)]
+        taken = varlen_attn(*asked, starts, starts, longest, longest).reshape(states.shape)
+        attended = part.attention.output(taken, states)
+        return part.output(part.intermediate(attended), attended)
+
+    def run(ids: list[list[int]]) -> Any:
+        lengths = torch.tensor([0, *map(len, ids)])
+        starts = lengths.cumsum(0).to(torch.int32).to(options.device)
+        flat = torch.tensor([one for text in ids for one in text], device=options.device)
+        places = torch.cat([torch.arange(len(text)) for text in ids]).to(options.device)
+        states = (
+            tables.word_embeddings(flat) + tables.position_embeddings(places) + tables.token_type_embeddings.weight[0]
+        )
+        states = tables.LayerNorm(states)
+        for part in model.encoder.layer:
+            states = layer(part, states, starts, int(lengths.max()))
+        return torch.nn.functional.normalize(states[starts[:-1].long()].float(), dim=-1).cpu()
+
+    def encode(texts: list[str]) -> list[Any]:
+        ids = tokenizer(texts, truncation=True, max_length=512)["input_ids"]
+        rows, batch, tokens = [], [], 0
+        with torch.inference_mode():
+            for text in ids:
+                batch.append(text)
+                tokens += len(text)
+                if tokens > _BUDGETS[1] - 512 or text is ids[-1]:
+                    rows.append(run(batch))
+                    batch, tokens = [], 0
+        return rows
+
+    return encode
+
+
+_PEERS = {
+    "sentence-transformers fp16": sentence_transformers,
+    "torch fp16 SDPA": torch_loop,
+    "torch fp16 packed": torch_packed,
+}
 
 if __name__ == "__main__":
     main()

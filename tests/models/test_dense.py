@@ -128,7 +128,7 @@ def test_bad_call_arguments_are_named(bert, arguments, error, said):
         ({"devices": "tpu"}, ValueError, "tpu.*cuda:0"),
         ({"devices": []}, ValueError, "no device"),
         ({"devices": 1.5}, ValueError, "1.5"),
-        ({"devices": ["cpu", "cuda:0"]}, NotImplementedError, "one model for each"),
+        ({"devices": ["cpu", "cuda:0"]}, ValueError, "not on both"),
         ({"devices": "cpu", "device": "cuda:0"}, ValueError, "differ"),
     ],
 )

@@ -3,6 +3,7 @@
 import json
 import pickle
 import shutil
+import warnings
 
 import numpy as np
 import pytest
@@ -16,6 +17,8 @@ from bge_fast import (
     ModelFormatError,
     ModelNotFoundError,
 )
+from bge_fast.models import decoder
+from bge_fast.runtime.devices import Device
 from tests.support.checkpoints import checkpoint, edit_json
 
 TEXTS = ["the boundary layer of a wing", "", "热边界层", "heat transfer " * 30]
@@ -106,6 +109,18 @@ def test_it_pickles_and_tells_about_itself(qwen):
 def test_it_runs_on_the_cpu_alone():
     with pytest.raises(DeviceError, match=r"FlagLLMModel runs on the CPU alone, not on cuda:0"):
         FlagLLMModel(str(checkpoint("decoder-qwen3")), devices="cuda:0")
+    with pytest.raises(DeviceError, match=r"not on cuda:0, cuda:1"):
+        FlagLLMModel(str(checkpoint("decoder-qwen3")), devices=[0, 1])
+
+
+def test_a_gpu_that_is_here_is_left_alone_with_one_warning(monkeypatch):
+    monkeypatch.setattr(decoder, "default_device", lambda: Device((0,)))
+    with pytest.warns(RuntimeWarning, match=r'FlagLLMModel runs on the CPU alone.*devices="cpu"') as said:
+        model = FlagLLMModel(str(checkpoint("decoder-qwen3")))
+    assert (len(said), model.info()["device"]) == (1, "cpu")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        FlagLLMModel(str(checkpoint("decoder-qwen3")), devices="cpu").encode("a")
 
 
 def test_what_another_class_opens_is_told_with_that_class(tmp_path):

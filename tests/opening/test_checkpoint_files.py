@@ -66,12 +66,20 @@ def test_a_graph_beside_the_other_files_is_opened_last(own_folder, bert):
     assert opened(own_folder) == ("checkpoint", [WEIGHTS])
 
 
-def test_a_precision_that_only_an_export_has_prints_the_command(own_checkpoint):
+def test_a_precision_that_a_graph_does_not_have_prints_the_command(own_checkpoint):
+    (own_checkpoint / WEIGHTS).rename(own_checkpoint / "model.onnx")
     with pytest.raises(ModelNotFoundError) as caught:
         find_model(str(own_checkpoint), ["fp16"])
     command = f"bge-fast-export {own_checkpoint} -o checkpoint-onnx --precision fp16,fp32"
     assert command in str(caught.value)
     assert find_model(str(own_checkpoint), ["fp16", "fp32"]).computation == "fp32"
+
+
+def test_a_checkpoint_is_computed_in_what_is_asked_for_first(own_checkpoint):
+    assert [find_model(str(own_checkpoint), asked).computation for asked in (["fp16", "fp32"], ["fp32", "fp16"])] == [
+        "fp16",
+        "fp32",
+    ]
 
 
 def test_an_adapter_without_its_model_is_named(own_checkpoint):

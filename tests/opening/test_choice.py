@@ -64,10 +64,11 @@ def test_of_a_manifests_graphs_the_computation_decides(tmp_path, computations, t
     assert best is None or best.computation == MANIFEST["graphs"][expected]["precision"]
 
 
-def test_nothing_of_a_checkpoint_computes_in_fp16(tmp_path):
+def test_a_checkpoint_computes_in_fp16_where_that_is_asked_for(tmp_path):
     (tmp_path / "model.safetensors").touch()
-    assert list(choices(tmp_path, {}, ["fp16"])) == []
-    assert chosen(tmp_path, {}, ["fp16", "fp32"]).computation == "fp32"
+    assert [choice.computation for choice in choices(tmp_path, {}, ["fp16"])] == ["fp16", "fp16"]
+    assert chosen(tmp_path, {}, ["fp16", "fp32"]).computation == "fp16"
+    assert chosen(tmp_path, {}, ["fp32"]).computation == "fp32"
 
 
 def test_external_data_is_missing_where_the_graph_names_it(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 
 from bge_fast import FlagModel
 from bge_fast.errors import DeviceError
-from bge_fast.runtime import cuda
+from bge_fast.runtime import cuda, devices
 from bge_fast.runtime.devices import Device, parse_devices
 
 
@@ -17,19 +17,32 @@ from bge_fast.runtime.devices import Device, parse_devices
         (None, None),
         ("cpu", Device()),
         ("cpu:0", Device()),
-        ("cuda", Device(0)),
-        ("cuda:0", Device(0)),
-        ("cuda:3", Device(3)),
-        (0, Device(0)),
-        (2, Device(2)),
-        (["cuda:1"], Device(1)),
-        ([0], Device(0)),
+        ("cuda", Device((0,))),
+        ("cuda:0", Device((0,))),
+        ("cuda:3", Device((3,))),
+        (0, Device((0,))),
+        (2, Device((2,))),
+        (["cuda:1"], Device((1,))),
+        ([0], Device((0,))),
         (("cpu",), Device()),
+        (["cpu", "cpu"], Device()),
+        (["cuda:1", 0, "cuda:1"], Device((1, 0))),
+        ("all", Device(every=True)),
     ],
 )
 def test_accepted_forms(asked, device):
     assert parse_devices(asked) == device
     assert parse_devices(None, asked) == device
+
+
+def test_all_are_those_that_the_driver_shows_when_a_model_opens(monkeypatch):
+    every = parse_devices("all")
+    for shown, indices in ((3, (0, 1, 2)), (1, (0,)), (0, (0,)), (None, (0,))):
+        monkeypatch.setattr(devices, "device_count", lambda shown=shown: shown)
+        assert every.counted() == Device(indices)
+    assert every.is_cuda
+    assert Device((1, 0)).counted().names == ["cuda:1", "cuda:0"]
+    assert (str(Device((1, 0))), str(Device()), str(every)) == ("cuda:1, cuda:0", "cpu", "all")
 
 
 @pytest.mark.parametrize("asked", ["gpu", "cuda:", "cuda:-1", "cuda:x", "cuda:99999", -1, True, 1.0, {}, object(), ""])
@@ -38,7 +51,7 @@ def test_anything_else_is_refused_with_the_accepted_forms(asked):
         parse_devices(asked)
 
 
-@pytest.mark.parametrize("asked", ["cuda", "cuda:0", 0, "cuda:7"])
+@pytest.mark.parametrize("asked", ["cuda", "cuda:0", 0, "cuda:7", "all", [0, 1]])
 def test_cuda_that_cannot_be_had_is_an_error_never_the_cpu(tiny_bert, asked):
     with pytest.raises(DeviceError, match=r'no CUDA provider.*pip install "bge-fast\[gpu\]".*bge-fast doctor'):
         FlagModel(str(tiny_bert), devices=asked)

@@ -3,10 +3,11 @@
 from dataclasses import replace
 from typing import Any
 
-from bge_fast.errors import DeviceError
+from bge_fast.errors import DeviceError, warn
 from bge_fast.models.model import Model
 from bge_fast.opening.engine import EngineOptions
 from bge_fast.runtime.devices import CPU
+from bge_fast.runtime.library import default_device
 
 
 class Decoder(Model):
@@ -21,5 +22,10 @@ class Decoder(Model):
             raise DeviceError(
                 f"{type(self).__name__} runs on the CPU alone, not on {options.device}: leave devices out, or pass "
                 'devices="cpu"'
+            )
+        if options.device is None and default_device() != CPU:
+            warn(
+                f'{type(self).__name__} runs on the CPU alone, not on the GPU that is here: pass devices="cpu"',
+                RuntimeWarning,
             )
         return replace(options, device=CPU)

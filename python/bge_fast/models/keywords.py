@@ -69,6 +69,8 @@ class ModelKeywords(TypedDict, total=False):
 
     device: str | int
     """Another name of ``devices``."""
+    warmup: bool
+    """On CUDA: prepare for queries of every length when the model opens, not when the first one comes."""
     timeout: float | None
     """Seconds that a call may take; then it raises ``CallTimeoutError``. A run is not interrupted."""
     max_queue: int | None

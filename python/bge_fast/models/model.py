@@ -11,7 +11,7 @@ from bge_fast.models.shapes import Devices
 from bge_fast.models.tokenizer import Tokenizer
 from bge_fast.opening.choice import checked_graph_name
 from bge_fast.opening.engine import COMPUTATIONS, Engine, EngineOptions, ModelInfo, Outputs, Waiting
-from bge_fast.runtime.devices import parse_devices
+from bge_fast.runtime.devices import CPU, parse_devices
 from bge_fast.runtime.locks import Lock
 from bge_fast.runtime.threads import MOST_THREADS
 
@@ -89,6 +89,7 @@ class Model:
             onnx_file=None if onnx_file is None else checked_graph_name(onnx_file),
             outputs=self._outputs_at_start(),
             waiting=self._waiting_options(),
+            warm_up=flag("warmup", self.kwargs.get("warmup", False)),
         )
 
     def _waiting_options(self) -> Waiting:
@@ -160,8 +161,8 @@ class Model:
 
     @property
     def target_devices(self) -> list[str]:
-        """The device in use, as a list of one."""
-        return [str(self._open().device)]
+        """The devices in use."""
+        return self._open().device.names
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -181,7 +182,7 @@ class Model:
     @staticmethod
     def get_target_devices(devices: Devices) -> list[str]:
         """Return the devices that ``devices`` names, as strings; the CPU where the choice is left open."""
-        return [str(parse_devices(devices) or "cpu")]
+        return (parse_devices(devices) or CPU).counted().names
 
     @staticmethod
     def get_detailed_instruct(instruction_format: str, instruction: str, sentence: str) -> str:

@@ -36,7 +36,7 @@ SIDE_FILES = (
 )
 # What a tokenizer is built of where there is no tokenizer.json.
 VOCABULARIES = ("vocab.txt", "sentencepiece.bpe.model")
-ASSEMBLED = ("fp32", "bf16", "int8", "int4")
+ASSEMBLED = ("fp32", "fp16", "bf16", "int8", "int4")
 """Computations that a graph can be assembled for."""
 # Where Optimum and sentence-transformers put a graph: in a folder of its own, or beside the other files.
 _PLAIN_GRAPHS = ("onnx/model.onnx", "model.onnx")

@@ -72,6 +72,8 @@ class EngineOptions:
     outputs: Outputs = ("cls",)
     """Of the form of a checkpoint's graph that opens at once; others open when a call needs them."""
     waiting: Waiting = Waiting()
+    warm_up: bool = False
+    """On CUDA: capture the runs of queries when the model opens."""
 
     def computations(self, device: Device) -> tuple[str, ...]:
         """Precisions of the computation that will do on ``device``, best first.
@@ -87,7 +89,7 @@ class EngineOptions:
             raise ValueError('precision="fp16" is for CUDA devices; on the CPU leave precision out (fp32)')
         if self.computation is not None:
             return (self.computation,)
-        return ("fp16", "fp32") if device.cuda is not None and self.prefer_fp16 else ("fp32",)
+        return ("fp16", "fp32") if device.is_cuda and self.prefer_fp16 else ("fp32",)
 
 
 class ModelInfo(Facts):
@@ -128,6 +130,8 @@ class Engine:
         self._state = FolderState.of(self.files.folder, [*self.files.paths.values(), *self.files.head_files.values()])
         modules, width = self.files.modules, self.files.dimension
         self.projection = projection_of(self.files.name, self.files.root, modules, width) if options.dense else None
+        if options.warm_up:
+            self.core.warm_up(self.files.max_length)
         self._log_opening(1000 * (time.perf_counter() - started))
 
     def _log_opening(self, milliseconds: float) -> None:
@@ -192,7 +196,7 @@ class Engine:
 
 
 def _open(options: EngineOptions, threads: int) -> tuple[Device, ModelFiles, _core.Model, dict[str, int]]:
-    device = options.device or default_device()
+    device = (options.device or default_device()).counted()
     try:
         return device, *_open_on(options, device, threads)
     except DeviceError as error:
@@ -204,8 +208,8 @@ def _open(options: EngineOptions, threads: int) -> tuple[Device, ModelFiles, _co
 
 def _open_on(options: EngineOptions, device: Device, threads: int) -> tuple[ModelFiles, _core.Model, dict[str, int]]:
     computations = options.computations(device)
-    if device.cuda is not None:
-        check_cuda(device.cuda)
+    for index in device.cuda:
+        check_cuda(index)
     files = find_model(options.name, computations, options.cache_dir, kind=options.kind, onnx_file=options.onnx_file)
     check_family(files.name, files.kind, files.config, options.family)
     if options.adapter is not None:
@@ -213,12 +217,14 @@ def _open_on(options: EngineOptions, device: Device, threads: int) -> tuple[Mode
     if files.adapter is not None:
         files = replace(files, merged=Merged(files.adapter, list(files.paths.values())))
     checkpoint = checkpoint_of(files)
+    if checkpoint is not None and files.computation == "fp16" and not checkpoint.packs_on_cuda:
+        files = _widened(files, options)
     check_room(files.name, files.sizes or {}, files.computation)
     heads = files.graph_heads if checkpoint is None else {one: checkpoint.head_width(one) for one in files.head_files}
     core = _core.Model(
         str(files.tokenizer or files.folder),
         checkpoint or next(str(path) for path in files.paths.values()),
-        cuda=device.cuda,
+        cuda=list(device.cuda),
         threads=threads,
         low_memory=options.low_memory,
         arithmetic="fp32" if checkpoint is None else files.computation,
@@ -236,6 +242,17 @@ def _open_on(options: EngineOptions, device: Device, threads: int) -> tuple[Mode
     if files.state is not None:
         files.state.check(files.name)
     return files, core, heads
+
+
+def _widened(files: ModelFiles, options: EngineOptions) -> ModelFiles:
+    """The same in fp32, where nobody asked for fp16 by name.
+
+    Raises:
+        ValueError: somebody did.
+    """
+    if options.computation is not None:
+        raise ValueError(f'{files.name}: {files.architecture} has no fp16 on CUDA; use precision="fp32"')
+    return replace(files, computation="fp32")
 
 
 def checkpoint_of(files: ModelFiles) -> _core.Checkpoint | None:

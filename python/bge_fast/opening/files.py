@@ -190,7 +190,7 @@ def _nothing_to_open(
             f"{name} is an exported graph, which runs as it is; {computations[0]} is computed from a checkpoint. "
             f"Open {checkpoint} instead"
         )
-    if not manifest and (own or "fp32" in computations):
+    if not manifest and (own or "fp32" in computations or not graphs):
         if (folder / "adapter_config.json").is_file():
             return UnsupportedModelError(f"{name} is an adapter (adapter_config.json): merge it into its model first")
         others = f". It has other graphs: {_some(graphs)}. Choose one with onnx_file={graphs[0]!r}" if graphs else ""

@@ -122,7 +122,7 @@ def _without_telemetry() -> Iterator[None]:
 def default_device() -> Device:
     """Return the first CUDA device where the GPU library is installed, whether usable or not; else the CPU."""
     best = next(iter(find_libraries()), None)
-    return Device(0) if best and best.cuda_provider else CPU
+    return Device((0,)) if best and best.cuda_provider else CPU
 
 
 def check_cuda(index: int) -> None:

@@ -67,7 +67,7 @@ impl Inputs {
     #[must_use]
     pub fn new(batch: &Batch, texts: &[Tokens], rules: InputRules) -> Self {
         let lengths: Vec<usize> = batch.rows.iter().map(|&row| texts[row].ids.len()).collect();
-        let packed = batch.layout == Layout::Packed;
+        let packed = matches!(batch.layout, Layout::Packed | Layout::Few);
         let room = |length: usize| if packed { length } else { batch.length };
         let mut ends = Vec::with_capacity(lengths.len() + 1);
         ends.push(0);
@@ -123,6 +123,17 @@ impl Inputs {
         self.token_type_ids[start + first..text.end].fill(i64::from(rules.typed_pairs));
         self.attention_mask[text].fill(1);
         self.position_ids.extend(positions(&self.input_ids[start..end], rules));
+    }
+
+    /// Where each token would lie were all texts padded to `longest` tokens, text after text, and behind them where the padding would;
+    /// behind the texts are empty ones, up to so many `texts`.
+    #[must_use]
+    pub fn offsets(&self, texts: usize, longest: usize) -> Vec<i32> {
+        let row = |row: usize| row * longest;
+        let lengths = || self.lengths.iter().chain(std::iter::repeat(&0)).take(texts).enumerate();
+        let tokens = lengths().flat_map(|(place, &length)| row(place)..row(place) + length);
+        let padding = lengths().flat_map(|(place, &length)| row(place) + length..row(place + 1));
+        tokens.chain(padding).map(|offset| i32::try_from(offset).unwrap_or(i32::MAX)).collect()
     }
 
     /// Where each text begins before `layer`, counted from 0.
@@ -188,6 +199,8 @@ mod tests {
         assert_eq!(inputs.input_ids, [0, 2, 0, 5, 2]);
         assert_eq!(inputs.position_ids, [2, 3, 2, 3, 4]);
         assert_eq!(inputs.lengths, [2, 3]);
+        assert_eq!(inputs.offsets(2, 3), [0, 1, 3, 4, 5, 2]);
+        assert_eq!(inputs.offsets(3, 4), [0, 1, 4, 5, 6, 2, 3, 7, 8, 9, 10, 11]);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use super::distances::distance_scores;
 use super::layers::{Attention, Bias, Norm, Scores, activated_layer, add_and_norm, attention, product, token_linear};
 use super::names::LayerNames;
 use super::onnx::{Attribute, DataType};
+use super::packed::{self, FIRST_TOKENS, TOKEN_OFFSETS};
 use super::{Form, heads, ours};
 use crate::batch::Layout;
 use crate::outputs::Part;
@@ -57,7 +58,7 @@ impl<'a> Bert<'a> {
         let masked = form.layout == Layout::Masked;
         let mask = masked
             .then(|| graph.node("Cast", &["attention_mask"], "attention_mask_int32", &[cast_to(DataType::Int32)]));
-        let (added, distances) = match graph.ours {
+        let (added, distances) = match graph.ours() {
             Some(prepared) => (None, self.distances(prepared)?),
             None => (self.distance_scores(graph)?, None),
         };
@@ -74,13 +75,16 @@ impl<'a> Bert<'a> {
             };
         }
         heads::add(graph, self, form.outputs, &states)?;
-        let tokens: &[&str] = &["batch", "length"];
+        let packed = graph.on_cuda();
+        let tokens: &[&str] = if packed { &["tokens"] } else { &["batch", "length"] };
         let inputs = [
             ("input_ids", tokens, true),
             ("position_ids", tokens, true),
             ("attention_mask", tokens, masked),
             ("token_type_ids", tokens, told_apart),
-            (ours::STARTS, &["texts"], graph.ours.is_some()),
+            (ours::STARTS, &["starts"], packed || graph.ours().is_some()),
+            (TOKEN_OFFSETS, &["texts", "longest"], packed),
+            (FIRST_TOKENS, &["texts"], packed && form.outputs.takes_first_rows()),
         ];
         Ok(inputs.into_iter().filter_map(|(name, dims, taken)| taken.then_some((name, dims))).collect())
     }
@@ -145,11 +149,15 @@ impl<'a> Bert<'a> {
         let [query, key, value] = [query, key, value].map(|name| layer.tensor(name));
         let part = Attention { projections: [&query, &key, &value], heads: self.encoder.num_attention_heads, size };
         let output = format!("{}.attention", layer.value);
-        let values = attention(graph, &part, &asking, states, scores, &format!("{output}.self"))?;
+        let mut values = attention(graph, &part, &asking, states, scores, &format!("{output}.self"))?;
+        if graph.on_cuda() && first_row_only {
+            values = packed::first_tokens(graph, &values);
+        }
 
         let dense = layer.tensor(taken);
         let attended = product(graph, &dense, [size, size], &values, &format!("{output}.product"))?;
-        self.add_and_norm(graph, &layer.tensor(attention_norm), [&attended, &asking], &dense, &output)
+        let bias = if graph.on_cuda() { Bias::Taken { layer: &dense, value: &value } } else { Bias::Of(&dense) };
+        self.add_and_norm(graph, &layer.tensor(attention_norm), [&attended, &asking], bias, &output)
     }
 
     /// The second part: two linear layers, added to what went in and normalized.
@@ -162,13 +170,13 @@ impl<'a> Bert<'a> {
 
         let dense = layer.tensor(narrow);
         let values = product(graph, &dense, [size, inner], &values, &format!("{output}.product"))?;
-        self.add_and_norm(graph, &layer.tensor(norm), [&values, attended], &dense, output)
+        self.add_and_norm(graph, &layer.tensor(norm), [&values, attended], Bias::Of(&dense), output)
     }
 
     fn feed_forward_in_halves(&self, graph: &mut Builder, layer: &Layer, attended: &str) -> Result<String> {
         let name = &layer.value;
         let halves = [0, 1].map(|half| format!("{name}.attention.{half}"));
-        graph.halves(attended, 1, [&halves[0], &halves[1]]);
+        graph.split(attended, 1, &[&halves[0], &halves[1]]);
         let mut done = Vec::with_capacity(2);
         for (half, attended) in halves.iter().enumerate() {
             done.push(self.feed_forward(graph, layer, attended, &format!("{name}.{half}"))?);
@@ -181,11 +189,11 @@ impl<'a> Bert<'a> {
         graph: &mut Builder,
         name: &str,
         values: [&str; 2],
-        dense: &str,
+        bias: Bias,
         output: &str,
     ) -> Result<String> {
         let Encoder { hidden_size: size, layer_norm_eps: epsilon, .. } = *self.encoder;
-        add_and_norm(graph, Norm { name, size, epsilon }, values, Some(Bias::Of(dense)), output)
+        add_and_norm(graph, Norm { name, size, epsilon }, values, Some(bias), output)
     }
 
     fn layer(&self, number: usize) -> Layer {
@@ -207,7 +215,10 @@ impl Layer {
 
 /// The first token of each text.
 pub(super) fn first_tokens(graph: &mut Builder, states: &str) -> String {
-    if graph.ours.is_none() {
+    if graph.on_cuda() {
+        return packed::first_tokens(graph, states);
+    }
+    if graph.ours().is_none() {
         return first(graph, states, 1);
     }
     let (from, to) = (graph.constant("first", &[0]), graph.constant("last", &[-1]));

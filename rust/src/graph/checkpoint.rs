@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::bert::Bert;
-use super::{Assembled, Conversion, Depth, Form, Head, Network, assemble, decoder};
+use super::{Assembled, Conversion, Form, Head, Network, assemble, decoder};
 use crate::Result;
 use crate::batch::Layout;
 use crate::outputs::Outputs;
@@ -32,7 +32,7 @@ impl Checkpoint {
         let mut weights = Weights::open(files)?;
         changed.map_or(Ok(()), |file| weights.replace(file))?;
         let checkpoint = Self { network, weights: Arc::new(weights) };
-        let form = Form { outputs, layout: Layout::Masked, depth: Depth::default(), past: false };
+        let form = Form { half: false, ..Form::of(outputs, Layout::Masked) };
         assemble(&checkpoint.network, &checkpoint.weights, Conversion::Draft, form)?;
         Ok(checkpoint)
     }
@@ -51,6 +51,22 @@ impl Checkpoint {
     /// Those of [`assemble`].
     pub fn assemble_with(&self, prepared: &Prepared, form: Form) -> Result<Assembled> {
         assemble(&self.network, &self.weights, Conversion::Prepared(prepared), form)
+    }
+
+    /// The graph for a CUDA device, whose texts lie one behind the other; in float16 for a session that is handed its tensors.
+    ///
+    /// # Errors
+    /// Those of [`assemble`]; [`crate::Error::ModelFormat`] for a weight beyond float16.
+    pub fn assemble_for_cuda(&self, prepared: &Prepared, form: Form) -> Result<Assembled> {
+        let conversion = if form.half { Conversion::Narrowed(prepared) } else { Conversion::InGraph };
+        assemble(&self.network, &self.weights, conversion, form)
+    }
+
+    /// Whether a CUDA device takes its texts one behind the other: not where scores depend on distances, since the operator
+    /// would take them of all pairs of tokens.
+    #[must_use]
+    pub fn packs_on_cuda(&self) -> bool {
+        !matches!(&self.network, Network::Encoder(encoder) if encoder.architecture.distances.is_some())
     }
 
     /// The first tensor of a layer that the sizes do not have, where there is one: it is not run.

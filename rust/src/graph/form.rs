@@ -11,10 +11,20 @@ pub struct Form {
     pub outputs: Outputs,
     /// Which batches it takes.
     pub layout: Layout,
+    /// Computed in float16 where the model is, on a CUDA device.
+    pub half: bool,
     /// How far through a decoder's layers it goes.
     pub depth: Depth,
     /// Texts go on behind a beginning whose keys and values are there already.
     pub past: bool,
+}
+
+impl Form {
+    /// Through all layers, with nothing that texts begin with.
+    #[must_use]
+    pub fn of(outputs: Outputs, layout: Layout) -> Self {
+        Self { outputs, layout, half: true, depth: Depth::default(), past: false }
+    }
 }
 
 /// How far texts go through a decoder's layers, and with how many of their tokens.

@@ -12,16 +12,16 @@ use crate::{Error, Result};
 pub(super) fn add(graph: &mut Builder, bert: &Bert, outputs: Outputs, states: &str) -> Result<()> {
     let size = bert.encoder.hidden_size;
     let hidden = size.to_string();
-    let needs_first_row = [Part::Cls, Part::Logits].iter().any(|&part| outputs.contains(part));
-    let first_row = needs_first_row.then(|| first_row(graph, states, outputs.first_row_only()));
+    let first_row = outputs.takes_first_rows().then(|| first_row(graph, states, outputs.first_row_only()));
     let first_row = first_row.unwrap_or_default();
     for part in outputs.iter() {
         match part {
-            Part::Cls => graph.output("dense_vecs", &["batch", &hidden]),
+            Part::Cls => graph.put_out("dense_vecs", &["batch", &hidden]),
             // An encoder's rows are taken later.
             Part::HiddenStates | Part::Last => {
-                graph.node("Identity", &[states], "last_hidden_state", &[]);
-                graph.output("last_hidden_state", &["batch", "length", &hidden]);
+                let output = graph.before("last_hidden_state");
+                of_tokens(graph, states, &output);
+                graph.put_out("last_hidden_state", &["batch", "length", &hidden]);
             }
             Part::Sparse => token_head(graph, size, states, "sparse_linear", "sparse_vecs")?,
             Part::Colbert => token_head(graph, size, states, "colbert_linear", "colbert_vecs")?,
@@ -32,8 +32,22 @@ pub(super) fn add(graph: &mut Builder, bert: &Bert, outputs: Outputs, states: &s
     Ok(())
 }
 
+/// Values of tokens as `[batch, length, width]`.
+fn of_tokens(graph: &mut Builder, values: &str, output: &str) {
+    if graph.on_cuda() {
+        let axis = graph.constant("axis_0", &[0]);
+        graph.node("Unsqueeze", &[values, &axis], output, &[]);
+    } else {
+        graph.node("Identity", &[values], output, &[]);
+    }
+}
+
 fn first_row(graph: &mut Builder, states: &str, alone: bool) -> String {
-    if graph.ours.is_some() {
+    if graph.on_cuda() {
+        let first = if alone { states.to_owned() } else { first_tokens(graph, states) };
+        return graph.node("Identity", &[&first], &graph.before("dense_vecs"), &[]);
+    }
+    if graph.ours().is_some() {
         let first = if alone { states.to_owned() } else { first_tokens(graph, states) };
         let axis = graph.constant("axis_0", &[0]);
         return graph.node("Squeeze", &[&first, &axis], "dense_vecs", &[]);
@@ -49,8 +63,13 @@ fn first_row(graph: &mut Builder, states: &str, alone: bool) -> String {
 /// A linear layer over every token: `name.weight` `[width, hidden]`, `name.bias` `[width]`.
 fn token_head(graph: &mut Builder, hidden: usize, states: &str, name: &str, output: &str) -> Result<()> {
     let width = graph.height(&format!("{name}.weight"))?;
-    token_linear(graph, name, [width, hidden], states, output)?;
-    graph.output(output, &["batch", "length", &width.to_string()]);
+    if graph.on_cuda() {
+        let values = linear(graph, name, [width, hidden], states, &format!("{name}.product"))?;
+        of_tokens(graph, &values, &graph.before(output));
+    } else {
+        token_linear(graph, name, [width, hidden], states, output)?;
+    }
+    graph.put_out(output, &["batch", "length", &width.to_string()]);
     Ok(())
 }
 
@@ -66,7 +85,7 @@ fn classifier(graph: &mut Builder, bert: &Bert, first_row: &str) -> Result<()> {
     let dense = if pooler { bert.tensor(dense) } else { dense.to_owned() };
     let values = linear(graph, &dense, [hidden, hidden], first_row, "classifier.dense.product")?;
     let values = activation.of(graph, &values, "classifier.dense.activated");
-    linear(graph, projection, [1, hidden], &values, "logits")?;
-    graph.output("logits", &["batch", "1"]);
+    linear(graph, projection, [1, hidden], &values, &graph.before("logits"))?;
+    graph.put_out("logits", &["batch", "1"]);
     Ok(())
 }

@@ -10,12 +10,14 @@ use std::sync::Arc;
 use super::activation::Activation;
 use super::builder::{Builder, CONTRIB};
 use super::onnx::Attribute;
-use super::ours;
+use super::{ours, packed};
 use crate::Result;
 use crate::prepared::{DistanceTable, LinearNames};
 
 /// Added to the scores of padding: no softmax gives it any weight.
 const MASKED: f32 = -3.4e38;
+/// What float16 has to add to a variance.
+const LEAST_EPSILON: f32 = 1e-7;
 
 /// `values` × the transposed matrix `name.weight`, which is stored as `[out, in]`; without its bias.
 pub(super) fn product(
@@ -25,7 +27,7 @@ pub(super) fn product(
     values: &str,
     output: &str,
 ) -> Result<String> {
-    if let Some(prepared) = graph.ours {
+    if let Some(prepared) = graph.ours() {
         let layers = [name];
         let names = LinearNames::of(&layers, &shape[..1], shape[1]);
         return ours::linear(graph, prepared, names, values, output);
@@ -36,7 +38,7 @@ pub(super) fn product(
 
 /// A whole linear layer, of rows `[batch, in]`: a head.
 pub(super) fn linear(graph: &mut Builder, name: &str, shape: [usize; 2], values: &str, output: &str) -> Result<String> {
-    if graph.ours.is_some() {
+    if graph.ours().is_some() {
         return token_linear(graph, name, shape, values, output);
     }
     let matrix = graph.matrix(&format!("{name}.weight"), shape)?;
@@ -57,6 +59,8 @@ pub(super) struct Norm<'a> {
 pub(super) enum Bias<'a> {
     /// The bias of the linear layer of this name.
     Of(&'a str),
+    /// That and what the layer makes of the bias of the values, on CUDA.
+    Taken { layer: &'a str, value: &'a str },
     /// The first row of a table of so many.
     FirstRow { table: &'a str, rows: usize },
 }
@@ -69,7 +73,7 @@ pub(super) fn add_and_norm(
     bias: Option<Bias>,
     output: &str,
 ) -> Result<String> {
-    if let Some(prepared) = graph.ours {
+    if let Some(prepared) = graph.ours() {
         return ours::add_and_norm(graph, prepared, norm, values, bias, output);
     }
     let scale = graph.small(&format!("{}.weight", norm.name), &[norm.size])?;
@@ -77,10 +81,13 @@ pub(super) fn add_and_norm(
     let bias = match bias {
         None => None,
         Some(Bias::Of(layer)) => Some(graph.small(&format!("{layer}.bias"), &[norm.size])?),
+        Some(Bias::Taken { layer, value }) => Some(packed::taken_bias(graph, layer, value, norm.size)?),
         Some(Bias::FirstRow { table, rows }) => Some(graph.first_row(table, &[rows, norm.size])?),
     };
     let inputs: Vec<&str> = values.into_iter().chain([&*scale, &*shift]).chain(bias.as_deref()).collect();
-    let epsilon = [Attribute::Float("epsilon", norm.epsilon)];
+    // Below that float16 has none.
+    let epsilon = if graph.half() { norm.epsilon.max(LEAST_EPSILON) } else { norm.epsilon };
+    let epsilon = [Attribute::Float("epsilon", epsilon)];
     Ok(graph.node_of(CONTRIB, "SkipLayerNormalization", &inputs, output, &epsilon))
 }
 
@@ -92,7 +99,7 @@ pub(super) fn token_linear(
     values: &str,
     output: &str,
 ) -> Result<String> {
-    if let Some(prepared) = graph.ours {
+    if let Some(prepared) = graph.ours() {
         let layers = [name];
         let names = LinearNames { biased: true, exact: true, ..LinearNames::of(&layers, &shape[..1], shape[1]) };
         return ours::linear(graph, prepared, names, values, output);
@@ -127,9 +134,13 @@ pub(super) fn attention(
     scores: Scores,
     output: &str,
 ) -> Result<String> {
-    if let Some(prepared) = graph.ours {
+    if let Some(prepared) = graph.ours() {
         let part = Attention { projections: *projections, heads: *heads, size: *size };
         return ours::attention(graph, prepared, &part, [asking, states], scores.distances, output);
+    }
+    if graph.on_cuda() {
+        let part = Attention { projections: *projections, heads: *heads, size: *size };
+        return packed::attention(graph, &part, states, output);
     }
     let (mut inputs, mut biases) = (Vec::new(), Vec::new());
     for (name, from) in projections.iter().zip([asking, states, states]) {
@@ -157,7 +168,7 @@ pub(super) fn activated_layer(
     values: &str,
     output: &str,
 ) -> Result<String> {
-    if let Some(prepared) = graph.ours {
+    if let Some(prepared) = graph.ours() {
         let layers = [name];
         let activation = Some(activation);
         let names = LinearNames { biased: true, activation, ..LinearNames::of(&layers, &shape[..1], shape[1]) };

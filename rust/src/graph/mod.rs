@@ -14,6 +14,9 @@ mod layers;
 mod names;
 mod onnx;
 mod ours;
+mod packed;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,7 +24,7 @@ use std::sync::Arc;
 pub use self::activation::Activation;
 pub use self::architecture::{Architecture, Encoder, TokenTypes};
 use self::bert::Bert;
-use self::builder::Builder;
+use self::builder::{Builder, Operators};
 pub(crate) use self::builder::{LAYER, OURS};
 pub use self::checkpoint::Checkpoint;
 pub use self::decoder::{Decoder, Head};
@@ -29,8 +32,9 @@ pub(crate) use self::decoder::{KEPT, PAST, layer_of_starts};
 pub use self::external::external_files;
 pub use self::form::{Depth, Form};
 pub(crate) use self::ours::STARTS;
+pub(crate) use self::packed::{FIRST_TOKENS, TOKEN_OFFSETS};
 use crate::batch::Layout;
-use crate::prepared::{Float32, Layer, Prepared};
+use crate::prepared::{Layer, Numbers, Prepared};
 use crate::weights::Weights;
 use crate::{Error, Result};
 
@@ -40,10 +44,14 @@ pub struct Assembled {
     pub proto: Vec<u8>,
     /// The folder that the graph's locations are relative to.
     pub folder: PathBuf,
-    /// Every float32 tensor that the graph takes.
+    /// Every tensor that a session may be handed.
     pub tensors: Vec<Initializer>,
     /// What operators of our own compute; each tells its place here.
     pub layers: Arc<Vec<Layer>>,
+    /// Whether it is one for CUDA, with texts one behind the other.
+    pub packed: bool,
+    /// Whether it is one of those for few texts, whose runs are captured.
+    pub captured: bool,
 }
 
 /// A tensor that the session may be handed, in place of what the graph points at.
@@ -53,7 +61,7 @@ pub struct Initializer {
     /// Its dimensions.
     pub shape: Vec<usize>,
     /// Its numbers.
-    pub numbers: Float32,
+    pub numbers: Numbers,
 }
 
 /// Who makes float32 of tensors that are stored otherwise.
@@ -65,6 +73,8 @@ pub enum Conversion<'a> {
     Draft,
     /// They are made beforehand and shared by all sessions; the graph can be opened only by who hands them over.
     Prepared(&'a Prepared),
+    /// The same in float16.
+    Narrowed(&'a Prepared),
 }
 
 /// What a checkpoint holds the weights of.
@@ -102,22 +112,27 @@ fn assemble_decoder(decoder: &Decoder, weights: &Weights, conversion: Conversion
     let Conversion::Prepared(prepared) = conversion else {
         decoder::check(decoder, weights, form)?;
         return match conversion {
-            Conversion::Draft => Ok(Builder::new(weights, conversion, None).finish::<&str>(&[])),
-            _ => Err(Error::Value("decoder-only models run on the CPU only, by operators of our own".into())),
+            Conversion::Draft => Ok(Builder::new(weights, conversion, Operators::Padded).finish::<&str>(&[])),
+            _ => Err(Error::Device("decoder-only models run on the CPU only so far. Pass devices=\"cpu\"".into())),
         };
     };
-    let mut graph = Builder::new(weights, conversion, Some(prepared));
+    let mut graph = Builder::new(weights, conversion, Operators::Ours(prepared));
     let inputs = decoder::assemble(decoder, weights, prepared, &mut graph, form)?;
     Ok(graph.finish(&inputs))
 }
 
 fn assemble_encoder(encoder: &Encoder, weights: &Weights, conversion: Conversion, form: Form) -> Result<Assembled> {
-    let ours = match (form.layout, conversion) {
-        (Layout::Packed, Conversion::Prepared(prepared)) => Some(prepared),
-        (Layout::Packed, _) => return Err(Error::Internal("packed texts are for operators of our own".into())),
-        _ => None,
+    let operators = match (form.layout, conversion) {
+        (Layout::Packed | Layout::Few, Conversion::Prepared(prepared)) => Operators::Ours(prepared),
+        (Layout::Packed, _) => Operators::Cuda { merged: false },
+        (Layout::Few, _) => Operators::Cuda { merged: true },
+        _ => Operators::Padded,
     };
-    let mut graph = Builder::new(weights, conversion, ours);
+    if matches!(operators, Operators::Cuda { .. }) && encoder.architecture.distances.is_some() {
+        let model_type = encoder.architecture.model_type;
+        return Err(Error::UnsupportedModel(format!("{model_type} cannot be packed on CUDA")));
+    }
+    let mut graph = Builder::new(weights, conversion, operators);
     let inputs = Bert::new(encoder, weights)?.assemble(&mut graph, form)?;
     Ok(graph.finish(&inputs))
 }

@@ -104,6 +104,8 @@ pub struct TensorProto {
     pub int64_data: Vec<i64>,
     #[prost(string, tag = "8")]
     pub name: String,
+    #[prost(bytes = "vec", tag = "9")]
+    pub raw_data: Vec<u8>,
     #[prost(message, repeated, tag = "13")]
     pub external_data: Vec<KeyValue>,
     #[prost(int32, tag = "14")]
@@ -121,6 +123,11 @@ impl TensorProto {
     /// Numbers, kept in the graph itself.
     pub fn floats(name: &str, dims: Vec<i64>, values: Vec<f32>) -> Self {
         Self { dims, float_data: values, name: name.into(), data_type: DataType::Float as i32, ..Self::default() }
+    }
+
+    /// The same in float16, of their bytes.
+    pub fn halves(name: &str, dims: Vec<i64>, raw_data: Vec<u8>) -> Self {
+        Self { dims, raw_data, name: name.into(), data_type: DataType::Float16 as i32, ..Self::default() }
     }
 
     /// `length` bytes of the file `location`, a path below the folder that the session is told.

@@ -35,7 +35,7 @@ pub(super) fn add_and_norm(
     let Norm { name, size, epsilon } = norm;
     let bias = match bias {
         None => None,
-        Some(Bias::Of(layer)) => Some(ours.numbers(&format!("{layer}.bias"), &[size])?),
+        Some(Bias::Of(layer) | Bias::Taken { layer, .. }) => Some(ours.numbers(&format!("{layer}.bias"), &[size])?),
         Some(Bias::FirstRow { table, rows }) => Some(ours.numbers(table, &[rows, size])?[..size].to_vec()),
     };
     let scale = ours.numbers(&format!("{name}.weight"), &[size])?;

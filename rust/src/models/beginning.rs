@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::model::Model;
 use crate::batch::{Batch, Inputs, Layout, Past};
-use crate::graph::{Depth, Form};
+use crate::graph::Form;
 use crate::outputs::Part;
 use crate::run::{Watcher, interruptible};
 use crate::tokenizer::Tokens;
@@ -85,7 +85,7 @@ impl Model {
     fn past_of(&self, ids: &[u32], watcher: &mut Watcher) -> Result<Past> {
         let tokens = Tokens { ids: ids.to_vec(), total: ids.len(), first: ids.len() };
         self.check_ids(std::slice::from_ref(&tokens), &|_| "the beginning of all texts".into())?;
-        let form = Form { outputs: Part::Past.into(), layout: Layout::Packed, depth: Depth::default(), past: false };
+        let form = Form::of(Part::Past.into(), Layout::Packed);
         let place = self.sessions().for_batches(1)?;
         let session = super::model::session_of(place, form)?;
         let batch = Batch { rows: vec![0], length: ids.len(), layout: Layout::Packed };

@@ -60,7 +60,7 @@ impl<'a, I: Sync, V: Verb<I>> Call<'a, I, V> {
             return results.take(Event::Ran(chunk, 0, small)).map(drop);
         }
         place.queue().admit(watcher)?;
-        let workers = place.runs().min(first.batches.len());
+        let workers = place.workers().min(first.batches.len());
         let run = self.run(place);
         Work::new(std::iter::once(Ok(first)), &run).finish(workers, &mut |event| results.take(event), watcher)
     }
@@ -90,7 +90,7 @@ impl<'a, I: Sync, V: Verb<I>> Call<'a, I, V> {
             // Where the system starts no more threads, whoever needs a chunk tokenizes it.
             let here = std::iter::from_fn(move || if started { None } else { self.next() });
             let chunks = std::iter::once(Ok(first)).chain(chunks).chain(here);
-            Work::new(chunks, &run).finish(place.runs(), &mut take, watcher)
+            Work::new(chunks, &run).finish(place.workers(), &mut take, watcher)
         })
     }
 

@@ -37,7 +37,7 @@ impl Model {
     ) -> Outcome<Vec<V::Row>> {
         // What is opened first keeps nobody waiting.
         for batch in self.batches(place, tokens, verb)? {
-            session_of(place, form_of(verb, batch.layout))?;
+            session_of(place, form_of(verb, batch.layout, false))?;
         }
         let wanted = || {
             let request = || Request { verb: verb.clone(), tokens: tokens.to_vec(), answer: Mutex::new(None) };
@@ -95,7 +95,7 @@ impl Model {
         let length = longest(own);
         let mut places: Vec<usize> = (0..others.len()).filter(|&place| others[place].verb == *verb).collect();
         places.sort_by_key(|&place| others[place].longest().abs_diff(length));
-        let capacity = self.sessions().capacity(verb.batch_size());
+        let capacity = self.sessions().capacity(verb.batch_size(), verb.outputs());
         let fits = |count: usize| {
             let taken = places[..count].iter().flat_map(|&place| &others[place].tokens);
             let lengths: Vec<usize> = own.iter().chain(taken).map(|text| text.ids.len()).collect();

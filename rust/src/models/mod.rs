@@ -1,5 +1,6 @@
 //! A tokenizer and a graph that belong together, and the verbs of embedders, M3 and rerankers.
 
+mod batches;
 mod beginning;
 mod call;
 mod embedder;
@@ -10,6 +11,7 @@ mod pairs;
 mod prompted;
 mod reranker;
 mod shares;
+mod warm;
 mod windows;
 
 pub use self::embedder::{Embeddings, EncodeOptions, Limits};

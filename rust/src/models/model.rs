@@ -9,8 +9,8 @@ use super::windows::Window;
 use crate::batch::{Batch, Capacity, InputRules, Inputs, Layout, Mixed, Past, plan};
 use crate::graph::{Depth, Form, Network};
 use crate::ort::Session;
-use crate::outputs::{Array, Outcome, Outputs, Part, RowError};
-use crate::run::{GraphSource, Patience, Permit, Place, Sessions, Watcher, interruptible};
+use crate::outputs::{Array, Outcome, Outputs, Part};
+use crate::run::{GraphSource, Patience, Place, Sessions, Watcher};
 use crate::tokenizer::{Tokenizer, Tokens};
 use crate::{Error, Result};
 
@@ -194,9 +194,10 @@ impl Model {
     pub(super) fn batches<I, V: Verb<I>>(&self, place: Place, tokens: &[Tokens], verb: &V) -> Result<Vec<Batch>> {
         let batches = self.planned(tokens, verb);
         if batches.iter().any(|batch| batch.layout == Layout::Masked)
-            && place.session(form_of(verb, Layout::Masked))?.is_none()
+            && place.session(form_of(verb, Layout::Masked, false))?.is_none()
         {
-            let capacity = Capacity { mixed: Mixed::Apart, ..self.sessions.capacity(verb.batch_size()) };
+            let capacity =
+                Capacity { mixed: Mixed::Apart, ..self.sessions.capacity(verb.batch_size(), verb.outputs()) };
             return Ok(plan(&lengths(tokens), capacity));
         }
         Ok(batches)
@@ -204,34 +205,7 @@ impl Model {
 
     /// Batches of items.
     pub(super) fn planned<I, V: Verb<I>>(&self, tokens: &[Tokens], verb: &V) -> Vec<Batch> {
-        plan(&lengths(tokens), self.sessions.capacity(verb.batch_size()))
-    }
-
-    /// Runs one batch of items, while it has what `enter` gives; a row for each of them, in the batch's order.
-    pub(super) fn run_batch<'p, 'w, I, V: Verb<I>>(
-        &self,
-        place: Place,
-        tokens: &[Tokens],
-        batch: &Batch,
-        verb: &V,
-        enter: impl FnOnce(&mut Watcher<'w>) -> Result<Permit<'p>>,
-        watcher: &mut Watcher<'w>,
-    ) -> Outcome<Vec<V::Row>> {
-        let form = form_of(verb, batch.layout);
-        let session = session_of(place, form)?;
-        let mut inputs = Inputs::new(batch, tokens, self.rules);
-        inputs.past = verb.beginning().cloned();
-        inputs.compress(form.depth.compressing(), form.depth.ratio as usize, verb.behind());
-        let feed = session.feed(&inputs)?;
-        let permit = self.shares.waiting.of(|| enter(watcher))?;
-        let run = || session.run(&feed, form.outputs);
-        let slow = self.sessions.runs_take_long();
-        let values = self.shares.running.of(|| if slow { interruptible(watcher, &run) } else { run() })?;
-        drop(permit);
-        verb.read(self, &inputs, &values.arrays()?).map_err(|error| match error {
-            RowError::NotFinite { row } => RowError::NotFinite { row: batch.rows[row] },
-            other @ RowError::Other(_) => other,
-        })
+        plan(&lengths(tokens), self.sessions.capacity(verb.batch_size(), verb.outputs()))
     }
 
     /// Sees that every id has a row in the word table, where the size of that is known.
@@ -257,13 +231,13 @@ fn lengths(tokens: &[Tokens]) -> Vec<usize> {
 
 pub(super) fn not_finite(item: &str) -> Error {
     Error::Numerics(format!(
-        "the result for {item} is not finite. With an fp16 graph, try precision=\"fp32\"; with fp32 the weights are broken"
+        "the result for {item} is not finite. With an exported fp16 graph, try precision=\"fp32\"; with fp32 the weights are broken"
     ))
 }
 
-/// The form of the graph for batches of a layout.
-pub(super) fn form_of<I, V: Verb<I>>(verb: &V, layout: Layout) -> Form {
-    Form { outputs: verb.outputs(), layout, depth: verb.depth(), past: verb.beginning().is_some() }
+/// The form of the graph for batches of a layout; an `exact` one is in float32 whatever the model computes in.
+pub(super) fn form_of<I, V: Verb<I>>(verb: &V, layout: Layout, exact: bool) -> Form {
+    Form { outputs: verb.outputs(), layout, half: !exact, depth: verb.depth(), past: verb.beginning().is_some() }
 }
 
 /// The session for a form.

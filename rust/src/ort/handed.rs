@@ -8,7 +8,7 @@ use ::ort::value::DynValue;
 
 use super::Placement;
 use crate::graph::{Assembled, Initializer};
-use crate::prepared::Prepared;
+use crate::prepared::{Numbers, Prepared};
 use crate::{Error, Result};
 
 /// A checkpoint's tensors, and the copies of its matrices that ONNX Runtime repacked for its kernels: made for the first
@@ -46,7 +46,13 @@ impl HandedOver {
         let build = || -> ::ort::Result<SessionBuilder> {
             let mut builder =
                 builder.with_config_entry("session.model_external_initializers_file_folder_path", folder)?;
-            let Placement::Cpu { low_memory, .. } = placement else { return Ok(builder) };
+            let Placement::Cpu { low_memory, .. } = placement else {
+                // Copied to the device once. Tensors of float32 are read from the file.
+                for tensor in assembled.tensors.iter().filter(|tensor| matches!(tensor.numbers, Numbers::Narrowed(_))) {
+                    builder = builder.with_external_initializer(&tensor.name, self.value(tensor)?)?;
+                }
+                return Ok(builder);
+            };
             for tensor in &assembled.tensors {
                 builder = builder.with_initializer(&tensor.name, self.value(tensor)?)?;
             }
@@ -69,12 +75,21 @@ impl HandedOver {
                 bytes.len(),
                 shape.as_ptr(),
                 shape.len(),
-                ::ort::sys::ONNXTensorElementDataType::ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT,
+                element_type(&tensor.numbers),
                 &raw mut value,
             );
             ::ort::Error::result_from_status(status)?;
             let value = std::ptr::NonNull::new(value).ok_or_else(|| ::ort::Error::new("no tensor was made"))?;
             Ok(DynValue::from_ptr(value, Some(&Allocator::default())))
+        }
+    }
+}
+
+fn element_type(numbers: &Numbers) -> ::ort::sys::ONNXTensorElementDataType {
+    match numbers {
+        Numbers::Narrowed(_) => ::ort::sys::ONNXTensorElementDataType::ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16,
+        Numbers::Stored(_) | Numbers::Converted(_) => {
+            ::ort::sys::ONNXTensorElementDataType::ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Where and with what options a session runs.
 
 use ::ort::ep;
+use ::ort::ep::cuda::AttentionBackend;
 use ::ort::session::Session;
 use ::ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 
@@ -36,11 +37,29 @@ impl Placement {
     }
 }
 
+impl std::fmt::Display for Placement {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Cpu { .. } => formatter.write_str("cpu"),
+            Self::Cuda(index) => write!(formatter, "cuda:{index}"),
+        }
+    }
+}
+
+/// What a graph of ours for CUDA asks of its session.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Packed {
+    /// It is one.
+    pub packed: bool,
+    /// Its runs are captured.
+    pub captured: bool,
+}
+
 /// Options of a session there.
 ///
 /// # Errors
 /// [`Error::Device`] where the device cannot be used.
-pub(super) fn options(runtime: &Library, placement: Placement) -> Result<SessionBuilder> {
+pub(super) fn options(runtime: &Library, placement: Placement, graph: Packed) -> Result<SessionBuilder> {
     let build = || -> ::ort::Result<SessionBuilder> {
         let builder = Session::builder(&runtime.environment)?
             .with_optimization_level(GraphOptimizationLevel::All)?
@@ -60,16 +79,24 @@ pub(super) fn options(runtime: &Library, placement: Placement) -> Result<Session
             Placement::Cuda(index) => Ok(builder
                 .with_intra_threads(1)?
                 .with_intra_op_spinning(false)?
-                .with_execution_providers([ep::CUDA::default()
-                    .with_device_id(index)
-                    // TF32 rounds inputs to 10 bits: fp32 would not be fp32.
-                    .with_tf32(false)
-                    .build()
-                    .error_on_failure()])?),
+                .with_config_entry("session.disable_cpu_ep_fallback", if graph.packed { "1" } else { "0" })?
+                .with_execution_providers([cuda(index, graph).build().error_on_failure()])?),
         }
     };
     build().map_err(|error| match placement {
         Placement::Cpu { .. } => Error::Internal(format!("ONNX Runtime refuses the session options: {error}")),
         Placement::Cuda(index) => Error::Device(format!("cuda:{index} cannot be used: {error}")),
     })
+}
+
+fn cuda(index: i32, Packed { packed, captured }: Packed) -> ep::CUDA {
+    // TF32 rounds inputs to 10 bits: fp32 would not be fp32.
+    let provider = ep::CUDA::default().with_device_id(index).with_tf32(false);
+    if packed {
+        // Short texts too: otherwise those in float32 take the kernel that writes all scores to memory.
+        let attention = AttentionBackend::FLASH_ATTENTION | AttentionBackend::EFFICIENT_ATTENTION;
+        provider.with_attention_backend(attention).with_cuda_graph(captured)
+    } else {
+        provider
+    }
 }

@@ -9,16 +9,19 @@ use std::sync::Arc;
 use ::ort::AsPointer;
 use ::ort::session::Session as OrtSession;
 use ::ort::sys::OrtValue;
-use ::ort::value::{DynValue, DynValueRef, Outlet, TensorRef};
+use ::ort::value::{DynValue, Outlet};
 
+use super::captured::{Captured, Signature, while_nothing_is_captured};
+use super::driver::Memory;
 use super::environment::without_variables;
-use super::options::{self, Placement};
+use super::options::{self, Packed, Placement};
 use super::signature::{self, Input};
 use super::threads::startable;
+use super::values::{FedTensor, Feed, Values};
 use super::{HandedOver, Library, operators};
 use crate::batch::Inputs;
 use crate::graph::Assembled;
-use crate::outputs::{Array, Outputs, Part};
+use crate::outputs::{Outputs, Part};
 use crate::{Error, Result};
 
 /// Where a graph lies.
@@ -29,38 +32,27 @@ pub enum Graph {
     Assembled(Assembled, Arc<HandedOver>),
 }
 
+impl Graph {
+    fn packed(&self) -> Packed {
+        match self {
+            Self::File(_) => Packed::default(),
+            Self::Assembled(graph, _) => Packed { packed: graph.packed, captured: graph.captured },
+        }
+    }
+}
+
 /// An opened graph that any number of threads may run at once.
 pub struct Session {
     // Threads of a session do not survive a fork; a child must not run their clean-up either.
     opened: ManuallyDrop<OrtSession>,
     process: u32,
-    inputs: Vec<(CString, Input)>,
+    inputs: signature::Inputs,
     outputs: Vec<(Part, CString)>,
+    /// On CUDA: the runs of few texts.
+    captured: Option<ManuallyDrop<Captured>>,
+    on_cuda: bool,
     // Dropped after the session that reads them.
     _handed: Option<Arc<HandedOver>>,
-}
-
-/// The inputs of a run, over the numbers of [`Inputs`].
-pub struct Feed<'a>(Vec<DynValueRef<'a>>);
-
-/// The outputs of a run.
-pub struct Values(Vec<DynValue>);
-
-impl Values {
-    /// As numbers, in the order of [`Outputs::iter`].
-    ///
-    /// # Errors
-    /// [`Error::ModelFormat`] for an output that does not hold float32 numbers.
-    pub fn arrays(&self) -> Result<Vec<Array<'_>>> {
-        self.0.iter().map(array).collect()
-    }
-}
-
-fn array(value: &DynValue) -> Result<Array<'_>> {
-    let (shape, values) = value.try_extract_tensor::<f32>().map_err(|error| {
-        Error::ModelFormat(format!("an output of the graph does not hold float32 numbers: {error}"))
-    })?;
-    Ok(Array { shape, values })
 }
 
 impl Session {
@@ -74,12 +66,15 @@ impl Session {
         match placement {
             Placement::Cpu { .. } => without_variables(|| Self::open_now(library, graph, placement)),
             // There one chooses between speed and plans by shape; the performance page says when to set it.
-            Placement::Cuda(_) => Self::open_now(library, graph, placement),
+            Placement::Cuda(_) => {
+                let _shared = while_nothing_is_captured();
+                Self::open_now(library, graph, placement)
+            }
         }
     }
 
     fn open_now(library: &Library, graph: &Graph, placement: Placement) -> Result<Self> {
-        let mut builder = options::options(library, placement)?;
+        let mut builder = options::options(library, placement, graph.packed())?;
         let (session, handed) = match graph {
             Graph::File(path) => (builder.commit_from_file(path), None),
             Graph::Assembled(assembled, handed) => {
@@ -93,8 +88,14 @@ impl Session {
         };
         let session = session.map_err(|error| refused(&error, placement))?;
         let (inputs, outputs) = (signature::inputs(session.inputs())?, signature::outputs(session.outputs())?);
-        let process = std::process::id();
-        Ok(Self { opened: ManuallyDrop::new(session), process, inputs, outputs, _handed: handed })
+        let captured = match placement {
+            Placement::Cuda(index) if graph.packed().captured => {
+                Some(ManuallyDrop::new(Captured::new(Memory::Cuda(index))))
+            }
+            _ => None,
+        };
+        let (process, on_cuda) = (std::process::id(), matches!(placement, Placement::Cuda(_)));
+        Ok(Self { opened: ManuallyDrop::new(session), process, inputs, outputs, captured, on_cuda, _handed: handed })
     }
 
     /// Sees that the graph has these outputs.
@@ -126,22 +127,14 @@ impl Session {
     /// # Errors
     /// [`Error::Internal`] where ONNX Runtime takes no tensor of that shape.
     pub fn feed<'a>(&self, inputs: &'a Inputs) -> Result<Feed<'a>> {
-        let list = |values: &'a [i64]| TensorRef::from_array_view(([values.len()], values));
-        let tokens = |values: &'a [i64]| TensorRef::from_array_view((inputs.shape, values));
+        if self.captured.is_some() {
+            return Ok(Feed::Few(inputs));
+        }
         let tensor = |(_, input): &(CString, Input)| {
-            let tensor = match input {
-                Input::Ids => tokens(&inputs.input_ids),
-                Input::Mask => tokens(&inputs.attention_mask),
-                Input::Types => tokens(&inputs.token_type_ids),
-                Input::Positions => tokens(&inputs.position_ids),
-                Input::Starts => list(&inputs.starts),
-                Input::StartsBefore(layer) => list(inputs.starts_before(*layer)),
-                Input::Kept => TensorRef::from_array_view(([inputs.rows, 2], &*inputs.kept)),
-                Input::Past => return past(inputs),
-            };
-            tensor.map(TensorRef::into_dyn).map_err(failed)
+            if self.inputs.packed { input.packed(inputs).map(FedTensor::Owned) } else { input.padded(inputs) }
         };
-        self.inputs.iter().map(tensor).collect::<Result<_>>().map(Feed)
+        let tensors: ::ort::Result<_> = self.inputs.named.iter().map(tensor).collect();
+        tensors.map(Feed::Tensors).map_err(failed)
     }
 
     /// Runs the graph. Who calls sees to it that a device is not given more runs at a time than it takes.
@@ -153,8 +146,13 @@ impl Session {
     /// [`Error::Internal`] where the run fails.
     #[expect(unsafe_code, reason = "the C API's Run, with pointers that outlive the call")]
     pub fn run(&self, feed: &Feed, outputs: Outputs) -> Result<Values> {
-        let names: Vec<_> = self.inputs.iter().map(|(name, _)| name.as_ptr()).collect();
-        let inputs: Vec<*const OrtValue> = feed.0.iter().map(|tensor| tensor.ptr()).collect();
+        let tensors = match feed {
+            Feed::Tensors(tensors) => tensors,
+            Feed::Few(inputs) => return self.run_few(inputs, outputs),
+        };
+        let _shared = self.on_cuda.then(while_nothing_is_captured);
+        let names: Vec<_> = self.inputs.named.iter().map(|(name, _)| name.as_ptr()).collect();
+        let inputs: Vec<*const OrtValue> = tensors.iter().map(FedTensor::ptr).collect();
         let output_names: Vec<_> = self.output_names(outputs)?.iter().map(|name| name.as_ptr()).collect();
         let mut values: Vec<*mut OrtValue> = vec![std::ptr::null_mut(); output_names.len()];
         unsafe {
@@ -172,8 +170,17 @@ impl Session {
                 let value = NonNull::new(value).ok_or_else(|| Error::Internal("the run gave no output".into()))?;
                 Ok(DynValue::from_ptr(value, Some(self.opened.allocator())))
             };
-            values.into_iter().map(own).collect::<Result<_>>().map(Values)
+            values.into_iter().map(own).collect::<Result<_>>().map(Values::Tensors)
         }
+    }
+
+    fn run_few(&self, inputs: &Inputs, outputs: Outputs) -> Result<Values> {
+        let captured = self.captured.as_ref().ok_or_else(|| Error::Internal("the graph is not captured".into()))?;
+        let output = |name: &CStr| signature::output(self.opened.outputs(), name);
+        let outputs: Option<Vec<_>> = self.output_names(outputs)?.into_iter().map(output).collect();
+        let outputs = outputs.ok_or_else(|| Error::Internal("an output has no width".into()))?;
+        let signature = Signature { inputs: &self.inputs.named, outputs: &outputs };
+        captured.run(&self.opened, &signature, inputs).map(Values::Few)
     }
 
     /// Execution providers that the opened session gave nodes to, with the number of nodes.
@@ -225,15 +232,12 @@ impl Session {
     }
 }
 
-fn past(inputs: &Inputs) -> Result<DynValueRef<'_>> {
-    let past = inputs.past.as_deref().ok_or_else(|| Error::Internal("texts without their beginning".into()))?;
-    TensorRef::from_array_view((past.shape, &*past.values)).map(TensorRef::into_dyn).map_err(failed)
-}
-
 impl Drop for Session {
     #[expect(unsafe_code, reason = "dropped once, here, and only by the process that opened it")]
     fn drop(&mut self) {
         if std::process::id() == self.process {
+            let _shared = self.on_cuda.then(while_nothing_is_captured);
+            self.captured.iter_mut().for_each(|captured| unsafe { ManuallyDrop::drop(captured) });
             unsafe { ManuallyDrop::drop(&mut self.opened) };
         }
     }
@@ -272,11 +276,16 @@ fn check_threads(placement: Placement) -> Result<()> {
 }
 
 #[expect(unsafe_code, reason = "takes over a status that the C API just returned")]
-fn check(status: ::ort::sys::OrtStatusPtr) -> Result<()> {
+pub(super) fn check(status: ::ort::sys::OrtStatusPtr) -> Result<()> {
     unsafe { ::ort::Error::result_from_status(status) }.map_err(failed)
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the shape of map_err")]
-fn failed(error: ::ort::Error) -> Error {
-    Error::Internal(format!("ONNX Runtime failed: {error}"))
+pub(super) fn failed(error: ::ort::Error) -> Error {
+    let said = error.to_string();
+    let has = |words: &str| said.contains(words);
+    if has("Failed to allocate memory") || has("out of memory") || has("ALLOC_FAILED") {
+        return Error::OutOfMemory(format!("ONNX Runtime has no memory for this run: {said}"));
+    }
+    Error::Internal(format!("ONNX Runtime failed: {said}"))
 }

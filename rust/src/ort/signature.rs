@@ -1,10 +1,11 @@
 //! What a graph takes and gives, seen to be what we feed and read before it is ever run.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 
-use ::ort::value::{Outlet, TensorElementType, ValueType};
+use ::ort::value::{Outlet, Tensor, TensorElementType, TensorRef, ValueType};
 
-use crate::graph::{KEPT, PAST, STARTS, layer_of_starts};
+use super::values::FedTensor;
+use crate::graph::{FIRST_TOKENS, KEPT, PAST, STARTS, TOKEN_OFFSETS, layer_of_starts};
 use crate::outputs::Part;
 use crate::{Error, Result};
 
@@ -17,6 +18,10 @@ pub(super) enum Input {
     Positions,
     /// Where each text begins, in a graph of ours.
     Starts,
+    /// See [`TOKEN_OFFSETS`].
+    Offsets,
+    /// See [`FIRST_TOKENS`].
+    First,
     /// The same before a layer of a decoder.
     StartsBefore(usize),
     /// What of each text is no passage.
@@ -25,30 +30,126 @@ pub(super) enum Input {
     Past,
 }
 
-/// The inputs of a graph: all of them int64, `[batch, length]`, neither of which is fixed.
-pub(super) fn inputs(outlets: &[Outlet]) -> Result<Vec<(CString, Input)>> {
-    outlets.iter().map(known_input).collect()
+impl Input {
+    /// Its dimensions for so many texts of so many tokens together, in a graph of ours for CUDA.
+    pub(super) fn shape(self, texts: usize, tokens: usize) -> Vec<usize> {
+        match self {
+            Self::Ids | Self::Mask | Self::Types | Self::Positions => vec![tokens],
+            Self::Starts => vec![texts + 1],
+            Self::Offsets => vec![texts, tokens],
+            Self::First => vec![texts],
+            // Only decoders have them, which are not captured.
+            Self::StartsBefore(_) | Self::Kept | Self::Past => Vec::new(),
+        }
+    }
+
+    /// For a graph of `[batch, length]`, or of ours.
+    pub(super) fn padded(self, inputs: &crate::batch::Inputs) -> ::ort::Result<FedTensor<'_>> {
+        let values = self.values(inputs);
+        let tensor = match (self, inputs.past.as_deref()) {
+            (Self::Past, Some(past)) => {
+                TensorRef::from_array_view((past.shape, &*past.values)).map(TensorRef::into_dyn)
+            }
+            (Self::Starts | Self::StartsBefore(_), _) => {
+                TensorRef::from_array_view(([values.len()], values)).map(TensorRef::into_dyn)
+            }
+            (Self::Kept, _) => TensorRef::from_array_view(([inputs.rows, 2], values)).map(TensorRef::into_dyn),
+            _ => TensorRef::from_array_view((inputs.shape, values)).map(TensorRef::into_dyn),
+        };
+        tensor.map(FedTensor::Borrowed)
+    }
+
+    /// For a graph of ours for CUDA.
+    pub(super) fn packed(self, inputs: &crate::batch::Inputs) -> ::ort::Result<Tensor<i32>> {
+        if let Self::Offsets = self {
+            let longest = inputs.lengths.iter().max().copied().unwrap_or_default();
+            return Tensor::from_array(([inputs.rows, longest], inputs.offsets(inputs.rows, longest)));
+        }
+        let values: Vec<i32> = narrow(self.values(inputs)).collect();
+        Tensor::from_array(([values.len()], values))
+    }
+
+    /// Its numbers for a captured run: those of tokens end early, texts that are missing are empty.
+    pub(super) fn few(self, inputs: &crate::batch::Inputs, texts: usize, tokens: usize) -> Vec<i32> {
+        let mut values: Vec<i32> = match self {
+            Self::Offsets => inputs.offsets(texts, tokens),
+            other => narrow(other.values(inputs)).collect(),
+        };
+        match self {
+            Self::Starts => values.resize(texts + 1, values[inputs.rows]),
+            Self::First => values.resize(texts, 0),
+            _ => {}
+        }
+        values
+    }
+
+    /// Its numbers, where a batch has them.
+    pub(super) fn values(self, inputs: &crate::batch::Inputs) -> &[i64] {
+        match self {
+            Self::Ids => &inputs.input_ids,
+            Self::Mask => &inputs.attention_mask,
+            Self::Types => &inputs.token_type_ids,
+            Self::Positions => &inputs.position_ids,
+            Self::Starts => &inputs.starts,
+            Self::StartsBefore(layer) => inputs.starts_before(layer),
+            Self::Kept => &inputs.kept,
+            Self::First => &inputs.starts[..inputs.rows],
+            Self::Offsets | Self::Past => &[],
+        }
+    }
+}
+
+fn narrow(values: &[i64]) -> impl Iterator<Item = i32> {
+    values.iter().map(|&value| i32::try_from(value).unwrap_or(i32::MAX))
+}
+
+/// The inputs of a graph.
+pub(super) struct Inputs {
+    /// Each with the name that it has there.
+    pub named: Vec<(CString, Input)>,
+    /// Whether they are int32, one text behind the other: a graph of ours for CUDA.
+    pub packed: bool,
+}
+
+/// The inputs of a graph: all of them int64, `[batch, length]`, neither of which is fixed, but in graphs of ours.
+pub(super) fn inputs(outlets: &[Outlet]) -> Result<Inputs> {
+    let packed = outlets.iter().any(|outlet| outlet.name() == TOKEN_OFFSETS);
+    let known = |outlet| if packed { packed_input(outlet) } else { known_input(outlet) };
+    Ok(Inputs { named: outlets.iter().map(known).collect::<Result<_>>()?, packed })
+}
+
+fn packed_input(outlet: &Outlet) -> Result<(CString, Input)> {
+    match outlet.name() {
+        name @ TOKEN_OFFSETS => Ok((c_name(name)?, Input::Offsets)),
+        name @ FIRST_TOKENS => Ok((c_name(name)?, Input::First)),
+        name => Ok((c_name(name)?, named(name)?)),
+    }
+}
+
+fn named(name: &str) -> Result<Input> {
+    if let Some(layer) = layer_of_starts(name) {
+        return Ok(Input::StartsBefore(layer));
+    }
+    match name {
+        "input_ids" => Ok(Input::Ids),
+        "attention_mask" => Ok(Input::Mask),
+        "token_type_ids" => Ok(Input::Types),
+        "position_ids" => Ok(Input::Positions),
+        STARTS => Ok(Input::Starts),
+        PAST => Ok(Input::Past),
+        KEPT => Ok(Input::Kept),
+        _ => Err(Error::ModelFormat(format!(
+            "the graph asks for an input {name:?}; known are input_ids, attention_mask, token_type_ids and position_ids"
+        ))),
+    }
 }
 
 fn known_input(outlet: &Outlet) -> Result<(CString, Input)> {
     let name = outlet.name();
-    let input = match name {
-        "input_ids" => Input::Ids,
-        "attention_mask" => Input::Mask,
-        "token_type_ids" => Input::Types,
-        "position_ids" => Input::Positions,
-        STARTS => return Ok((c_name(name)?, Input::Starts)),
-        PAST => return Ok((c_name(name)?, Input::Past)),
-        KEPT => return Ok((c_name(name)?, Input::Kept)),
-        _ if layer_of_starts(name).is_some() => {
-            return Ok((c_name(name)?, Input::StartsBefore(layer_of_starts(name).unwrap_or_default())));
-        }
-        _ => {
-            return Err(Error::ModelFormat(format!(
-                "the graph asks for an input {name:?}; known are input_ids, attention_mask, token_type_ids and position_ids"
-            )));
-        }
-    };
+    let input = named(name)?;
+    if matches!(input, Input::Starts | Input::StartsBefore(_) | Input::Kept | Input::Past) {
+        return Ok((c_name(name)?, input));
+    }
     let (_, sizes) = tensor("input", outlet, TensorElementType::Int64)?;
     for (size, what) in sizes.iter().zip(["batch", "length"]) {
         if *size >= 0 {
@@ -82,6 +183,21 @@ pub(super) fn width(outlets: &[Outlet], name: &str) -> Option<usize> {
         ValueType::Tensor { shape, .. } => shape.last().and_then(|&size| usize::try_from(size).ok()),
         _ => None,
     }
+}
+
+/// An output of a captured run: rows of `width` numbers, one for each text or for each token.
+pub(super) struct Output {
+    pub name: CString,
+    pub width: usize,
+    pub of_tokens: bool,
+}
+
+/// What a graph declares of an output.
+pub(super) fn output(outlets: &[Outlet], name: &CStr) -> Option<Output> {
+    let outlet = outlets.iter().find(|outlet| outlet.name().as_bytes() == name.to_bytes())?;
+    let ValueType::Tensor { shape, .. } = outlet.dtype() else { return None };
+    let width = usize::try_from(*shape.last()?).ok()?;
+    Some(Output { name: name.to_owned(), width, of_tokens: shape.len() > 2 })
 }
 
 /// Name and dimensions of a tensor of this type; -1 is any size.

@@ -1,6 +1,7 @@
 //! Numbers that a run put out, and what can be wrong with them.
 
 use crate::Error;
+use crate::batch::Inputs;
 
 /// An output of a run.
 #[derive(Debug, Clone, Copy)]
@@ -27,6 +28,18 @@ impl From<Error> for RowError {
     fn from(error: Error) -> Self {
         Self::Other(error)
     }
+}
+
+/// Texts, by their places in the batch, of which some number is not finite: in a state of their own or in those of their tokens.
+pub(crate) fn not_finite_texts(inputs: &Inputs, arrays: &[Array]) -> Vec<usize> {
+    let finite = |text: usize, array: &Array| {
+        let of_tokens = array.shape.len() > 2;
+        let (first, count) = if of_tokens { (inputs.first(text), inputs.lengths[text]) } else { (text, 1) };
+        let all = if of_tokens { inputs.shape[0] * inputs.shape[1] } else { inputs.rows };
+        let width = array.values.len() / all.max(1);
+        array.values[first * width..(first + count) * width].iter().all(|number| number.is_finite())
+    };
+    (0..inputs.rows).filter(|&text| !arrays.iter().all(|array| finite(text, array))).collect()
 }
 
 /// Rows of a batch.

@@ -6,6 +6,7 @@ mod logits;
 mod multi_vectors;
 mod pooling;
 
+pub(crate) use self::array::not_finite_texts;
 pub use self::array::{Array, Outcome, RowError};
 pub use self::lexical::Lexical;
 pub(crate) use self::lexical::lexical_weights;
@@ -88,6 +89,12 @@ impl Outputs {
     /// Each of these, always in the same order.
     pub fn iter(self) -> impl Iterator<Item = Part> {
         Part::ALL.into_iter().filter(move |&part| self.contains(part))
+    }
+
+    /// Whether the first token's hidden state is among what is asked of the last layer.
+    #[must_use]
+    pub fn takes_first_rows(self) -> bool {
+        self.contains(Part::Cls) || self.contains(Part::Logits)
     }
 
     /// Whether the first token's hidden state is all that is asked of the last layer.

@@ -1,6 +1,7 @@
-//! A checkpoint's tensors as graphs want them: as they are stored, converted to float32, or packed for our own kernels. Each is
-//! made once, and all sessions share it.
+//! A checkpoint's tensors as graphs want them: as they are stored, converted to float32, narrowed to float16, or packed for our
+//! own kernels. Each is made once, and all sessions share it.
 
+mod float16;
 pub(crate) mod float32;
 mod layers;
 mod pack;
@@ -13,6 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+pub(crate) use self::float16::narrow;
 use self::layers::Matrix;
 pub use self::layers::{
     AttentionLayer, CausalLayer, DistanceTable, GatedLayer, Layer, LinearLayer, NormLayer, RmsNormLayer,
@@ -37,6 +39,8 @@ pub enum Arithmetic {
     Int8,
     /// The same from weights in 4 bits.
     Int4,
+    /// float16, weights and activations, on CUDA devices.
+    Float16,
 }
 
 impl Arithmetic {
@@ -62,6 +66,7 @@ impl std::str::FromStr for Arithmetic {
                     .into(),
             )),
             "int8" => Ok(Self::Int8),
+            "fp16" => Ok(Self::Float16),
             "int4" => Ok(Self::Int4),
             other => Err(Error::Value(format!("unknown arithmetic {other:?}"))),
         }
@@ -80,6 +85,7 @@ pub struct Prepared {
 struct Made {
     store: Store,
     converted: HashMap<String, Arc<Region>>,
+    narrowed: HashMap<String, Arc<Region>>,
     packed: HashMap<(String, Arithmetic), Arc<Matrix>>,
     rotary: HashMap<[u64; 3], Arc<RotaryTable>>,
 }
@@ -111,13 +117,15 @@ impl<'a> LinearNames<'a> {
     }
 }
 
-/// The float32 numbers of a tensor, row by row.
+/// The numbers of a tensor, row by row, in the type that a graph takes.
 #[derive(Clone)]
-pub enum Float32 {
-    /// In the checkpoint's own file.
+pub enum Numbers {
+    /// float32, in the checkpoint's own file.
     Stored(Tensor),
-    /// Made of another type.
+    /// float32, made of another type.
     Converted(Arc<Region>),
+    /// float16.
+    Narrowed(Arc<Region>),
 }
 
 impl Prepared {
@@ -143,14 +151,14 @@ impl Prepared {
     ///
     /// # Errors
     /// [`crate::Error::OutOfMemory`] where there is no room for it.
-    pub fn float32(&self, name: &str, tensor: &Tensor) -> Result<Float32> {
+    pub fn float32(&self, name: &str, tensor: &Tensor) -> Result<Numbers> {
         if tensor.dtype == Dtype::F32 && tensor.strides.is_none() {
-            return Ok(Float32::Stored(tensor.clone()));
+            return Ok(Numbers::Stored(tensor.clone()));
         }
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         let Made { store, converted, .. } = &mut *made;
         if let Some(region) = converted.get(name) {
-            return Ok(Float32::Converted(Arc::clone(region)));
+            return Ok(Numbers::Converted(Arc::clone(region)));
         }
         let stored = self.weights.bytes(tensor);
         let size = tensor.shape.iter().product::<usize>() * size_of::<f32>();
@@ -158,7 +166,34 @@ impl Prepared {
         let region = store.keep(&Pieces { count: 1, size, in_file: true, threads: 1, write: &write });
         let region = Arc::new(region?);
         converted.insert(name.to_owned(), Arc::clone(&region));
-        Ok(Float32::Converted(region))
+        Ok(Numbers::Converted(region))
+    }
+
+    /// The tensor called `name` as float16, narrowed now if this is the first time that it is asked for.
+    ///
+    /// # Errors
+    /// [`crate::Error::ModelFormat`] for a number beyond float16; [`crate::Error::OutOfMemory`].
+    pub fn float16(&self, name: &str, tensor: &Tensor) -> Result<Numbers> {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        let Made { store, narrowed, .. } = &mut *made;
+        if let Some(region) = narrowed.get(name) {
+            return Ok(Numbers::Narrowed(Arc::clone(region)));
+        }
+        let stored = self.weights.bytes(tensor);
+        let (rows, width) = (tensor.shape[0], tensor.shape[1..].iter().product::<usize>());
+        let overflows = AtomicBool::new(false);
+        let write = |row: usize, narrow: &mut [u8]| {
+            let mut numbers = vec![0.0; width];
+            float32::read_row(stored, tensor, row, 0..width, &mut numbers);
+            overflows.fetch_or(!float16::write(&numbers, narrow), Ordering::Relaxed);
+        };
+        let pieces = Pieces { count: rows, size: 2 * width, in_file: true, threads: self.threads, write: &write };
+        let region = Arc::new(store.keep(&pieces)?);
+        if overflows.into_inner() {
+            return Err(float16::overflow(name));
+        }
+        narrowed.insert(name.to_owned(), Arc::clone(&region));
+        Ok(Numbers::Narrowed(region))
     }
 
     /// A linear layer, packed now if this is the first time that it is asked for.
@@ -227,10 +262,10 @@ impl Prepared {
 
     /// The bytes of such numbers. Those of a stored tensor are not aligned to anything.
     #[must_use]
-    pub fn bytes<'a>(&'a self, numbers: &'a Float32) -> &'a [u8] {
+    pub fn bytes<'a>(&'a self, numbers: &'a Numbers) -> &'a [u8] {
         match numbers {
-            Float32::Stored(tensor) => self.weights.bytes(tensor),
-            Float32::Converted(region) => region.bytes(),
+            Numbers::Stored(tensor) => self.weights.bytes(tensor),
+            Numbers::Converted(region) | Numbers::Narrowed(region) => region.bytes(),
         }
     }
 
@@ -255,7 +290,7 @@ impl Prepared {
     fn release(&self) {
         self.weights.release();
         let made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        made.converted.values().for_each(|region| region.release());
+        made.converted.values().chain(made.narrowed.values()).for_each(|region| region.release());
     }
 }
 

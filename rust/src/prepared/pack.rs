@@ -38,8 +38,8 @@ impl<'a> Stack<'a> {
             Arithmetic::Bf16 => &[Format::Bf16Pairs],
             Arithmetic::Int8 => &[Format::Int8],
             Arithmetic::Int4 => &[Format::Int4],
-            Arithmetic::Float32 if all(Dtype::Bf16) => &[Format::Bf16],
-            Arithmetic::Float32 => &[Format::F16, Format::Bf16, Format::F32],
+            Arithmetic::Float32 | Arithmetic::Float16 if all(Dtype::Bf16) => &[Format::Bf16],
+            Arithmetic::Float32 | Arithmetic::Float16 => &[Format::F16, Format::Bf16, Format::F32],
         }
     }
 

@@ -10,7 +10,7 @@ use pyo3::types::{PyBytes, PyDict};
 use super::decoder::DecoderSizes;
 use super::{detached, to_python};
 use crate::batch::Layout;
-use crate::graph::{Activation, Architecture, Depth, Encoder, Form, Network};
+use crate::graph::{Activation, Architecture, Encoder, Form, Network};
 use crate::outputs::Outputs;
 use crate::prepared::{Arithmetic, Prepared};
 use crate::run::{GraphFile, GraphSource};
@@ -52,23 +52,27 @@ impl Checkpoint {
     }
 
     /// One form of the graph: a serialized ONNX model, and the folder its external data is relative to. `layout` is `"plain"`,
-    /// `"masked"` or `"halved"`.
+    /// `"masked"`, `"halved"`, or `"packed"` for CUDA; there with `half` in float16, whose matrices are not in the files.
+    #[pyo3(signature = (outputs, layout, *, half=false))]
     fn graph<'py>(
         &self,
         py: Python<'py>,
         outputs: Vec<String>,
         layout: &str,
+        half: bool,
     ) -> PyResult<(Bound<'py, PyBytes>, PathBuf)> {
-        let form = || {
-            Ok(Form {
-                outputs: Outputs::named(&outputs)?,
-                layout: layout.parse::<Layout>()?,
-                depth: Depth::default(),
-                past: false,
-            })
-        };
-        let assembled = detached(py, || self.0.assemble(form()?))?;
+        let form = || Ok(Form { half, ..Form::of(Outputs::named(&outputs)?, layout.parse::<Layout>()?) });
+        let assembled = detached(py, || {
+            let prepared = Prepared::new(Arc::clone(self.0.weights()), Arithmetic::Float16, 1);
+            if half { self.0.assemble_for_cuda(&prepared, form()?) } else { self.0.assemble(form()?) }
+        })?;
         Ok((PyBytes::new(py, &assembled.proto), assembled.folder))
+    }
+
+    /// Whether a CUDA device takes it in float16.
+    #[getter]
+    fn packs_on_cuda(&self) -> bool {
+        self.0.packs_on_cuda()
     }
 
     /// The first tensor of a layer that the configuration does not have, where there is one: it is not run.

@@ -38,7 +38,7 @@ impl Model {
         py: Python<'_>,
         folder: PathBuf,
         graph: Opened,
-        cuda: Option<i32>,
+        cuda: Vec<i32>,
         threads: usize,
         low_memory: bool,
         arithmetic: &str,
@@ -50,24 +50,27 @@ impl Model {
         max_queue: Option<usize>,
         deterministic: bool,
     ) -> PyResult<Self> {
-        let device = cuda.map_or(Device::Cpu { threads, low_memory }, |index| Device::Cuda { index });
+        let mut devices: Vec<Device> = cuda.into_iter().map(|index| Device::Cuda { index }).collect();
+        if devices.is_empty() {
+            devices.push(Device::Cpu { threads, low_memory });
+        }
         let timeout = timeout.map(Duration::from_secs_f64);
         let patience = Patience { timeout, max_queue, alone: deterministic };
         detached(py, || {
             let library =
                 Library::loaded().ok_or_else(|| Error::RuntimeNotFound("no ONNX Runtime library was loaded".into()))?;
             let rules = input_rules(model_type, pad_id)?;
-            let first = Form {
-                outputs: Outputs::named(&outputs)?,
-                layout: Layout::Plain,
-                depth: Depth::default(),
-                past: false,
-            };
+            let first = Form::of(Outputs::named(&outputs)?, Layout::Plain);
             let tokenizer = tokenizer::Tokenizer::open(&folder)?;
             let source = graph.source(&tokenizer)?;
-            let sessions = Sessions::open(library, source, device, arithmetic.parse()?, first, dimension)?;
+            let sessions = Sessions::open(library, source, &devices, arithmetic.parse()?, first, dimension)?;
             crate::Model::new(tokenizer, sessions, rules, dimension, patience).map(Self)
         })
+    }
+
+    /// Does what the first calls of few texts, of up to `longest` tokens each, would wait for.
+    fn warm_up(&self, py: Python<'_>, longest: usize) -> PyResult<()> {
+        detached(py, || self.0.warm_up(longest))
     }
 
     /// Vectors `(len(texts), dimension)` and the number of texts that were cut; `around` are the texts before and behind each query of

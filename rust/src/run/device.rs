@@ -1,6 +1,6 @@
 //! What runs a model: threads of the CPU, or a CUDA device.
 
-use crate::batch::{CUDA_TOKEN_BUDGET, Capacity, Mixed, TOKEN_BUDGET};
+use crate::batch::{ALONE, CUDA_TOKEN_BUDGET, Capacity, Mixed, PACKED_TOKEN_BUDGET, TOKEN_BUDGET};
 use crate::kernels::{Cpu, Vectors};
 use crate::ort::Placement;
 use crate::prepared::Arithmetic;
@@ -46,23 +46,35 @@ impl Device {
         }
     }
 
-    /// What one run takes, of at most `rows` texts.
+    /// What one run takes, of at most `rows` texts, which lie one behind the other where they are `packed`; of states that are
+    /// put out for each token it takes less.
     #[must_use]
-    pub fn capacity(self, rows: usize) -> Capacity {
-        let tokens = if let Self::Cpu { .. } = self { TOKEN_BUDGET } else { CUDA_TOKEN_BUDGET };
-        Capacity { tokens, rows, mixed: Mixed::Padded }
+    pub fn capacity(self, rows: usize, packed: bool, of_tokens: bool) -> Capacity {
+        let mixed = if packed { Mixed::Packed } else { Mixed::Padded };
+        let (tokens, alone) = match self {
+            Self::Cpu { .. } => (TOKEN_BUDGET, ALONE),
+            Self::Cuda { .. } if packed && !of_tokens => (PACKED_TOKEN_BUDGET, usize::MAX),
+            Self::Cuda { .. } if packed => (CUDA_TOKEN_BUDGET, usize::MAX),
+            Self::Cuda { .. } => (CUDA_TOKEN_BUDGET, ALONE),
+        };
+        Capacity { tokens, rows, mixed, alone, few: packed && self.is_cuda() }
     }
 
     /// Whether checkpoints are run by operators of our own: in float32 only where the processor has vectors for them, since
     /// ONNX Runtime's have kernels for more processors, and not where weights are to be left as they are stored.
     pub(super) fn takes_our_operators(self, arithmetic: Arithmetic) -> bool {
         match (self, arithmetic) {
-            (Self::Cuda { .. }, _) => false,
+            (Self::Cuda { .. }, _) | (Self::Cpu { .. }, Arithmetic::Float16) => false,
             (Self::Cpu { .. }, Arithmetic::Bf16 | Arithmetic::Int8 | Arithmetic::Int4) => true,
             (Self::Cpu { low_memory, .. }, Arithmetic::Float32) => {
                 !low_memory && Cpu::chosen().vectors != Vectors::Portable
             }
         }
+    }
+
+    /// Whether it is a CUDA device.
+    pub(super) fn is_cuda(self) -> bool {
+        matches!(self, Self::Cuda { .. })
     }
 
     /// Threads for tokenizing.

@@ -17,11 +17,13 @@ struct Slot<V> {
     opening: Mutex<()>,
 }
 
-impl<K: Eq + Hash, V: Clone> Opened<K, V> {
-    pub(super) fn new() -> Self {
+impl<K, V> Default for Opened<K, V> {
+    fn default() -> Self {
         Self { slots: Mutex::default(), any: AtomicBool::new(false) }
     }
+}
 
+impl<K: Eq + Hash, V: Clone> Opened<K, V> {
     /// Whether anything is open.
     pub(super) fn any(&self) -> bool {
         self.any.load(Ordering::Acquire)
@@ -67,7 +69,7 @@ mod tests {
 
     #[test]
     fn nobody_waits_for_the_opening_of_another() {
-        let (opened, entered, leave) = (Opened::new(), Barrier::new(2), Barrier::new(2));
+        let (opened, entered, leave) = (Opened::default(), Barrier::new(2), Barrier::new(2));
         std::thread::scope(|scope| {
             let slow = scope.spawn(|| {
                 opened.get_or_open("slow", || {
@@ -89,7 +91,7 @@ mod tests {
 
     #[test]
     fn many_who_ask_at_once_get_what_one_opened() {
-        let (opened, count) = (Opened::new(), AtomicUsize::new(0));
+        let (opened, count) = (Opened::default(), AtomicUsize::new(0));
         std::thread::scope(|scope| {
             for _ in 0..8 {
                 scope.spawn(|| opened.get_or_open((), || Ok(Some(count.fetch_add(1, Ordering::Relaxed)))));
@@ -100,7 +102,7 @@ mod tests {
 
     #[test]
     fn what_failed_is_tried_again() {
-        let opened = Opened::new();
+        let opened = Opened::default();
         assert!(opened.get_or_open("it", || Err(Error::Stopped)).is_err());
         assert_eq!(opened.get_or_open("it", || Ok(None)).expect("no error"), None);
         assert!(!opened.any());

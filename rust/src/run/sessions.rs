@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use super::device::Device;
 use super::graph_file::GraphFile;
-use super::opened::Opened;
-use super::queue::{Permit, Queue};
-use super::watcher::Watcher;
-use crate::batch::{Capacity, Layout, Mixed};
-use crate::graph::{Checkpoint, Depth, Form, Network};
+use super::lanes::Lane;
+use super::place::{Group, Place};
+use super::queue::Queue;
+use crate::batch::{Capacity, Layout};
+use crate::graph::{Checkpoint, Form, Network};
 use crate::ort::{Graph, HandedOver, Library, Placement, Session};
 use crate::outputs::Outputs;
 use crate::prepared::{Arithmetic, Prepared};
@@ -31,48 +31,71 @@ pub struct Sessions {
     library: &'static Library,
     source: GraphSource,
     handed: Option<Arc<HandedOver>>,
-    /// Graphs are made of operators of our own, for packed texts.
+    /// Graphs are made of operators of our own.
     ours: bool,
+    /// Texts lie one behind the other.
+    packed: bool,
+    /// Computed in float16, but where more is needed.
+    half: bool,
     device: Device,
     process: u32,
     first: Form,
-    queries: Group,
+    pub(super) queries: Group,
     bulk: Option<Group>,
 }
 
 impl Sessions {
-    /// Opens the session for queries, in the form `first`; hidden states have `dimension` numbers.
+    /// Opens the session for queries, in the form `first`; hidden states have `dimension` numbers. `devices` are the CPU or CUDA
+    /// devices, which run one call together.
     ///
     /// # Errors
     /// Those of [`Session::open`]; [`Error::ModelFormat`] for a graph without the outputs of `first` or of another width.
     pub fn open(
         library: &'static Library,
         source: GraphSource,
-        device: Device,
+        devices: &[Device],
         arithmetic: Arithmetic,
         first: Form,
         dimension: usize,
     ) -> Result<Self> {
-        let (mut handed, mut ours) = (None, false);
+        let device = *devices.first().ok_or_else(|| Error::Value("no device is named".into()))?;
+        let (mut handed, mut ours, mut packed) = (None, false, false);
         if let GraphSource::Checkpoint(checkpoint) = &source {
             let prepared = Prepared::new(Arc::clone(checkpoint.weights()), arithmetic, device.threads());
             handed = Some(Arc::new(HandedOver::new(Arc::new(prepared))));
-            ours = matches!(checkpoint.network(), Network::Decoder(_)) || device.takes_our_operators(arithmetic);
+            let decodes = matches!(checkpoint.network(), Network::Decoder(_));
+            ours = decodes || device.takes_our_operators(arithmetic);
+            packed = ours || (device.is_cuda() && checkpoint.packs_on_cuda());
         }
+        let lanes = |placements: Vec<Placement>| Arc::new(placements.into_iter().map(Lane::new).collect::<Vec<_>>());
+        let queries = lanes(devices.iter().map(|device| device.for_queries()).collect());
+        // On CUDA queries and bulk work run the same sessions.
+        let bulk = if device.is_cuda() {
+            Some(Arc::clone(&queries))
+        } else {
+            device.for_bulk().map(|placement| lanes(vec![placement]))
+        };
+        let few = packed && device.is_cuda();
+        let first = if few { Form { layout: Layout::Few, ..first } } else { first };
         let sessions = Self {
             library,
             source,
             handed,
             ours,
+            packed,
+            half: packed && arithmetic == Arithmetic::Float16,
             device,
             process: std::process::id(),
             first,
-            queries: Group::new(device.for_queries()),
-            bulk: device.for_bulk().map(Group::new),
+            queries: Group::new(queries),
+            bulk: bulk.map(Group::new),
         };
-        let session = sessions.for_batches(1)?.session(first)?.ok_or_else(changing)?;
-        session.check_outputs(first.outputs)?;
-        session.check_width(dimension)?;
+        let place = sessions.for_batches(1)?;
+        for lane in sessions.queries.lanes.iter() {
+            let session = place.session_on(lane, first)?.ok_or_else(changing)?;
+            session.check_outputs(first.outputs)?;
+            session.check_width(dimension)?;
+        }
         Ok(sessions)
     }
 
@@ -84,7 +107,7 @@ impl Sessions {
         // Before any lock: in a forked child nobody may be left to open it.
         self.check_process()?;
         let group = match &self.bulk {
-            Some(bulk) if batches >= WORTH_OPENING || (batches > 1 && bulk.open.any()) => bulk,
+            Some(bulk) if batches >= WORTH_OPENING || (batches > 1 && bulk.any()) => bulk,
             _ => &self.queries,
         };
         Ok(Place { sessions: self, group })
@@ -92,12 +115,17 @@ impl Sessions {
 
     /// What one run takes, of at most `rows` texts.
     #[must_use]
-    pub fn capacity(&self, rows: usize) -> Capacity {
-        let capacity = self.device.capacity(rows);
-        if self.ours { Capacity { mixed: Mixed::Packed, ..capacity } } else { capacity }
+    pub fn capacity(&self, rows: usize, outputs: Outputs) -> Capacity {
+        self.device.capacity(rows, self.packed, !outputs.first_row_only())
     }
 
-    /// What runs them.
+    /// Whether it computes in float16.
+    #[must_use]
+    pub fn half(&self) -> bool {
+        self.half
+    }
+
+    /// What runs them: of several devices the first.
     #[must_use]
     pub fn device(&self) -> Device {
         self.device
@@ -160,29 +188,39 @@ impl Sessions {
     }
 
     /// The form that serves as `form`.
-    fn served_by(&self, form: Form) -> Form {
+    pub(super) fn served_by(&self, form: Form) -> Form {
         match &self.source {
             // A file has only one, which takes every batch.
-            GraphSource::File(_) => {
-                Form { outputs: Outputs::NONE, layout: Layout::Masked, depth: Depth::default(), past: false }
+            GraphSource::File(_) => Form { half: false, ..Form::of(Outputs::NONE, Layout::Masked) },
+            GraphSource::Checkpoint(_) if self.packed => {
+                // What overflowed in float16 is rare.
+                let few = form.layout == Layout::Few && form.half;
+                let layout = if few { Layout::Few } else { Layout::Packed };
+                Form { layout, half: form.half && self.half, ..form }
             }
-            GraphSource::Checkpoint(_) if self.ours => Form { layout: Layout::Packed, ..form },
-            GraphSource::Checkpoint(_) => form,
+            GraphSource::Checkpoint(_) => Form { half: false, ..form },
         }
     }
 
     /// Opens a form; `None` where the files are no longer what they were.
-    fn open_form(&self, form: Form, placement: Placement) -> Result<Option<Arc<Session>>> {
+    pub(super) fn open_form(&self, form: Form, lane: &Lane<Arc<Session>>) -> Result<Option<Arc<Session>>> {
         if !self.in_place() {
             return Ok(None);
         }
-        let open = || Session::open(self.library, &self.graph(form)?, placement);
-        let session = match (&self.handed, placement) {
-            // What is repacked is not read again; with `low_memory` everything is.
-            (Some(handed), Placement::Cpu { low_memory: false, .. }) => handed.prepared().let_go_behind(open),
+        let open = || lane.run(|| Session::open(self.library, &self.graph(form)?, lane.placement));
+        let session = match (&self.handed, lane.placement) {
+            // What is repacked, or copied to a device, is not read again; with `low_memory` everything is.
+            (Some(handed), Placement::Cpu { low_memory: false, .. } | Placement::Cuda(_)) => {
+                handed.prepared().let_go_behind(open)
+            }
             _ => open(),
         }?;
         Ok(self.in_place().then(|| Arc::new(session)))
+    }
+
+    /// All those that lead to the devices.
+    pub(super) fn queues(&self) -> Vec<&Queue> {
+        std::iter::once(&self.queries).chain(&self.bulk).map(|group| &group.queue).collect()
     }
 
     fn graph(&self, form: Form) -> Result<Graph> {
@@ -192,64 +230,10 @@ impl Sessions {
                 Ok(Graph::Assembled(checkpoint.assemble_with(handed.prepared(), form)?, Arc::clone(handed)))
             }
             (GraphSource::Checkpoint(checkpoint), Some(handed), Device::Cuda { .. }) => {
-                Ok(Graph::Assembled(checkpoint.assemble(form)?, Arc::clone(handed)))
+                Ok(Graph::Assembled(checkpoint.assemble_for_cuda(handed.prepared(), form)?, Arc::clone(handed)))
             }
             (GraphSource::Checkpoint(_), None, _) => Err(Error::Internal("a checkpoint without its weights".into())),
         }
-    }
-}
-
-/// The sessions that one call uses.
-#[derive(Clone, Copy)]
-pub struct Place<'a> {
-    sessions: &'a Sessions,
-    group: &'a Group,
-}
-
-impl<'a> Place<'a> {
-    /// The session for a form, opened now if this is the first call that needs it. `None` where the files are no longer what
-    /// they were: one object never mixes two models, so it goes on with what is open.
-    ///
-    /// # Errors
-    /// Those of [`Session::open`].
-    pub fn session(&self, form: Form) -> Result<Option<Arc<Session>>> {
-        let Self { sessions, group } = self;
-        let form = sessions.served_by(form);
-        let session = group.open.get_or_open(form, || sessions.open_form(form, group.placement))?;
-        Ok(session.or_else(|| sessions.queries.open.get(form)))
-    }
-
-    /// Runs at a time.
-    #[must_use]
-    pub fn runs(&self) -> usize {
-        self.group.placement.runs()
-    }
-
-    /// Those who wait for a run here.
-    pub(crate) fn queue(&self) -> &'a Queue {
-        &self.group.queue
-    }
-
-    /// Waits until there is a run to spare. Bulk work first lets a query by that runs or waits.
-    pub(crate) fn enter(&self, watcher: &mut Watcher) -> Result<Permit<'a>> {
-        let queries = &self.sessions.queries;
-        if !std::ptr::eq(queries, self.group) {
-            queries.queue.let_by(watcher)?;
-        }
-        self.group.queue.enter_alone(watcher)
-    }
-}
-
-/// Sessions with the same placement. They take turns as one.
-struct Group {
-    placement: Placement,
-    queue: Queue,
-    open: Opened<Form, Arc<Session>>,
-}
-
-impl Group {
-    fn new(placement: Placement) -> Self {
-        Self { placement, queue: Queue::new(placement.runs()), open: Opened::new() }
     }
 }
 

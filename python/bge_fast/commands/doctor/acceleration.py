@@ -52,7 +52,7 @@ def check_cuda_libraries(wanted: bool, facts: Facts | None) -> Check:
 def check_driver(device: str | None, libraries: Facts | None, facts: Facts) -> Check:
     """The NVIDIA driver and its devices, against what was asked for and what the CUDA provider was built for."""
     asked = parse_devices(device)
-    wanted = asked is not None and asked.cuda is not None
+    wanted = asked is not None and asked.is_cuda
     count, hidden = facts["devices"], os.environ.get("CUDA_VISIBLE_DEVICES")
     note = "" if hidden is None else f" (CUDA_VISIBLE_DEVICES={hidden!r})"
     unmet: Status = "error" if wanted else "warn" if libraries is not None else "skip"
@@ -68,8 +68,8 @@ def check_driver(device: str | None, libraries: Facts | None, facts: Facts) -> C
         return Check("driver", "warn", f"{fact}; not used, for want of a CUDA provider", INSTALL_GPU)
     if (built_for := _cuda_major(libraries)) > driver_cuda:
         return Check("driver", "error", f"{fact}; the CUDA provider is built for CUDA {built_for}", _CUDA_DOCS)
-    if asked is not None and asked.cuda is not None and asked.cuda >= count:
-        return Check("driver", "error", f"{fact}; there is no cuda:{asked.cuda}", f"--device cuda:{count - 1}")
+    if asked is not None and (beyond := max(asked.cuda, default=0)) >= count:
+        return Check("driver", "error", f"{fact}; there is no cuda:{beyond}", f"--device cuda:{count - 1}")
     return Check("driver", "ok", fact)
 
 

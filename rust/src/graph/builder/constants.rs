@@ -1,6 +1,7 @@
 //! Numbers that a graph holds itself.
 
-use super::{Builder, dims};
+use super::Builder;
+use super::initializers::dims;
 use crate::Result;
 use crate::graph::onnx::TensorProto;
 use crate::prepared::float32;

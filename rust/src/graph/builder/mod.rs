@@ -1,20 +1,20 @@
-//! Nodes, initializers and outputs of a graph in the making.
+//! Nodes and outputs of a graph in the making.
 
 mod constants;
+mod initializers;
 
 use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use prost::Message;
 
 use super::decoder::PAST;
 use super::external::common_folder;
-use super::onnx::{Attribute, DataType, GraphProto, ModelProto, NodeProto, OperatorSetId, TensorProto, ValueInfo};
+use super::onnx::{Attribute, DataType, GraphProto, ModelProto, NodeProto, OperatorSetId, ValueInfo};
 use super::{Assembled, Conversion, Initializer};
-use crate::prepared::{Float32, Layer, Prepared, float32};
-use crate::weights::{Dtype, Tensor, Weights};
-use crate::{Error, Result};
+use crate::prepared::{Layer, Prepared};
+use crate::weights::Weights;
 
 /// Operators of our own.
 pub(crate) const OURS: &str = "bge_fast";
@@ -25,12 +25,36 @@ pub(super) const CONTRIB: &str = "com.microsoft";
 const OPSET: i64 = 20;
 const IR_VERSION: i64 = 9;
 
+/// Whose operators a graph is made of, and how texts lie in it.
+#[derive(Clone, Copy)]
+pub(super) enum Operators<'a> {
+    /// ONNX Runtime's, on `[batch, length, hidden]`.
+    Padded,
+    /// Those of our own, with their numbers, on `[1, tokens, hidden]`.
+    Ours(&'a Prepared),
+    /// ONNX Runtime's for CUDA, on `[tokens, hidden]`.
+    Cuda {
+        /// Queries, keys and values are one product: of few tokens it takes less time than three, of many it does not make up for
+        /// the copies that take it apart.
+        merged: bool,
+    },
+}
+
+impl Operators<'_> {
+    fn on_cuda(self) -> bool {
+        matches!(self, Self::Cuda { .. })
+    }
+
+    fn merges(self) -> bool {
+        matches!(self, Self::Cuda { merged: true })
+    }
+}
+
 /// A graph in the making. A value is known by its name.
 pub(super) struct Builder<'a> {
     weights: &'a Weights,
     conversion: Conversion<'a>,
-    /// Where layers are computed by operators of our own: what their numbers come from.
-    pub(super) ours: Option<&'a Prepared>,
+    operators: Operators<'a>,
     folder: PathBuf,
     graph: GraphProto,
     tensors: Vec<Initializer>,
@@ -39,13 +63,13 @@ pub(super) struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    pub(super) fn new(weights: &'a Weights, conversion: Conversion<'a>, ours: Option<&'a Prepared>) -> Self {
+    pub(super) fn new(weights: &'a Weights, conversion: Conversion<'a>, operators: Operators<'a>) -> Self {
         let graph = GraphProto { name: "encoder".into(), ..GraphProto::default() };
         let folder = common_folder(weights.files());
         Self {
             weights,
             conversion,
-            ours,
+            operators,
             folder,
             graph,
             tensors: Vec::new(),
@@ -54,122 +78,24 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// Rows of a table, taken by id. A table of 16-bit numbers stays as it is; only its rows are widened.
-    pub(super) fn rows(&mut self, table: &str, shape: &[usize], ids: &str, output: &str) -> Result<String> {
-        let tensor = self.find(table, shape)?;
-        if tensor.strides.is_some() {
-            let table = self.converted(table, &tensor)?;
-            return Ok(self.node("Gather", &[&table, ids], output, &[]));
-        }
-        let stored = self.stored(table, &tensor, shape);
-        let rows = self.node("Gather", &[&stored, ids], output, &[]);
-        Ok(self.widened(tensor.dtype, rows))
+    /// Where layers are computed by operators of our own: what their numbers come from.
+    pub(super) fn ours(&self) -> Option<&'a Prepared> {
+        if let Operators::Ours(prepared) = self.operators { Some(prepared) } else { None }
     }
 
-    /// The first row of a table.
-    pub(super) fn first_row(&mut self, table: &str, shape: &[usize]) -> Result<String> {
-        let mut tensor = self.find(table, shape)?;
-        let rows = u64::try_from(shape[0]).unwrap_or(u64::MAX);
-        tensor.shape = shape[1..].to_vec();
-        match &mut tensor.strides {
-            Some(strides) => drop(strides.remove(0)),
-            None => tensor.length /= rows,
-        }
-        Ok(self.few(&format!("{table}[0]"), &tensor))
+    /// Whether texts lie one behind the other for ONNX Runtime's operators.
+    pub(super) fn on_cuda(&self) -> bool {
+        self.operators.on_cuda()
     }
 
-    /// A tensor of few numbers as float32. Nodes may compute with it when the graph is opened.
-    pub(super) fn small(&mut self, name: &str, shape: &[usize]) -> Result<String> {
-        let tensor = self.find(name, shape)?;
-        Ok(self.few(name, &tensor))
+    /// Whether queries, keys and values are one product there.
+    pub(super) fn merges(&self) -> bool {
+        self.operators.merges()
     }
 
-    fn few(&mut self, name: &str, tensor: &Tensor) -> String {
-        if tensor.strides.is_none() {
-            let stored = self.stored(name, tensor, &tensor.shape);
-            return self.widened(tensor.dtype, stored);
-        }
-        if self.known.insert(name.to_owned()) {
-            let values = float32::numbers(self.weights.bytes(tensor), tensor);
-            self.graph.initializer.push(TensorProto::floats(name, dims(&tensor.shape), values));
-        }
-        name.to_owned()
-    }
-
-    /// A matrix as float32. One that is prepared is shared by all sessions; its node must be one that ONNX Runtime does not compute
-    /// when it opens the graph, since it would read the file then and not what it is handed.
-    pub(super) fn matrix(&mut self, name: &str, shape: [usize; 2]) -> Result<String> {
-        let tensor = self.find(name, &shape)?;
-        let beforehand = matches!(self.conversion, Conversion::Prepared(_));
-        if tensor.strides.is_some() || (beforehand && tensor.dtype != Dtype::F32) {
-            return self.converted(name, &tensor);
-        }
-        let stored = self.stored(name, &tensor, &shape);
-        Ok(self.widened(tensor.dtype, stored))
-    }
-
-    /// A tensor made float32, row by row, beforehand. ONNX Runtime only sees that the file that the graph points at is there: what it
-    /// is handed counts.
-    fn converted(&mut self, name: &str, tensor: &Tensor) -> Result<String> {
-        let numbers = match self.conversion {
-            Conversion::Prepared(prepared) => Some(prepared.float32(name, tensor)?),
-            Conversion::Draft => None,
-            Conversion::InGraph => {
-                let (shape, strides) = (&tensor.shape, tensor.strides.as_deref().unwrap_or_default());
-                return Err(Error::ModelFormat(format!(
-                    "the tensor {name} of shape {shape:?} has strides {strides:?}, so its rows do not follow each other, which only \
-                     the CPU takes. Save it again after .contiguous()"
-                )));
-            }
-        };
-        self.initializer(name, tensor, &tensor.shape, numbers);
-        Ok(name.to_owned())
-    }
-
-    /// Rows of a matrix.
-    pub(super) fn height(&self, name: &str) -> Result<usize> {
-        match self.weights.shape(name) {
-            Some(&[height, _]) => Ok(height),
-            Some(shape) => {
-                Err(Error::ModelFormat(format!("the tensor {name} has the shape {shape:?}, not two dimensions")))
-            }
-            None => self.weights.find(name, &[]).map(|_| 0),
-        }
-    }
-
-    fn find(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
-        self.weights.find(name, shape).cloned()
-    }
-
-    /// An initializer as it is stored.
-    fn stored(&mut self, name: &str, tensor: &Tensor, shape: &[usize]) -> String {
-        let numbers = (tensor.dtype == Dtype::F32).then(|| Float32::Stored(tensor.clone()));
-        self.initializer(name, tensor, shape, numbers);
-        name.to_owned()
-    }
-
-    /// An initializer that points at the tensor where it lies, of float32 where those `numbers` are handed over for it.
-    fn initializer(&mut self, name: &str, tensor: &Tensor, shape: &[usize], numbers: Option<Float32>) {
-        if !self.known.insert(name.to_owned()) {
-            return;
-        }
-        let file = self.weights.files().nth(tensor.file).unwrap_or(Path::new(""));
-        let location = file.strip_prefix(&self.folder).unwrap_or(file).to_string_lossy();
-        let data_type = if numbers.is_some() { DataType::Float } else { data_type(tensor.dtype) };
-        let proto = TensorProto::external(name, data_type, dims(shape), &location, tensor.offset, tensor.length);
-        self.graph.initializer.push(proto);
-        let handed = numbers.map(|numbers| Initializer { name: name.to_owned(), shape: shape.to_vec(), numbers });
-        self.tensors.extend(handed);
-    }
-
-    /// ONNX Runtime casts what does not change once, when it opens the graph.
-    fn widened(&mut self, dtype: Dtype, value: String) -> String {
-        match dtype {
-            Dtype::F32 => value,
-            Dtype::F64 | Dtype::F16 | Dtype::Bf16 => {
-                self.node("Cast", &[&value], &format!("{value}.float32"), &[cast_to(DataType::Float)])
-            }
-        }
+    /// Whether it computes in float16.
+    pub(super) fn half(&self) -> bool {
+        matches!(self.conversion, Conversion::Narrowed(_))
     }
 
     pub(super) fn node(&mut self, operator: &str, inputs: &[&str], output: &str, attributes: &[Attribute]) -> String {
@@ -210,9 +136,10 @@ impl<'a> Builder<'a> {
         self.node_of(OURS, operator, inputs, output, &[Attribute::Int(LAYER, place)])
     }
 
-    /// Two equal parts of `values` along an axis.
-    pub(super) fn halves(&mut self, values: &str, axis: i64, outputs: [&str; 2]) {
-        self.push("", "Split", &[values], &outputs, &[Attribute::Int("axis", axis), Attribute::Int("num_outputs", 2)]);
+    /// Equal parts of `values` along an axis.
+    pub(super) fn split(&mut self, values: &str, axis: i64, parts: &[&str]) {
+        let count = i64::try_from(parts.len()).unwrap_or(i64::MAX);
+        self.push("", "Split", &[values], parts, &[Attribute::Int("axis", axis), Attribute::Int("num_outputs", count)]);
     }
 
     fn push(&mut self, domain: &str, operator: &str, inputs: &[&str], outputs: &[&str], attributes: &[Attribute]) {
@@ -231,11 +158,25 @@ impl<'a> Builder<'a> {
         self.graph.output.push(ValueInfo::tensor(name, DataType::Float, dims));
     }
 
+    /// What a value is called that becomes the output `name`.
+    pub(super) fn before(&self, name: &str) -> String {
+        if self.half() { format!("{name}.float16") } else { name.to_owned() }
+    }
+
+    /// Puts out what was computed under the name that [`Self::before`] gave.
+    pub(super) fn put_out(&mut self, name: &str, dims: &[&str]) {
+        if self.half() {
+            self.node("Cast", &[&self.before(name)], name, &[cast_to(DataType::Float)]);
+        }
+        self.output(name, dims);
+    }
+
     /// The graph, of these inputs.
     pub(super) fn finish<N: AsRef<str>>(mut self, inputs: &[(N, &[&str])]) -> Assembled {
+        let whole = if self.on_cuda() { DataType::Int32 } else { DataType::Int64 };
         let input = |(name, dims): &(N, &[&str])| {
             let name = name.as_ref();
-            ValueInfo::tensor(name, if name == PAST { DataType::Float } else { DataType::Int64 }, dims)
+            ValueInfo::tensor(name, if name == PAST { DataType::Float } else { whole }, dims)
         };
         self.graph.input = inputs.iter().map(input).collect();
         let opset = |(domain, version): (&str, i64)| OperatorSetId { domain: domain.into(), version };
@@ -250,21 +191,10 @@ impl<'a> Builder<'a> {
             proto: model.encode_to_vec(),
             folder: self.folder,
             tensors: self.tensors,
+            packed: self.operators.on_cuda(),
+            captured: self.operators.merges(),
             layers: Arc::new(self.layers),
         }
-    }
-}
-
-fn dims(shape: &[usize]) -> Vec<i64> {
-    shape.iter().map(|&size| i64::try_from(size).unwrap_or(i64::MAX)).collect()
-}
-
-fn data_type(dtype: Dtype) -> DataType {
-    match dtype {
-        Dtype::F32 => DataType::Float,
-        Dtype::F64 => DataType::Double,
-        Dtype::F16 => DataType::Float16,
-        Dtype::Bf16 => DataType::Bfloat16,
     }
 }
 
