@@ -2,6 +2,7 @@
 //!
 //! A file is trusted in nothing: header, directory and pickle are read with bounds, and each tensor lies inside its file.
 
+#[cfg(feature = "python")]
 mod directory;
 mod mapped;
 mod opened;
@@ -17,6 +18,7 @@ mod torch;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+#[cfg(feature = "python")]
 pub(crate) use self::directory::directories;
 use self::mapped::MappedFile;
 pub use self::mapped::WeightFile;

@@ -50,6 +50,7 @@ pub(crate) struct Stored {
     /// Its type, or why it is no use as a weight: an error only for who asks for this tensor.
     pub dtype: Result<Dtype, String>,
     /// What its file calls its type.
+    #[cfg_attr(not(feature = "python"), expect(dead_code, reason = "only Python copies tensors"))]
     pub kind: String,
     pub shape: Vec<usize>,
     /// Elements from one to the next along each dimension, where they do not lie row by row.
