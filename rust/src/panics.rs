@@ -11,6 +11,7 @@ thread_local! {
 }
 
 /// From here on nothing is printed when a thread panics: [`caught`] tells it to the caller.
+#[cfg_attr(not(feature = "python"), expect(dead_code, reason = "only Python has nobody to read what is printed"))]
 pub(crate) fn be_quiet() {
     std::panic::set_hook(Box::new(|panic| PLACE.set(panic.location().map(ToString::to_string))));
 }
