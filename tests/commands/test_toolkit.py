@@ -75,6 +75,7 @@ def test_mine_takes_the_names_of_flagembeddings_script(
     assert [path.name for path in tmp_path.iterdir() if "part" in path.name] == []
 
 
+@pytest.mark.parametrize("reranked", [False, True])
 @pytest.mark.parametrize("pooled", [False, True])
 def test_mine_shows_a_bar_of_rows_where_somebody_watches(
     tiny_bert: Path,
@@ -83,11 +84,13 @@ def test_mine_shows_a_bar_of_rows_where_somebody_watches(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     pooled: bool,
+    reranked: bool,
 ) -> None:
     """Rows that are read twice, as they are without a pool, count once."""
     monkeypatch.setattr(progress, "DELAY", 0)
     words = ["mine", str(tiny_bert), rows, "--range-for-sampling", "0-9", "--negative-number", "2"]
     words += ["--candidate-pool", pool] if pooled else []
+    words += ["--reranker-name-or-path", str(checkpoint("tiny-reranker-bert"))] if reranked else []
     assert main(words) == 0
     assert "row/s" not in capsys.readouterr().err
     monkeypatch.setattr(progress, "on_terminal", lambda: True)

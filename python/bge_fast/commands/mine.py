@@ -19,7 +19,7 @@ def run(args: Namespace) -> int:
         pool = (text.text for text in TextReader([args.candidate_pool]))
     sources = [rows.file, *([args.candidate_pool] if args.candidate_pool else [])]
     reranker = opening.reranker(args, args.reranker_name_or_path) if args.reranker_name_or_path else None
-    searched = Count(rows.expected, "row")
+    counted = Count(rows.expected, "row")
     with opening.embedder(args) as model, written(args, sources) as (write, done):
         mined = mine_hard_negatives(
             model,
@@ -34,13 +34,16 @@ def run(args: Namespace) -> int:
             reranker=reranker,
             vectors=args.vectors,
             progress=_show if on_terminal() else None,
-            searched=searched,
+            # With a reranker most of the time goes by behind the search.
+            searched=None if reranker else counted,
             place=rows.place,
             start=done,
         )
-        with searched.watched():
-            for row in mined:
+        with counted.watched():
+            for number, row in enumerate(mined, start=done + 1):
                 write(row)
+                if reranker:
+                    counted(number)
     return 0
 
 
