@@ -1,10 +1,14 @@
-"""The Python samples of manual pages run, on tiny checkpoints in place of the named ones."""
+"""The samples of manual pages run, on tiny checkpoints in place of the named ones."""
 
 import re
+import shlex
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from bge_fast.commands.cli import main
 from tests.support.checkpoints import ROOT, checkpoint
 
 TINY = {
@@ -14,13 +18,45 @@ TINY = {
 }
 
 
+def blocks(page: str) -> list[tuple[str, str]]:
+    """The page's blocks of code, in order, each behind its language, and with paths of tiny checkpoints."""
+    text = (ROOT / "docs" / f"{page}.md").read_text()
+    for name, tiny in TINY.items():
+        text = text.replace(name, str(checkpoint(tiny)))
+    return re.findall(r"^```(\w*)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def commands(block: str) -> list[list[str]]:
+    """The words of each command that a block shows behind a dollar; a backslash goes on with the next line."""
+    return [shlex.split(line) for line in re.findall(r"^\$ (.*)", block.replace("\\\n", ""), re.MULTILINE)]
+
+
 @pytest.mark.parametrize("page", ["search", "evaluation", "mining"])
 def test_samples_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    samples = re.findall(r"^```python\n(.*?)^```", (ROOT / "docs" / f"{page}.md").read_text(), re.MULTILINE | re.DOTALL)
+    samples = [block for language, block in blocks(page) if language == "python"]
     assert samples
     program = "\n".join(samples)
-    for name, tiny in TINY.items():
-        program = program.replace(f'"{name}"', repr(str(checkpoint(tiny))))
     assert "BAAI/" not in program
     exec(compile(program, f"docs/{page}.md", "exec"), {})
+
+
+@pytest.mark.filterwarnings("ignore:passage_max_length=8192 is lowered")
+def test_the_tutorial_runs_from_its_first_line_to_its_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands too, in the order of the page. Training is elsewhere: another checkpoint stands for what it makes."""
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    verbs, elsewhere = [], []
+    for language, block in blocks("tutorial"):
+        assert "BAAI/" not in block
+        if language == "python":
+            exec(compile(block, "docs/tutorial.md", "exec"), names)
+        for program, *words in commands(block):
+            if program == "bge-fast":
+                verbs.append(words[0])
+                assert main(words) == 0, words
+            else:
+                elsewhere.append(words[1])
+                shutil.copytree(checkpoint("tiny-bert"), words[words.index("--output_dir") + 1])
+    assert set(verbs) == {"embed", "search", "eval", "mine", "score", "mix"}
+    assert elsewhere == ["FlagEmbedding.finetune.embedder.encoder_only.base"]

@@ -74,11 +74,13 @@ def test_the_total_is_foreseen(tmp_path: Path, form: str) -> None:
     content = json.dumps(texts) if form == "json" else "\n".join(["text", *texts] if form == "csv" else texts)
     file = tmp_path / f"d.{form}"
     file.write_bytes(gzip.compress(content.encode()) if form.endswith("gz") else content.encode())
-    reader, read = TextReader([str(file)]), 0
-    for chunk in chunks(reader):
-        read += len(chunk)
-        expected = reader.expected(read)
-        assert expected is not None
-        assert read <= expected
-        assert form.endswith("gz") or abs(expected - 5000) < 500
-    assert read == expected == 5000
+    reader = TextReader([str(file)])
+    for _again in range(2):
+        read = 0
+        for chunk in chunks(reader):
+            read += len(chunk)
+            expected = reader.expected(read)
+            assert expected is not None
+            assert read <= expected
+            assert form.endswith("gz") or abs(expected - 5000) < 500
+        assert read == expected == 5000

@@ -1,6 +1,7 @@
 """Search in vectors that are stored, in several files, and with a reranker behind it."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 from bge_fast import FlagModel, FlagReranker
-from bge_fast.commands import texts
+from bge_fast.commands import progress, texts
 from bge_fast.commands.cli import main
 from tests.support.checkpoints import checkpoint
 
@@ -120,3 +121,20 @@ def test_a_reranker_sorts_the_best_again(
 def test_more_than_there_is(tiny_bert: Path, files: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["search", str(tiny_bert), "lift", *options(files), "--top", str(10**17), "--json"]) == 0
     assert len(found(capsys)[0]) == len(TEXTS)
+
+
+def test_a_bar_of_vectors_where_somebody_watches(
+    tiny_bert: Path,
+    files: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert main(["embed", str(tiny_bert), *files, "-o", str(tmp_path / "x.npy")]) == 0
+    words = ["search", str(tiny_bert), "lift", *options(files), "--vectors", str(tmp_path / "x.npy")]
+    monkeypatch.setattr(progress, "DELAY", 0)
+    assert main(words) == 0
+    assert "vector" not in capsys.readouterr().err
+    monkeypatch.setattr(progress, "on_terminal", lambda: True)
+    assert main(words) == 0
+    assert re.search(r"27/27 \[.*vector/s", capsys.readouterr().err)

@@ -1,6 +1,7 @@
 """The verbs around a model: FlagEmbedding's names of options, its files, and runs that go on."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from bge_fast import FlagModel, FlagReranker, mine_hard_negatives
 from bge_fast.commands import mine as mine_verb
+from bge_fast.commands import progress
 from bge_fast.commands.cli import main
 from tests.support.checkpoints import checkpoint
 
@@ -71,6 +73,29 @@ def test_mine_takes_the_names_of_flagembeddings_script(
     assert main(["mine", str(tiny_bert), rows, *options]) == 0
     assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == expected
     assert [path.name for path in tmp_path.iterdir() if "part" in path.name] == []
+
+
+@pytest.mark.parametrize("reranked", [False, True])
+@pytest.mark.parametrize("pooled", [False, True])
+def test_mine_shows_a_bar_of_rows_where_somebody_watches(
+    tiny_bert: Path,
+    rows: str,
+    pool: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    pooled: bool,
+    reranked: bool,
+) -> None:
+    """Rows that are read twice, as they are without a pool, count once."""
+    monkeypatch.setattr(progress, "DELAY", 0)
+    words = ["mine", str(tiny_bert), rows, "--range-for-sampling", "0-9", "--negative-number", "2"]
+    words += ["--candidate-pool", pool] if pooled else []
+    words += ["--reranker-name-or-path", str(checkpoint("tiny-reranker-bert"))] if reranked else []
+    assert main(words) == 0
+    assert "row/s" not in capsys.readouterr().err
+    monkeypatch.setattr(progress, "on_terminal", lambda: True)
+    assert main(words) == 0
+    assert re.search(r"6/6 \[.*row/s", capsys.readouterr().err)
 
 
 def test_mine_goes_on_where_it_was_interrupted(

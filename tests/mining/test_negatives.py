@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from bge_fast import FlagModel
-from bge_fast.mining import mine_hard_negatives
+from bge_fast.mining import mine_hard_negatives, negatives
 
 TEXTS = [f"passage {number} of {word}" for number in range(40) for word in ("lift", "drag", "heat flow")]
 ROWS: list[dict[str, Any]] = [
@@ -74,6 +75,23 @@ def test_a_seed_gives_the_same_in_every_process(tiny_bert: Path, tmp_path: Path)
 def test_a_row_is_drawn_alike_wherever_a_run_begins(bert: FlagModel) -> None:
     whole = list(mine_hard_negatives(bert, ROWS, pool=TEXTS, range=(0, 60)))
     assert list(mine_hard_negatives(bert, ROWS, pool=TEXTS, range=(0, 60), start=5)) == whole[5:]
+
+
+def test_rows_that_are_searched_for_are_counted(bert: FlagModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A part of the pool is a part of the rows at hand; those before the start count too."""
+    rows, pool = (
+        [{"query": f"{number}", "pos": ["a"]} for number in range(8)],
+        [f"text {number}" for number in range(20)],
+    )
+    monkeypatch.setattr(negatives, "_ROWS", 4)
+    monkeypatch.setattr(negatives, "top_k", partial(negatives.top_k, block=10))
+    for start, expected in ((0, [2, 4, 6, 8]), (2, [3, 4, 6, 8]), (4, [6, 8])):
+        counts: list[int] = []
+        mined = mine_hard_negatives(
+            bert, rows, pool=pool, range=(0, 9), negatives=2, searched=counts.append, start=start
+        )
+        assert len(list(mined)) == 8 - start
+        assert counts == expected
 
 
 def test_limits_of_scores(bert: FlagModel) -> None:

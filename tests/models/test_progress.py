@@ -20,7 +20,7 @@ def notebook() -> SimpleNamespace:
 
 def test_a_notebook_shows_a_bar_after_a_moment(bert: FlagModel, monkeypatch, capfd):
     monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=notebook))
-    monkeypatch.setattr(progress, "_DELAY", 0.05)
+    monkeypatch.setattr(progress, "DELAY", 0.05)
     with progress_bar(100, None):
         threading.Event().wait(1)
     shown = capfd.readouterr()
@@ -30,7 +30,7 @@ def test_a_notebook_shows_a_bar_after_a_moment(bert: FlagModel, monkeypatch, cap
 @pytest.mark.parametrize("shell", [None, SimpleNamespace(config={})])
 def test_a_plain_shell_shows_none(monkeypatch, capfd, shell):
     monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
-    monkeypatch.setattr(progress, "_DELAY", 0.05)
+    monkeypatch.setattr(progress, "DELAY", 0.05)
     with progress_bar(100, None):
         threading.Event().wait(0.5)
     assert capfd.readouterr() == ("", "")

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import bge_fast
+from bge_fast.evaluation import Dataset, evaluate
 from bge_fast.evaluation.mteb import MtebCrossEncoder, MtebEncoder
 from tests.parity.checkpoints import MODELS
 
@@ -35,3 +36,44 @@ def test_a_reranker_runs_what_has_candidates() -> None:
     assert all(
         "top_ranked" in str(one) or "top ranked" in str(one) for one in tasks.values() if "Error" in type(one).__name__
     )
+
+
+WORDS = ("lift", "drag", "heat flow", "slip flow", "shock waves", "flutter")
+DATA = Dataset(
+    corpus={f"d{place}": f"{WORDS[place % 6]} of body {place} in a {WORDS[place % 5]} field" for place in range(60)},
+    queries={f"q{number}": f"what is {word}?" for number, word in enumerate(WORDS)},
+    qrels={f"q{number}": {f"d{place}": 1 + place % 2 for place in range(number, 60, 9)} for number in range(6)},
+)
+
+
+def task(data: Dataset) -> Any:
+    """A collection as mteb has it, without a download."""
+    from datasets import Dataset as Table
+    from mteb.abstasks.retrieval import AbsTaskRetrieval
+    from mteb.mocks.mock_tasks.retrieval import MockRetrievalTask
+
+    class Bodies(AbsTaskRetrieval):
+        metadata = MockRetrievalTask.metadata.model_copy(update={"name": "Bodies", "eval_splits": ["test"]})
+
+        def load_data(self, **_: Any) -> None:
+            corpus = [{"id": key, "title": "", "text": text} for key, text in data.corpus.items()]
+            queries = [{"id": key, "text": text} for key, text in data.queries.items()]
+            split = {
+                "corpus": Table.from_list(corpus),
+                "queries": Table.from_list(queries),
+                "relevant_docs": data.qrels,
+                "top_ranked": None,
+            }
+            self.dataset, self.data_loaded = {"default": {"test": split}}, True
+
+    return Bodies()
+
+
+def test_a_task_through_mteb_has_the_figures_of_eval() -> None:
+    model = bge_fast.FlagModel(str(MODELS / "tiny-bert"), query_instruction_for_retrieval="Find: ", devices="cpu")
+    [result] = mteb.evaluate(MtebEncoder(model), [task(DATA)], cache=None).task_results
+    [theirs] = result.scores["test"]
+    ours = evaluate(model, DATA, k_values=[1, 3, 5, 10]).metrics
+    assert 0.05 < ours["ndcg_at_10"] < 0.95
+    names = [f"{name}_at_{k}" for name in ("ndcg", "map", "recall", "precision", "mrr") for k in (1, 3, 5, 10)]
+    assert {name: theirs[name] for name in names} == pytest.approx({name: ours[name] for name in names}, abs=1e-5)

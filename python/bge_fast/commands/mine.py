@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from bge_fast import mine_hard_negatives
 from bge_fast.commands import opening, output
+from bge_fast.commands.progress import Count
 from bge_fast.commands.rows import RowFile, written
 from bge_fast.commands.texts import TextReader
 from bge_fast.models.progress import on_terminal
@@ -18,6 +19,7 @@ def run(args: Namespace) -> int:
         pool = (text.text for text in TextReader([args.candidate_pool]))
     sources = [rows.file, *([args.candidate_pool] if args.candidate_pool else [])]
     reranker = opening.reranker(args, args.reranker_name_or_path) if args.reranker_name_or_path else None
+    counted = Count(rows.expected, "row")
     with opening.embedder(args) as model, written(args, sources) as (write, done):
         mined = mine_hard_negatives(
             model,
@@ -32,11 +34,16 @@ def run(args: Namespace) -> int:
             reranker=reranker,
             vectors=args.vectors,
             progress=_show if on_terminal() else None,
+            # With a reranker most of the time goes by behind the search.
+            searched=None if reranker else counted,
             place=rows.place,
             start=done,
         )
-        for row in mined:
-            write(row)
+        with counted.watched():
+            for number, row in enumerate(mined, start=done + 1):
+                write(row)
+                if reranker:
+                    counted(number)
     return 0
 
 

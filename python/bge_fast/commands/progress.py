@@ -1,13 +1,13 @@
 """How far a command is: a bar of texts on a terminal, and a closing line."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from bge_fast.commands import output
 from bge_fast.commands.texts import Text, TextReader, chunks
 from bge_fast.models.model import Model
-from bge_fast.models.progress import Tally, counted_by, drawn, on_terminal
+from bge_fast.models.progress import DELAY, Tally, counted_by, drawn, on_terminal
 
 
 class Run:
@@ -34,6 +34,27 @@ class Run:
         with counted_by(self._tally), drawn(lambda: self._tally.done, lambda: self._reader.expected(self._read)):
             yield
         output.note(_closing_line(self._tally, f"{what} on {model.target_devices[0]}", time.monotonic() - started))
+
+
+class Count:
+    """How many are done, told by calling it."""
+
+    def __init__(self, total: Callable[[], int | None], unit: str) -> None:
+        self._total, self._unit = total, unit
+        self._done = 0
+
+    def __call__(self, done: int) -> None:
+        """Tell how many there are by now."""
+        self._done = done
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Show a bar of them where stderr is a terminal, unless the block is over soon."""
+        if not on_terminal():
+            yield
+            return
+        with drawn(lambda: self._done, self._total, DELAY, self._unit):
+            yield
 
 
 def _closing_line(tally: Tally, what: str, seconds: float) -> str:

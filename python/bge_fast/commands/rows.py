@@ -21,15 +21,20 @@ class RowFile:
     def __init__(self, file: str) -> None:
         self.file = file
         self._reader = TextReader([file], "query")
-        self._places: dict[int, str] = {}
+        self._read = 0
         self._held = [row.record for row in self._reader] if file == STDIN else None
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         if self._held is not None:
             yield from self._held
             return
-        for text in self._reader:
+        for number, text in enumerate(self._reader, start=1):
+            self._read = number
             yield text.record
+
+    def expected(self) -> int | None:
+        """How many rows there will be in all, as far as they are read."""
+        return len(self._held) if self._held is not None else self._reader.expected(self._read)
 
     def place(self, number: int) -> str:
         """File and line of a row, found by reading up to it: errors alone ask for it."""

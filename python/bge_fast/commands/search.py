@@ -9,7 +9,7 @@ from bge_fast.commands import output
 from bge_fast.commands.defaults import open_embedder, open_reranker
 from bge_fast.commands.embed import vectors_of
 from bge_fast.commands.foreign import InputError
-from bge_fast.commands.progress import Run
+from bge_fast.commands.progress import Count, Run
 from bge_fast.commands.texts import STDIN, Text, TextReader
 from bge_fast.search import Hits, Selection, top_k
 from bge_fast.search.dense import open_vectors
@@ -56,7 +56,9 @@ def _in_passages(args: Namespace, model: Any, queries: Any, reader: TextReader, 
 def _in_vectors(args: Namespace, model: Any, queries: Any, reader: TextReader, most: int) -> Found:
     """Compare with vectors that are there, and read the passages for those of the hits."""
     vectors = open_vectors(args.vectors)
-    hits = top_k(queries, vectors, min(most, max(len(vectors), 1)))
+    compared = Count(lambda: len(vectors), "vector")
+    with compared.watched():
+        hits = top_k(queries, vectors, min(most, max(len(vectors), 1)), progress=compared)
     wanted, texts, count = set(hits.ids.ravel().tolist()), {}, 0
     for place, text in enumerate(reader):
         count += 1

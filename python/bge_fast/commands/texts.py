@@ -70,6 +70,7 @@ class TextReader:
         return round(read * max(1, self._total_bytes / self._bytes_read))
 
     def __iter__(self) -> Iterator[Text]:
+        self._bytes_read = 0
         for file in self._files:
             name = "stdin" if file == STDIN else file
             with _opened(file) as opened:

@@ -70,6 +70,7 @@ def mine_hard_negatives(
     reranker: Any = None,
     vectors: str | os.PathLike[str] | None = None,
     progress: Callable[[int], object] | None = None,
+    searched: Callable[[int], object] | None = None,
     place: Place = by_number,
     start: int = 0,
 ) -> Iterator[Row]:
@@ -88,6 +89,8 @@ def mine_hard_negatives(
         reranker: adds its scores to each row, as `add_reranker_scores`.
         vectors: an ``.npy`` file that the pool's vectors are kept in; an interrupted run goes on there.
         progress: called with the number of passages of the pool that are encoded, where they are kept in a file.
+        searched: called while queries are compared with the pool with the number of rows that this is done for, a part
+            of the pool counting as that part of the rows.
         place: what messages call the row of a number.
         start: number of the first row that is given; those before it are only read.
 
@@ -101,7 +104,8 @@ def mine_hard_negatives(
     passages = list(dict.fromkeys(pool))
     if not passages:
         raise ValueError("the pool has no passages; give rows with 'pos' or a pool")
-    mined = _Miner(model, passages, _encoded(model, passages, vectors, progress), choice, place).mined(rows, start)
+    encoded = _encoded(model, passages, vectors, progress)
+    mined = _Miner(model, passages, encoded, choice, place, searched).mined(rows, start)
     return (
         mined if reranker is None else add_reranker_scores(reranker, mined, place=lambda number: place(start + number))
     )
@@ -122,16 +126,27 @@ class _Miner:
     vectors: Any
     choice: Choice
     place: Place
+    searched: Callable[[int], object] | None = None
 
     def mined(self, rows: Rows, start: int) -> Iterator[Row]:
         for first, whole in windows(checked(rows, self.place), _ROWS):
             if not (window := whole[max(start - first, 0) :]):
                 continue
             queries = dense_queries(self.model, [row["query"] for row in window], show_progress_bar=False)
-            hits = top_k(queries, self.vectors, min(self.choice.range[1], len(self.passages)))
+            hits = self._ranked(queries, max(first, start))
             limits = self._limits(queries, window)
             for number, row in enumerate(window):
                 yield {**row, "neg": self._negatives(max(first, start) + number, row, hits, number, limits[number])}
+
+    def _ranked(self, queries: Any, first: int) -> Hits:
+        """The best passages for queries of rows, of which the first has this number."""
+        count = len(self.passages)
+
+        def told(compared: int) -> None:
+            if self.searched:
+                self.searched(first + len(queries) * compared // count)
+
+        return top_k(queries, self.vectors, min(self.choice.range[1], count), progress=told)
 
     def _negatives(self, number: int, row: Row, hits: Hits, at: int, limit: float) -> list[str]:
         low, high = self.choice.range

@@ -11,7 +11,8 @@ from typing import Any
 from bge_fast import _core
 from bge_fast.models.inputs import flag
 
-_DELAY = 2.0
+DELAY = 2.0
+"""Seconds until a bar that nobody asked for appears."""
 _TICK = 0.1
 # A call this small is over before anybody wants a bar; it is not worth a thread.
 _FEW_TEXTS = 32
@@ -77,15 +78,17 @@ def progress_bar(total: int, show: bool | None, progress: Any = None) -> Iterato
     if not wanted:
         yield progress
         return
-    with drawn(lambda: progress.done, lambda: total, _DELAY if show is None else 0):
+    with drawn(lambda: progress.done, lambda: total, DELAY if show is None else 0):
         yield progress
 
 
 @contextmanager
-def drawn(done: Callable[[], int], total: Callable[[], int | None], delay: float = 0) -> Iterator[None]:
+def drawn(
+    done: Callable[[], int], total: Callable[[], int | None], delay: float = 0, unit: str = "text"
+) -> Iterator[None]:
     """Show a bar while the block runs, after ``delay`` seconds; both numbers are looked up again and again."""
     ended = threading.Event()
-    thread = threading.Thread(target=_draw, args=(done, total, delay, ended), daemon=True)
+    thread = threading.Thread(target=_draw, args=(done, total, delay, unit, ended), daemon=True)
     try:
         thread.start()
     except RuntimeError:  # The system has no thread to spare: what is computed needs no bar.
@@ -111,7 +114,9 @@ def _in_notebook() -> bool:
     return "IPKernelApp" in getattr(shell, "config", ())
 
 
-def _draw(done: Callable[[], int], total: Callable[[], int | None], delay: float, ended: threading.Event) -> None:
+def _draw(
+    done: Callable[[], int], total: Callable[[], int | None], delay: float, unit: str, ended: threading.Event
+) -> None:
     if ended.wait(delay) and delay:
         return
     with warnings.catch_warnings():
@@ -119,7 +124,7 @@ def _draw(done: Callable[[], int], total: Callable[[], int | None], delay: float
         warnings.simplefilter("ignore")
         from tqdm.auto import tqdm
 
-    with tqdm(total=total(), unit="text", file=sys.stderr) as bar:
+    with tqdm(total=total(), unit=unit, file=sys.stderr) as bar:
         over = False
         while not over:
             over = ended.wait(_TICK)
