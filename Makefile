@@ -127,7 +127,7 @@ format: .venv/.tools ## rewrite the sources in the project's format
 
 test: test-rust test-python test-export test-dist ## everything
 
-test-rust: ## the Rust core
+test-rust: .venv/.release ## the Rust core; its tests run graphs by the library that the build puts there
 	cargo test --quiet
 
 test-python: .venv/.release models ## the package, on exported models
