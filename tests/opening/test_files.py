@@ -72,9 +72,9 @@ def test_a_folder_that_is_no_model(tmp_path):
     ("spoil", "error", "said"),
     [
         (
-            lambda f: edit_json(f / "config.json", model_type="qwen2"),
+            lambda f: edit_json(f / "config.json", model_type="qwen9"),
             UnsupportedModelError,
-            "qwen2.*bert, xlm-roberta",
+            "qwen9.*bert, xlm-roberta",
         ),
         (
             lambda f: edit_json(f / "config.json", architectures=["BertForSequenceClassification"]),
