@@ -180,10 +180,8 @@ class _Miner:
         if not self.choice.compares:
             return [self.choice.limit(None)] * len(window)
         texts = list(dict.fromkeys(text for row in window for text in row["pos"]))
-        places, vectors = (
-            {text: place for place, text in enumerate(texts)},
-            dense_passages(self.model, texts, show_progress_bar=False),
-        )
+        places = {text: place for place, text in enumerate(texts)}
+        vectors = dense_passages(self.model, texts, show_progress_bar=False)
         scores = [
             min((float(query @ vectors[places[text]]) for text in row["pos"]), default=None)
             for query, row in zip(queries, window, strict=True)

@@ -37,7 +37,7 @@ class LayeredReranker(PromptedReranker):
         return flat_if_one(self._score_instructed(sentence_pairs, kwargs))
 
     def _depth(self, asked: Asked) -> Depth:
-        return {"cutoffs": self._cutoffs(asked.get("cutoff_layers")), "compress_layers": [], "compress_ratio": 1}
+        return {**super()._depth(asked), "cutoffs": self._cutoffs(asked.get("cutoff_layers"))}
 
     def _cutoffs(self, asked: Layers) -> list[int]:
         """The layers to score after, ascending, each once: of those asked for the ones that have a head.

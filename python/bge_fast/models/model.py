@@ -9,8 +9,8 @@ from bge_fast.models.keywords import ModelKeywords
 from bge_fast.models.prompts import with_instruction
 from bge_fast.models.shapes import Devices
 from bge_fast.models.tokenizer import Tokenizer
-from bge_fast.opening.choice import checked_graph_name
-from bge_fast.opening.engine import COMPUTATIONS, Engine, EngineOptions, ModelInfo, Outputs, Waiting
+from bge_fast.opening.choice import COMPUTATIONS, checked_graph_name
+from bge_fast.opening.engine import Engine, EngineOptions, ModelInfo, Outputs, Waiting
 from bge_fast.runtime.devices import CPU, parse_devices
 from bge_fast.runtime.locks import Lock
 from bge_fast.runtime.threads import MOST_THREADS

@@ -2,7 +2,7 @@
 
 *Precision* is three words here. Tensors are **stored** in one, which weight files tell the core alone. An exported
 **graph** is of one, which the manifest says. The **computation** is what is asked for and what runs: that of an
-exported graph is the graph's; one that is assembled from a checkpoint computes in any of `ASSEMBLED`, whatever the
+exported graph is the graph's; one that is assembled from a checkpoint computes in any of `COMPUTATIONS`, whatever the
 tensors are stored in.
 """
 
@@ -36,8 +36,10 @@ SIDE_FILES = (
 )
 # What a tokenizer is built of where there is no tokenizer.json.
 VOCABULARIES = ("vocab.txt", "sentencepiece.bpe.model")
-ASSEMBLED = ("fp32", "fp16", "bf16", "int8", "int4")
-"""Computations that a graph can be assembled for."""
+OWN = ("bf16", "int8", "int4")
+"""Computations by kernels of our own: of checkpoints, on the CPU."""
+COMPUTATIONS = ("fp32", "fp16", *OWN)
+"""All of them. A graph can be assembled for each."""
 # Where Optimum and sentence-transformers put a graph: in a folder of its own, or beside the other files.
 _PLAIN_GRAPHS = ("onnx/model.onnx", "model.onnx")
 _OF_A_PLAIN_GRAPH = "fp32"
@@ -103,7 +105,7 @@ def choices(
     if manifest:
         yield from _exported(manifest, computations)
         return
-    for computation in (one for one in computations if one in ASSEMBLED):
+    for computation in computations:
         for single, index in zip(WEIGHTS, INDEXES, strict=True):
             yield Choice("checkpoint", (single,), computation, mark=single)
             if (folder / index).is_file():

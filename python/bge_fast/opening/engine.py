@@ -9,6 +9,7 @@ from bge_fast import _core
 from bge_fast.errors import DeviceError, ForkedProcessError, ModelFormatError, warn
 from bge_fast.opening.adapter import Merged, adapter_for
 from bge_fast.opening.architectures import graph_of
+from bge_fast.opening.choice import OWN
 from bge_fast.opening.files import Facts, ModelFiles
 from bge_fast.opening.hub import find_model
 from bge_fast.opening.kinds import check_family, declares_reranker, no_reranker
@@ -22,7 +23,6 @@ from bge_fast.runtime.threads import default_threads
 
 Outputs = tuple[str, ...]
 """A set of a graph's outputs: ``cls`` or ``hidden_states``, ``sparse``, ``colbert``, ``logits``."""
-COMPUTATIONS = ("fp32", "fp16", "bf16", "int8", "int4")
 _HEAD_OF = {"sparse": "sparse_linear", "colbert": "colbert_linear"}
 # What a checkpoint of a kind must have the tensors for.
 _OUTPUTS_OF_KIND: dict[str, Outputs] = {
@@ -83,7 +83,7 @@ class EngineOptions:
         """
         if self.computation == "int4" and self.family == "encoder":
             raise ValueError('precision="int4" is for decoder-only models; encoders are small: use "int8" or "bf16"')
-        if self.computation in ("bf16", "int8", "int4") and device != CPU:
+        if self.computation in OWN and device != CPU:
             raise ValueError(f'precision="{self.computation}" is for the CPU; on CUDA devices use "fp16" or "fp32"')
         if self.computation == "fp16" and device == CPU:
             raise ValueError('precision="fp16" is for CUDA devices; on the CPU leave precision out (fp32)')

@@ -9,7 +9,7 @@ from bge_fast.errors import ModelFormatError, ModelNotFoundError, UnsupportedMod
 from bge_fast.opening.adapter import Adapter, Merged
 from bge_fast.opening.architectures import architecture_of
 from bge_fast.opening.checkpoint import graph_sizes, real_files
-from bge_fast.opening.choice import INDEXES, MANIFEST, WEIGHTS, Choice, chosen, graphs_of
+from bge_fast.opening.choice import INDEXES, MANIFEST, OWN, WEIGHTS, Choice, chosen, graphs_of
 from bge_fast.opening.jsonfiles import read_json, whole_number_of
 from bge_fast.opening.kinds import HEAD_FILES, check_kind, head_outputs, kind_of
 from bge_fast.opening.manifest import check_sizes, read_manifest
@@ -183,7 +183,7 @@ def _nothing_to_open(
     if onnx_file is not None:
         there = f"it has {_some(graphs)}" if graphs else "it has no graph at all"
         return ModelNotFoundError(f"{name} has no graph {quoted(onnx_file)}; {there}")
-    own = {"bf16", "int8", "int4"} & set(computations)
+    own = set(OWN) & set(computations)
     if own and (manifest or graphs):
         checkpoint = manifest.get("source", {}).get("checkpoint") or "the checkpoint that it was exported from"
         return ModelNotFoundError(

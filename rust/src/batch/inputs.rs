@@ -45,7 +45,7 @@ pub struct Inputs {
     pub position_ids: Vec<i64>,
     /// Tokens of each text, padding excluded.
     pub lengths: Vec<usize>,
-    /// Of each text, the tokens before and behind its passage: `[texts, 2]`.
+    /// Of each text, the tokens before and behind its passage, where passages get shorter: `[texts, 2]`.
     pub kept: Vec<i64>,
     /// Where each text begins before a layer, counted from 0, from which on passages have fewer tokens.
     pub starts_before: Vec<(usize, Vec<i64>)>,
@@ -69,12 +69,7 @@ impl Inputs {
         let lengths: Vec<usize> = batch.rows.iter().map(|&row| texts[row].ids.len()).collect();
         let packed = matches!(batch.layout, Layout::Packed | Layout::Few);
         let room = |length: usize| if packed { length } else { batch.length };
-        let mut ends = Vec::with_capacity(lengths.len() + 1);
-        ends.push(0);
-        ends.extend(lengths.iter().scan(0, |end, &length| {
-            *end += room(length);
-            Some(*end)
-        }));
+        let ends = starts(lengths.iter().map(|&length| room(length)));
         let tokens = ends[lengths.len()];
         let mut inputs = Self {
             rows: lengths.len(),
@@ -85,7 +80,7 @@ impl Inputs {
             token_type_ids: vec![0; tokens],
             position_ids: Vec::with_capacity(tokens),
             lengths,
-            kept: batch.rows.iter().flat_map(|&row| [whole(texts[row].first), 0]).collect(),
+            kept: Vec::new(),
             starts_before: Vec::new(),
             past: None,
         };
@@ -95,22 +90,18 @@ impl Inputs {
         inputs
     }
 
-    /// Counts the tokens that are left where, before each of `layers`, runs of `ratio` tokens of each passage become one. Behind a passage
-    /// are `behind` tokens.
-    pub fn compress(&mut self, layers: impl Iterator<Item = usize>, ratio: usize, behind: usize) {
-        self.kept.chunks_exact_mut(2).for_each(|kept| kept[1] = whole(behind));
-        let around = |kept: &[i64]| usize::try_from(kept[0] + kept[1]).unwrap_or_default();
-        let around: Vec<usize> = self.kept.chunks_exact(2).map(around).collect();
+    /// Counts the tokens that are left where, before each of `layers`, runs of `ratio` tokens of each passage become one. Of each text,
+    /// `around` tokens are before and behind its passage.
+    pub fn compress(&mut self, layers: impl Iterator<Item = usize>, ratio: usize, around: &[[usize; 2]]) {
+        self.kept = around.iter().flatten().copied().map(whole).collect();
         let mut lengths = self.lengths.clone();
         for layer in layers {
-            for (length, around) in lengths.iter_mut().zip(&around) {
+            for (length, around) in lengths.iter_mut().zip(around) {
+                let around: usize = around.iter().sum();
                 *length = around + (*length - around).div_ceil(ratio.max(1));
             }
-            let ends = lengths.iter().scan(0, |end, length| {
-                *end += length;
-                Some(whole(*end))
-            });
-            self.starts_before.push((layer, std::iter::once(0).chain(ends).collect()));
+            let starts = starts(lengths.iter().copied()).into_iter().map(whole).collect();
+            self.starts_before.push((layer, starts));
         }
     }
 
@@ -148,6 +139,15 @@ impl Inputs {
     pub fn first(&self, text: usize) -> usize {
         usize::try_from(self.starts[text]).unwrap_or_default()
     }
+}
+
+/// Where each of some texts begins of which one follows the other, and where the last one ends.
+fn starts(lengths: impl Iterator<Item = usize>) -> Vec<usize> {
+    let ends = lengths.scan(0, |end, length| {
+        *end += length;
+        Some(*end)
+    });
+    std::iter::once(0).chain(ends).collect()
 }
 
 fn whole(number: usize) -> i64 {
@@ -217,7 +217,7 @@ mod tests {
         let pair = Tokens { ids: vec![1, 2, 3, 4, 5, 6, 7, 8, 9], total: 9, first: 3 };
         let batch = Batch { rows: vec![0, 1], length: 9, layout: Layout::Packed };
         let mut inputs = Inputs::new(&batch, &[pair, Tokens { ids: vec![1, 2, 3, 4], total: 4, first: 3 }], BERT);
-        inputs.compress([2, 5].into_iter(), 2, 1);
+        inputs.compress([2, 5].into_iter(), 2, &[[3, 1]; 2]);
         assert_eq!(inputs.kept, [3, 1, 3, 1]);
         assert_eq!(inputs.starts_before, [(2, vec![0, 7, 11]), (5, vec![0, 6, 10])]);
     }

@@ -34,7 +34,10 @@ impl Model {
             let session = session_of(place, form)?;
             let mut inputs = Inputs::new(batch, tokens, self.rules());
             inputs.past = verb.beginning().cloned();
-            inputs.compress(form.depth.compressing(), form.depth.ratio as usize, verb.behind());
+            if form.depth.compressed != 0 {
+                let around: Vec<_> = batch.rows.iter().map(|&row| [tokens[row].first, verb.behind()]).collect();
+                inputs.compress(form.depth.compressing(), form.depth.ratio as usize, &around);
+            }
             let feed = session.feed(&inputs)?;
             let permit = self.shares().waiting.of(|| enter(watcher))?;
             let run = || place.run(&permit, form, &feed, form.outputs);

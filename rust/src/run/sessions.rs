@@ -26,6 +26,13 @@ pub enum GraphSource {
     Checkpoint(Checkpoint),
 }
 
+impl GraphSource {
+    /// Whether it is a decoder.
+    fn decodes(&self) -> bool {
+        matches!(self, Self::Checkpoint(checkpoint) if matches!(checkpoint.network(), Network::Decoder(_)))
+    }
+}
+
 /// The sessions of one model, opened as they are needed.
 pub struct Sessions {
     library: &'static Library,
@@ -63,8 +70,7 @@ impl Sessions {
         if let GraphSource::Checkpoint(checkpoint) = &source {
             let prepared = Prepared::new(Arc::clone(checkpoint.weights()), arithmetic, device.threads());
             handed = Some(Arc::new(HandedOver::new(Arc::new(prepared))));
-            let decodes = matches!(checkpoint.network(), Network::Decoder(_));
-            ours = decodes || device.takes_our_operators(arithmetic);
+            ours = source.decodes() || device.takes_our_operators(arithmetic);
             packed = ours || (device.is_cuda() && checkpoint.packs_on_cuda());
         }
         let lanes = |placements: Vec<Placement>| Arc::new(placements.into_iter().map(Lane::new).collect::<Vec<_>>());
@@ -148,7 +154,7 @@ impl Sessions {
     /// Whether a run may take so long that it has to be stopped in its midst.
     #[must_use]
     pub fn runs_take_long(&self) -> bool {
-        matches!(&self.source, GraphSource::Checkpoint(checkpoint) if matches!(checkpoint.network(), Network::Decoder(_)))
+        self.source.decodes()
     }
 
     /// The form that was opened first.

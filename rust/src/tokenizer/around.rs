@@ -26,7 +26,7 @@ impl Around {
         let count = |text: &str| Ok(tokenizer.content(text)?.len());
         let ids = tokenizer.content(prefix)?;
         // A text is split at added tokens before anything else is done with it.
-        let added = |id: &u32| tokenizer.added_tokens().any(|(_, added, _)| added == *id);
+        let added = |&id: &u32| tokenizer.pipeline.added().get(id).is_some();
         let sure = ids.iter().rposition(added).map_or(&ids[..0], |last| &ids[..=last]);
         Ok(Self {
             beginning: [&tokenizer.single.before, sure].concat(),

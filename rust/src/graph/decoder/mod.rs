@@ -61,10 +61,11 @@ pub(super) fn assemble(
     graph: &mut Builder,
     form: Form,
 ) -> Result<Vec<Input>> {
-    check(decoder, weights, form)?;
+    let names = Names::new(weights)?;
+    names.check(decoder, weights, form)?;
     let Form { outputs, depth, past, .. } = form;
     let given = outputs.contains(Part::Past);
-    let tower = Tower { decoder, names: Names::new(weights)?, prepared, past, apart: past || given };
+    let tower = Tower { decoder, names, prepared, past, apart: past || given };
     let mut inputs: Vec<Input> = vec![("input_ids".into(), &["batch", "length"]), (ours::STARTS.into(), &["texts"])];
     if past {
         inputs.push((PAST.into(), &["layers", "beginning", "width"]));

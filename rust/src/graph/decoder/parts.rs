@@ -70,7 +70,7 @@ impl Tower<'_> {
 
     /// Keys and values of all tokens, side by side.
     pub fn keys_and_values(&self, graph: &mut Builder, number: usize, states: &str) -> Result<String> {
-        self.project(graph, number, 1..3, states, &format!("layer.{number}.attention.keys_and_values"))
+        self.project(graph, number, 1..3, states, &asked(number))
     }
 
     /// Of queries, keys and values those of these places, side by side.
@@ -159,6 +159,11 @@ impl Tower<'_> {
         }
         Ok(RmsNormLayer { scale, epsilon: self.decoder.rms_norm_eps })
     }
+}
+
+/// What the keys and values of a layer are called.
+pub(super) fn asked(number: usize) -> String {
+    format!("layer.{number}.attention.keys_and_values")
 }
 
 /// Linear layers whose rows are multiplied where they lie in the checkpoint.

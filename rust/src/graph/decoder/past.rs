@@ -1,5 +1,6 @@
 //! A beginning that texts share: its keys and values go in where they are there already, or come out for later.
 
+use super::parts::asked;
 use super::{PAST, Tower};
 use crate::Result;
 use crate::graph::builder::Builder;
@@ -21,7 +22,7 @@ impl Tower<'_> {
         }
         let normed = self.norm(graph, &self.names.layer(last, "input_layernorm"), &states)?;
         self.keys_and_values(graph, last, &normed)?;
-        let layers: Vec<_> = (0..=last).map(|number| format!("layer.{number}.attention.keys_and_values")).collect();
+        let layers: Vec<_> = (0..=last).map(asked).collect();
         let layers: Vec<&str> = layers.iter().map(String::as_str).collect();
         graph.node("Concat", &layers, PAST, &[Attribute::Int("axis", 0)]);
         graph.output(PAST, &["layers", "length", "width"]);
