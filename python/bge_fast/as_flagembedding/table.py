@@ -2,7 +2,6 @@
 
 from collections import OrderedDict
 
-from bge_fast.as_flagembedding.finder import ROOT
 from bge_fast.auto import FlagAutoModel, FlagAutoReranker
 from bge_fast.mapping import (
     AUTO_EMBEDDER_MAPPING,
@@ -66,36 +65,35 @@ _RERANKER_TABLES: dict[str, object] = {
     "AUTO_RERANKER_MAPPING": AUTO_RERANKER_MAPPING,
 }
 
-# Behind a module's name, without the first word, each name there and what it is here.
-_ROWS: dict[str, dict[str, object]] = {
-    "": _BASES | _INFERENCE,
-    ".abc": {},
-    ".abc.inference": _BASES,
-    ".abc.inference.AbsEmbedder": _named(AbsEmbedder),
-    ".abc.inference.AbsReranker": _named(AbsReranker),
-    ".inference": _INFERENCE,
-    ".inference.auto_embedder": _named(FlagAutoModel),
-    ".inference.auto_reranker": _named(FlagAutoReranker),
-    ".inference.embedder": _EMBEDDERS,
-    ".inference.embedder.model_mapping": _EMBEDDER_TABLES,
-    ".inference.embedder.encoder_only": _ENCODERS,
-    ".inference.embedder.encoder_only.base": {"BaseEmbedder": FlagModel},
-    ".inference.embedder.encoder_only.m3": {"M3Embedder": BGEM3FlagModel},
-    ".inference.embedder.decoder_only": _DECODERS,
-    ".inference.embedder.decoder_only.base": {"BaseLLMEmbedder": FlagLLMModel},
-    ".inference.embedder.decoder_only.icl": {"ICLLLMEmbedder": FlagICLModel},
-    ".inference.embedder.decoder_only.pseudo_moe": {"PseudoMoELLMEmbedder": FlagPseudoMoEModel},
-    ".inference.reranker": _RERANKERS,
-    ".inference.reranker.model_mapping": _RERANKER_TABLES,
-    ".inference.reranker.encoder_only": _named(FlagReranker),
-    ".inference.reranker.encoder_only.base": {"BaseReranker": FlagReranker},
-    ".inference.reranker.decoder_only": _DECODING_RERANKERS,
-    ".inference.reranker.decoder_only.base": {"BaseLLMReranker": FlagLLMReranker},
-    ".inference.reranker.decoder_only.layerwise": {"LayerWiseLLMReranker": LayerWiseFlagLLMReranker},
-    ".inference.reranker.decoder_only.lightweight": {"LightweightLLMReranker": LightWeightFlagLLMReranker},
+# Each name there, and what it is here.
+MODULES: dict[str, dict[str, object]] = {
+    "FlagEmbedding": _BASES | _INFERENCE,
+    "FlagEmbedding.abc": {},
+    "FlagEmbedding.abc.inference": _BASES,
+    "FlagEmbedding.abc.inference.AbsEmbedder": _named(AbsEmbedder),
+    "FlagEmbedding.abc.inference.AbsReranker": _named(AbsReranker),
+    "FlagEmbedding.inference": _INFERENCE,
+    "FlagEmbedding.inference.auto_embedder": _named(FlagAutoModel),
+    "FlagEmbedding.inference.auto_reranker": _named(FlagAutoReranker),
+    "FlagEmbedding.inference.embedder": _EMBEDDERS,
+    "FlagEmbedding.inference.embedder.model_mapping": _EMBEDDER_TABLES,
+    "FlagEmbedding.inference.embedder.encoder_only": _ENCODERS,
+    "FlagEmbedding.inference.embedder.encoder_only.base": {"BaseEmbedder": FlagModel},
+    "FlagEmbedding.inference.embedder.encoder_only.m3": {"M3Embedder": BGEM3FlagModel},
+    "FlagEmbedding.inference.embedder.decoder_only": _DECODERS,
+    "FlagEmbedding.inference.embedder.decoder_only.base": {"BaseLLMEmbedder": FlagLLMModel},
+    "FlagEmbedding.inference.embedder.decoder_only.icl": {"ICLLLMEmbedder": FlagICLModel},
+    "FlagEmbedding.inference.embedder.decoder_only.pseudo_moe": {"PseudoMoELLMEmbedder": FlagPseudoMoEModel},
+    "FlagEmbedding.inference.reranker": _RERANKERS,
+    "FlagEmbedding.inference.reranker.model_mapping": _RERANKER_TABLES,
+    "FlagEmbedding.inference.reranker.encoder_only": _named(FlagReranker),
+    "FlagEmbedding.inference.reranker.encoder_only.base": {"BaseReranker": FlagReranker},
+    "FlagEmbedding.inference.reranker.decoder_only": _DECODING_RERANKERS,
+    "FlagEmbedding.inference.reranker.decoder_only.base": {"BaseLLMReranker": FlagLLMReranker},
+    "FlagEmbedding.inference.reranker.decoder_only.layerwise": {"LayerWiseLLMReranker": LayerWiseFlagLLMReranker},
+    "FlagEmbedding.inference.reranker.decoder_only.lightweight": {"LightweightLLMReranker": LightWeightFlagLLMReranker},
     # Of 1.2 and before.
-    ".bge_m3": _named(BGEM3FlagModel),
-    ".flag_models": _named(FlagModel, FlagLLMModel, FlagICLModel),
-    ".flag_reranker": _named(FlagReranker) | _DECODING_RERANKERS,
+    "FlagEmbedding.bge_m3": _named(BGEM3FlagModel),
+    "FlagEmbedding.flag_models": _named(FlagModel, FlagLLMModel, FlagICLModel),
+    "FlagEmbedding.flag_reranker": _named(FlagReranker) | _DECODING_RERANKERS,
 }
-MODULES = {ROOT + name: names for name, names in _ROWS.items()}

@@ -209,6 +209,10 @@ class DenseEmbedder(AbsEmbedder):
         self._check_device(device)
         return self.encode(sentences, batch_size, max_length, convert_to_numpy, **kwargs)
 
+    def encode_multi_process(self, sentences: Texts, pool: object, **kwargs: Any) -> "Vector | Matrix | Tensor":
+        """Encode in this process, whatever ``pool`` is; results and keywords of `encode_single_device`."""
+        return self.encode_single_device(sentences, **kwargs)
+
     def _encode(
         self,
         sentences: Texts,

@@ -261,3 +261,7 @@ class BGEM3FlagModel(M3Scores):
         return self.encode(
             sentences, batch_size, max_length, return_dense, return_sparse, return_colbert_vecs, **kwargs
         )
+
+    def encode_multi_process(self, sentences: Texts, pool: object, **kwargs: Any) -> M3Output | M3OutputOfOne:
+        """Encode in this process, whatever ``pool`` is; results and keywords of `encode_single_device`."""
+        return self.encode_single_device(sentences, **kwargs)

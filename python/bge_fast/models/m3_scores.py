@@ -108,6 +108,12 @@ class M3Scores(M3Encoder):
             sentence_pairs, batch_size, max_query_length, max_passage_length, weights_for_different_modes, **kwargs
         )
 
+    def compute_score_multi_process(
+        self, sentence_pairs: Pair | Pairs, pool: object, **kwargs: Any
+    ) -> M3PairScores | M3PairScoresOfOne:
+        """Score in this process, whatever ``pool`` is; results and keywords of `compute_score_single_device`."""
+        return self.compute_score_single_device(sentence_pairs, **kwargs)
+
     @overload
     def convert_id_to_token(self, lexical_weights: Mapping[str, float]) -> dict[str, float]: ...
     @overload

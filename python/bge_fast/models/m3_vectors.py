@@ -1,12 +1,12 @@
 """BGE-M3's outputs as the core gives them: one pass for everything asked for, one allocation a kind."""
 
-from types import SimpleNamespace
 from typing import Any
 
 from bge_fast.models.embedder import AbsEmbedder
 from bge_fast.models.inputs import flag, to_texts, whole_number
 from bge_fast.models.keywords import M3Keywords
 from bge_fast.models.m3_call import M3Call
+from bge_fast.models.network import M3Network
 from bge_fast.models.prompts import with_instruction
 from bge_fast.models.results import M3Vectors
 from bge_fast.models.shapes import Texts
@@ -49,11 +49,10 @@ class M3Encoder(AbsEmbedder):
         return M3Vectors(*self._vectors(listed, batch_size, length, modes, show_progress_bar, joined=True))
 
     @property
-    def model(self) -> SimpleNamespace:
-        """Not a torch module: ``config``, ``model.config`` and ``colbert_linear.out_features`` are there to be read."""
-        config = super().model.config
-        head = SimpleNamespace(out_features=self._open().heads.get("colbert_linear"))
-        return SimpleNamespace(config=config, model=SimpleNamespace(config=config), colbert_linear=head)
+    def model(self) -> M3Network:
+        """Not a torch module: what of one is read, and what moves or casts it, which does nothing."""
+        width = self._open().heads.get("colbert_linear")
+        return M3Network(self._read_config(), self.target_devices[0], width)
 
     def _modes(self, dense: bool | None, sparse: bool | None, colbert: bool | None) -> tuple[bool, bool, bool]:
         modes = (

@@ -6,6 +6,8 @@ from typing import Any, Self
 from bge_fast.errors import quoted, warn
 from bge_fast.models.inputs import flag, one_of, positive_number, whole_number
 from bge_fast.models.keywords import ModelKeywords
+from bge_fast.models.network import Network
+from bge_fast.models.pool import OfOneProcess
 from bge_fast.models.prompts import with_instruction
 from bge_fast.models.shapes import Devices
 from bge_fast.models.tokenizer import Tokenizer
@@ -19,10 +21,11 @@ from bge_fast.runtime.threads import MOST_THREADS
 _OPENING = ("devices", "precision", "cache_dir", "threads", "low_memory", "onnx_file", "peft_path")
 _OF_THE_PROCESS = ("_opened", "_of_parent", "_opening", "_tokenizer")
 _DEFAULT_LENGTH = 512
+_LABELS_UNLESS_SAID = 2  # As transformers has it.
 _warned_keywords: set[str] = set()
 
 
-class Model:
+class Model(OfOneProcess):
     """Base of the public classes. A subclass's constructor hands its ``locals()`` to `_start`."""
 
     model_name_or_path: str
@@ -31,7 +34,6 @@ class Model:
     batch_size: int
     query_instruction_format: str
     kwargs: dict[str, Any]
-    pool: None = None
     _kind: str
     """``embedder``, ``m3`` or ``reranker``."""
     _family = "encoder"
@@ -156,9 +158,6 @@ class Model:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def stop_self_pool(self) -> None:
-        """Do nothing: there is no pool of processes. The model stays usable."""
-
     @property
     def target_devices(self) -> list[str]:
         """The devices in use."""
@@ -173,11 +172,19 @@ class Model:
         return self._tokenizer
 
     @property
-    def model(self) -> SimpleNamespace:
-        """Not a torch module: an object whose ``config`` has the fields of ``config.json`` as attributes."""
+    def model(self) -> Network:
+        """Not a torch module: what of one is read, and what moves or casts it, which does nothing."""
+        return Network(self._read_config(), self.target_devices[0])
+
+    def _read_config(self) -> SimpleNamespace:
+        """What ``config.json`` says, and of transformers' own what follows from it."""
         if self._config is None:
-            self._config = SimpleNamespace(**{**self._open().files.config, "_name_or_path": self.model_name_or_path})
-        return SimpleNamespace(config=self._config)
+            config = self._open().files.config
+            labels = config.get("id2label")
+            number = len(labels) if isinstance(labels, dict) and labels else _LABELS_UNLESS_SAID
+            named = {"num_labels": number, **config, "_name_or_path": self.model_name_or_path}
+            self._config = SimpleNamespace(**named)
+        return self._config
 
     @staticmethod
     def get_target_devices(devices: Devices) -> list[str]:

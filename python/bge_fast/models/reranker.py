@@ -25,12 +25,17 @@ class AbsReranker(Model):
 
     _kind = "reranker"
     compute_score: Callable[..., Any]
+    compute_score_single_gpu: Callable[..., Any]
     query_instruction_for_rerank: str | None
     passage_instruction_for_rerank: str | None
     passage_instruction_format: str
     query_max_length: int | None
     max_length: int
     normalize: bool
+
+    def encode_multi_process(self, sentence_pairs: Pair | Pairs, pool: object, **kwargs: Any) -> NDArray[np.float64]:
+        """Score in this process, whatever ``pool`` is: an array of what ``compute_score_single_gpu`` gives."""
+        return np.asarray(self.compute_score_single_gpu(sentence_pairs, **kwargs), np.float64)
 
     def _ranked(self, query: str, passages: Texts, top_k: int | None, asked: Mapping[str, Any]) -> list[Ranked]:
         if not isinstance(query, str):
