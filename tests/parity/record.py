@@ -21,6 +21,7 @@ from tests.parity.checkpoints import find_checkpoint
 from tests.parity.golden import DATA, FOLDER, FULL_LENGTH, Ids, cut, load_texts, pack_ids, pack_vectors
 from tests.parity.record_activations import record_activations
 from tests.parity.record_m3 import record_m3
+from tests.parity.record_modules import modules
 from tests.parity.record_reranker import record_reranker
 from tests.parity.record_signatures import signatures
 from tests.parity.stored import REASONS, StoredTokenizer
@@ -36,6 +37,7 @@ def main(wanted: list[str]) -> None:
         size = record(name)
         print(f"{name}: absent, not recorded" if size is None else f"{name}: {size} bytes", flush=True)
     write_json(DATA / "flagembedding_signatures.json", signatures())
+    write_json(DATA / "flagembedding_modules.json", modules())
     versions = {package: importlib.metadata.version(package) for package in PACKAGES}
     write_json(FOLDER / "versions.json", {"python": platform.python_version(), **versions})
 
