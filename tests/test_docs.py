@@ -15,6 +15,7 @@ TINY = {
     "BAAI/bge-small-en-v1.5": "tiny-bert",
     "BAAI/bge-m3": "tiny-m3",
     "BAAI/bge-reranker-base": "tiny-reranker-bert",
+    "sentence-transformers/all-MiniLM-L6-v2": "tiny-bert",
 }
 
 
@@ -31,7 +32,7 @@ def commands(block: str) -> list[list[str]]:
     return [shlex.split(line) for line in re.findall(r"^\$ (.*)", block.replace("\\\n", ""), re.MULTILINE)]
 
 
-@pytest.mark.parametrize("page", ["search", "evaluation", "mining"])
+@pytest.mark.parametrize("page", ["search", "evaluation", "mining", "migrate", "migrate-libraries"])
 def test_samples_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     samples = [block for language, block in blocks(page) if language == "python"]

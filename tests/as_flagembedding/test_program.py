@@ -52,3 +52,10 @@ def test_without_a_program_it_tells_how_to_call_it(tmp_path, words):
     assert ended.returncode == 2
     assert ended.stderr.startswith("usage: python -m bge_fast.as_flagembedding PROGRAM.py")
     assert run("--help", at=tmp_path).returncode == 0
+
+
+def test_a_pth_file_makes_it_so_for_a_whole_environment(tmp_path):
+    (tmp_path / "as_flagembedding.pth").write_text("import bge_fast.as_flagembedding\n")
+    code = f"import site; site.addsitedir({str(tmp_path)!r}); from FlagEmbedding import FlagModel; print(FlagModel.__module__)"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (ended.stdout, ended.stderr) == ("bge_fast.models.dense\n", "")
