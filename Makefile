@@ -131,7 +131,7 @@ format: .venv/.tools ## rewrite the sources in the project's format
 	.venv/bin/ruff format .
 	.venv/bin/ruff check --fix .
 
-test: test-rust test-python test-frameworks test-export test-dist ## everything
+test: test-rust test-python test-frameworks test-export test-dist site ## everything
 
 test-rust: .venv/.release ## the Rust core; its tests run graphs by the library that the build puts there
 	cargo test --quiet
@@ -146,8 +146,13 @@ test-frameworks: .venv-frameworks/.package .venv-frameworks/.downstream ## adapt
 test-kits: .venv-kits/.package ## adapters for what brings torch: sentence-transformers, mteb, Ray, BERTopic
 	.venv-kits/bin/python -m pytest tests/kits
 
-site: .venv-docs/.package ## the documentation's site, in build/site
-	.venv-docs/bin/mkdocs build --strict --quiet
+site: .venv-docs/.installed ## the documentation's site, in build/site
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict --quiet
+
+chart: docs/figures/overview.svg ## draw the chart of the documentation from docs/figures/bench.json
+
+docs/figures/overview.svg: docs/figures/bench.json tests/benchmarks/charts.py .venv/.tools
+	.venv/bin/python tests/benchmarks/charts.py $< $@
 
 test-export: .venv-export/.package ## the exporter
 	.venv-export/bin/python -m pytest tests/export
