@@ -71,7 +71,7 @@ def test_a_reranker_that_is_broken_is_no_matter_of_the_installation(
 
 @pytest.mark.parametrize(
     ("name", "remedy"),
-    [("nobody/nothing", "bge-fast info nobody/nothing --download"), ("/no/such/folder", "check the path")],
+    [("nobody/nothing", "bge-fast download nobody/nothing"), ("/no/such/folder", "check the path")],
 )
 def test_what_is_no_folder_may_be_downloaded_where_it_can_be(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, remedy: str

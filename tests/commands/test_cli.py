@@ -569,4 +569,4 @@ def test_info_uses_no_network(
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     monkeypatch.setattr(socket.socket, "connect", refuse)
     assert main(["info", "nobody/nothing"]) == 1
-    assert "bge-fast info nobody/nothing --download" in capsys.readouterr().err
+    assert "bge-fast download nobody/nothing" in capsys.readouterr().err

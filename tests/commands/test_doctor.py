@@ -103,7 +103,7 @@ def test_model_is_run(source: str, tmp_path: Path) -> None:
 
 def test_model_is_not_downloaded(tmp_path: Path) -> None:
     status, found = report("BAAI/bge-m3", "--device", "cpu", HF_HOME=str(tmp_path), HF_ENDPOINT="http://127.0.0.1:9")
-    assert (status, by_id(found)["model"]["remedy"]) == (3, "bge-fast info BAAI/bge-m3 --download")
+    assert (status, by_id(found)["model"]["remedy"]) == (3, "bge-fast download BAAI/bge-m3")
 
 
 # broken installations

@@ -94,7 +94,7 @@ def test_an_incomplete_cache_while_offline_names_what_is_missing(own_folder, tmp
     refused = open_elsewhere(REPOSITORY, tmp_path / "home", HF_HUB_OFFLINE="1")
     assert refused["error"] == "ModelNotFoundError"
     assert "missing onnx/model.onnx" in refused["said"]
-    assert f"bge-fast info {REPOSITORY} --download" in refused["said"]
+    assert f"bge-fast download {REPOSITORY}" in refused["said"]
 
 
 # ── checkpoints ───────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -17,8 +17,8 @@ _TOKENIZERS = ("tokenizer.json", "vocab.txt", "sentencepiece.bpe.model")
 
 
 def run(args: Namespace) -> int:
-    """Show the facts; the network is used for ``--download`` alone."""
-    files = locate(args.model, args.device, args.precision, download=args.download)
+    """Show the facts; the network is not used."""
+    files = locate(args.model, args.device, args.precision, download=False)
     _check(files)
     facts = describe(files)
     if args.verify:

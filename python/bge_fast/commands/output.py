@@ -8,7 +8,7 @@ import re
 import sys
 import traceback
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,11 +64,11 @@ def to_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def aligned(rows: Iterable[tuple[str, str]]) -> list[str]:
-    """Lines of two columns, the second beginning at one place."""
+def aligned(rows: Iterable[Sequence[str]]) -> list[str]:
+    """Lines of columns, each beginning at one place; every row has as many."""
     rows = list(rows)
-    width = max((len(name) for name, _ in rows), default=0)
-    return [f"{name:<{width}}  {value}".rstrip() for name, value in rows]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
 def fit(text: str, width: int) -> str:

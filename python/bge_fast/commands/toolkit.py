@@ -138,7 +138,7 @@ def _add_reranker(verb: ArgumentParser) -> None:
 
 def _add_running(verb: ArgumentParser) -> None:
     verb.add_argument("--devices", "--device", metavar="D", dest="device", type=values.device, help="the best there is")
-    verb.add_argument("--precision", choices=("fp32", "fp16", "bf16", "int8"))
+    verb.add_argument("--precision", choices=("fp32", "fp16", "bf16", "int8", "int4"))
     _add_truth(verb, "--use-fp16", True, "on CUDA, where the model has such a graph")
     _add_truth(verb, "--use-bf16", False, "fp32 is computed instead")
     verb.add_argument("--threads", metavar="N", type=values.positive)

@@ -3,7 +3,6 @@
 import argparse
 
 from bge_fast.errors import quoted
-from bge_fast.runtime.devices import parse_devices
 
 _MOST_DIGITS = 18
 
@@ -28,6 +27,8 @@ def number(text: str) -> float:
 
 def device(text: str) -> str:
     """A device as the core calls it."""
+    from bge_fast.runtime.devices import parse_devices  # takes longer than all else here
+
     try:
         return str(parse_devices(int(text) if text.isdecimal() and len(text) <= _MOST_DIGITS else text))
     except ValueError as error:

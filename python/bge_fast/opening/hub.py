@@ -77,7 +77,7 @@ def _adapted(adapter: Adapter, computations: Sequence[str], cache_dir: str | Non
     except ModelNotFoundError as error:
         raise ModelNotFoundError(
             f"{adapter.name} is a LoRA adapter, and its base {quoted(adapter.base)} is neither a folder nor complete "
-            f"in the hub's cache. Once, with network: bge-fast info {adapter.base:.120} --download. Or merge it: "
+            f"in the hub's cache. Once, with network: bge-fast download {adapter.base:.120}. Or merge it: "
             f"{adapter.how_to_merge()}"
         ) from error
     if files.sizes is None or files.adapter is not None:
@@ -105,7 +105,7 @@ def _find_in_hub(
     missing = f"{name} is not complete in the hub's cache (missing {', '.join(absent)})"
     if not download or _offline():
         why = " and offline mode is on" if _offline() else ""
-        raise ModelNotFoundError(f"{missing}{why}. Once, with network: bge-fast info {name} --download")
+        raise ModelNotFoundError(f"{missing}{why}. Once, with network: bge-fast download {name}")
     folder, listed = _download(
         name, computations, cache_dir, onnx_file, missing if cached else f"there is no folder {name}"
     )

@@ -159,7 +159,7 @@ class Examination:
         if Path(name).expanduser().exists():
             return "the machine is sound: repair the folder, or copy it again from where it came"
         return (
-            f"the machine is sound: delete the model's folder in the cache, then bge-fast info {name:.120} --download"
+            f"the machine is sound: delete the model's folder in the cache, then bge-fast download {name:.120}"
         )
 
     def _model(self) -> Check:
@@ -183,7 +183,7 @@ class Examination:
             return "take a model of a supported architecture"
         # Only a name that the hub may have can be downloaded.
         is_name = "not a hub id" not in str(error) and name.count("/") <= 1
-        return f"bge-fast info {name:.120} --download" if is_name else "check the path"
+        return f"bge-fast download {name:.120}" if is_name else "check the path"
 
 
 def _guarded(name: str, check: Callable[[], Check]) -> Check:
