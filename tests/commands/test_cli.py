@@ -89,7 +89,7 @@ def test_npy_is_not_held_in_memory(tmp_path: Path) -> None:
         sink = NpySink(file)
         tracemalloc.start()
         for _ in range(100):
-            sink.write([None] * 1000, chunk)  # type: ignore[list-item]
+            sink.write([None] * 1000, {"embedding": chunk})  # type: ignore[list-item]
         sink.finish()
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()

@@ -168,7 +168,7 @@ REFUSED = {
     "cut.gz": (gzip.compress(b"wing\n" * 10_000)[:-20], "gzip file is cut short or damaged"),
     "garbled.gz": (b"\x1f\x8b\x08\x00garbage", "gzip file is cut short or damaged"),
     "twice.gz": (gzip.compress(gzip.compress(b"wing")), "compressed with gzip twice.*gzip -dc"),
-    "d.parquet": (b"PAR1\x15\x04\x15\nPAR1", "a Parquet file.*read_parquet.*d.parquet"),
+    "d.parquet": (b"PAR1\x15\x04\x15\nPAR", "Parquet in a pipe or in gzip, or cut short.*name the file itself"),
     "d.arrow": (b"ARROW1\0\0\xff", "an Arrow file"),
     "d.npy": (npy(), "a numpy array"),
     "d.zip": (zipped(), "a zip archive, a spreadsheet"),

@@ -11,7 +11,7 @@ _PANDAS = """python -c "import pandas; pandas.read_{}('FILE').to_json('FILE.json
 _PIPE = "{} FILE | bge-fast … (the format may be named: --format csv)"
 # First bytes → what the file is, and what makes text of it.
 _BINARY: tuple[tuple[bytes, str, str], ...] = (
-    (b"PAR1", "a Parquet file", _PANDAS.format("parquet")),
+    (b"PAR1", "Parquet in a pipe or in gzip, or cut short", "name the file itself: its end says what is in it"),
     (b"ARROW1", "an Arrow file", _PANDAS.format("feather")),
     (b"FEA1", "a Feather file", _PANDAS.format("feather")),
     (b"ORC", "an ORC file", _PANDAS.format("orc")),

@@ -60,8 +60,22 @@ def discard_results() -> None:
 
 
 def to_json(value: Any) -> str:
-    """Write a value as one line of JSON."""
-    return json.dumps(value, ensure_ascii=False)
+    """Write a value as one line of JSON; times and exact decimals, which Parquet has, as strings.
+
+    Raises:
+        TypeError: it has no form in JSON, such as bytes.
+    """
+    return json.dumps(value, ensure_ascii=False, default=_as_string)
+
+
+def _as_string(value: Any) -> str:
+    from datetime import date, time, timedelta
+    from decimal import Decimal
+    from uuid import UUID
+
+    if isinstance(value, date | time | timedelta | Decimal | UUID):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no form in JSON")
 
 
 def aligned(rows: Iterable[Sequence[str]]) -> list[str]:

@@ -22,18 +22,14 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     Raises:
         OSError: it cannot be written there; names ``path``.
     """
-    target = path.resolve()
-    if target.is_dir():
-        raise IsADirectoryError(f"{path} is a folder, not a file to write")
-    if not target.parent.is_dir():
-        raise FileNotFoundError(f"{path} cannot be written: there is no folder {path.parent}")
+    target = writable(path)
     _sweep(target.parent)
     before = target.stat() if target.exists() else None
-    with _errors_naming(path), _opened_beside(target, private=before is not None) as file:
+    with errors_naming(path), _opened_beside(target, private=before is not None) as file:
         temporary = Path(file.name)
         try:
             if before:
-                _like(file.fileno(), before)
+                like(file, before)
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -41,6 +37,20 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
+
+
+def writable(path: Path) -> Path:
+    """Where a file would really be written.
+
+    Raises:
+        OSError: it is a folder, or there is no folder for it; names ``path``.
+    """
+    target = path.resolve()
+    if target.is_dir():
+        raise IsADirectoryError(f"{path} is a folder, not a file to write")
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"{path} cannot be written: there is no folder {path.parent}")
+    return target
 
 
 def _opened_beside(target: Path, private: bool) -> BinaryIO:
@@ -66,18 +76,20 @@ def _sweep(folder: Path) -> None:
             left.unlink()
 
 
-def _like(file: int, before: os.stat_result) -> None:
+def like(file: BinaryIO, before: os.stat_result) -> None:
+    """Give a file mode and owner of another, as far as the system lets it."""
+    number = file.fileno()
     for owner, group in ((before.st_uid, -1), (-1, before.st_gid)):
         with contextlib.suppress(PermissionError):  # a file may be given away by root alone
-            os.fchown(file, owner, group)
+            os.fchown(number, owner, group)
     mode = stat.S_IMODE(before.st_mode)
-    if os.fstat(file).st_gid != before.st_gid:
+    if os.fstat(number).st_gid != before.st_gid:
         mode &= ~stat.S_IRWXG  # what one group may do is not for another
-    os.fchmod(file, mode)
+    os.fchmod(number, mode)
 
 
 @contextmanager
-def _errors_naming(path: Path) -> Iterator[None]:
+def errors_naming(path: Path) -> Iterator[None]:
     """Put the name of the file that is written into errors that have none, such as those of a full disk."""
     try:
         yield

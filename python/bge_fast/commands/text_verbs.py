@@ -12,11 +12,13 @@ def _embed(verb: ArgumentParser) -> ArgumentParser:
     options.add_model(verb)
     verb.add_argument("files", metavar="FILE", nargs="*", help=f"{options.FILES}; stdin without any")
     verb.add_argument(
-        "-o", "--output", metavar="OUT", type=values.target, help="out.npy or out.jsonl; else JSONL to stdout"
+        "-o", "--output", metavar="OUT", type=values.target, help="out.npy, .npz, .jsonl or .parquet; else JSONL to stdout"
     )
+    verb.add_argument("--dtype", choices=("float32", "float16", "int8"), default="float32", help="of .npy and Parquet")
+    verb.add_argument("--resume", action="store_true", help="keep what an interrupted run wrote, and go on with it")
     options.add_field(verb)
     verb.add_argument("--query", action="store_true", help="the texts are queries: put the instruction before them")
-    verb.add_argument("--sparse", action="store_true", help="also BGE-M3's lexical weights, as JSONL")
+    verb.add_argument("--sparse", action="store_true", help="also BGE-M3's lexical weights, as JSONL; alone as .npz")
     verb.add_argument("--colbert", action="store_true", help="also BGE-M3's vectors of every token, as JSONL")
     options.add_options(verb)
     return verb

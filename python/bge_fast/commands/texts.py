@@ -16,8 +16,10 @@ from typing import Any, BinaryIO
 from bge_fast.commands import output
 from bge_fast.commands.foreign import InputError
 from bge_fast.commands.formats import DEFAULT_FIELD, Record, records
+from bge_fast.commands.parquet import is_parquet, rows
 
 STDIN = "-"
+PARQUET = "parquet"
 _GZIP = b"\x1f\x8b"
 # Enough texts to sort by length, few enough to hold; long texts count by their characters.
 CHUNK_TEXTS = 1024
@@ -43,15 +45,18 @@ class TextReader:
     Args:
         files: paths.
         field: the field or column that is the text; ``None`` for ``text``.
-        form: one of `FORMATS` for every file; ``None`` to tell it by name and first line.
+        form: one of `FORMATS` or ``parquet`` for every file; ``None`` to tell it by name and first line.
+        only: whether nothing but the text is wanted of a row: of Parquet no other column is read then.
 
     Raises:
         InputError: a file cannot be read, or a line is not what it should be.
     """
 
-    def __init__(self, files: Sequence[str], field: str | None = None, form: str | None = None) -> None:
+    def __init__(
+        self, files: Sequence[str], field: str | None = None, form: str | None = None, only: bool = False
+    ) -> None:
         self._files = list(files) or [STDIN]
-        self._field, self._form = field, form
+        self._field, self._form, self._only = field, form, only
         self._bytes_read = self._left = 0
         for file in self._files:
             _check_readable(file)
@@ -74,11 +79,17 @@ class TextReader:
         for file in self._files:
             name = "stdin" if file == STDIN else file
             with _opened(file) as opened:
-                for record in records(_unpacked(self._counted(opened), name), name, self._form, self._field):
+                for record in self._records(opened, name):
                     self._left = record.left
                     yield Text(
                         _field_of(record, self._field or DEFAULT_FIELD), record.fields, record.line, record.place
                     )
+
+    def _records(self, file: BinaryIO, name: str) -> Iterator[Record]:
+        if self._form == PARQUET or (self._form is None and is_parquet(file)):
+            self._bytes_read += os.fstat(file.fileno()).st_size if self._total_bytes else 0
+            return rows(file, name, self._field, self._only)
+        return records(_unpacked(self._counted(file), name), name, self._form, self._field)
 
     def _counted(self, lines: Iterable[bytes]) -> Iterator[bytes]:
         for raw in lines:

@@ -37,8 +37,10 @@ def device(text: str) -> str:
 
 def target(text: str) -> str:
     """A file for vectors."""
-    if text != "-" and not text.endswith((".npy", ".jsonl")):
-        raise argparse.ArgumentTypeError(f"{quoted(text)} must end in .npy or .jsonl, or be - for JSONL to stdout")
+    if text != "-" and not text.endswith((".npy", ".npz", ".jsonl", ".parquet")):
+        raise argparse.ArgumentTypeError(
+            f"{quoted(text)} must end in .npy, .npz, .jsonl or .parquet, or be - for JSONL to stdout"
+        )
     return text
 
 

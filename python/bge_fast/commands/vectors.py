@@ -1,86 +1,112 @@
 """Vectors to a file or to stdout, as they come. A file appears under its name only when it is complete."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 
 from bge_fast.commands import output
 from bge_fast.commands.foreign import InputError
+from bge_fast.commands.matrix_file import Int8Sink, NpySink
 from bge_fast.commands.replacing import replacing
+from bge_fast.commands.resuming import Part, clear_parts, note_parts
+from bge_fast.commands.sparse_file import NpzSink
+from bge_fast.commands.table_file import ParquetSink
 from bge_fast.commands.texts import STDIN, Text
-from bge_fast.models.shapes import Matrix
 
 
 class Sink(Protocol):
-    """Takes the vectors of one run, chunk by chunk."""
+    """Takes what was computed of the texts of one run, chunk by chunk."""
 
-    def write(self, texts: Sequence[Text], vectors: Matrix) -> None:
-        """Take the next chunk; ``vectors`` has one row a text."""
+    def write(self, texts: Sequence[Text], fields: Mapping[str, Any]) -> None:
+        """Take the next chunk: a field has one value for each text, such as a row of the matrix ``embedding``."""
 
     def finish(self) -> None:
         """All chunks are written."""
 
 
 @contextmanager
-def open_sink(target: str | None) -> Iterator[Sink]:
-    """Open ``out.npy``, ``out.jsonl``, or stdout for ``None`` and ``-``.
+def open_sink(
+    target: str | None, dtype: str = "float32", schema: Any = None, part: Part | None = None
+) -> Iterator[Sink]:
+    """Open ``out.npy``, ``out.npz``, ``out.parquet``, ``out.jsonl``, or stdout for ``None`` and ``-``.
+
+    Args:
+        dtype: of a matrix: ``float32``, ``float16``, and in ``.npy`` ``int8``.
+        schema: of ``.parquet`` the columns that texts come with; ``None`` to tell them by the first texts.
+        part: what an interrupted run has written, to go on with.
 
     Raises:
-        OSError: the file cannot be written. Then, and after any other exception, nothing is left of it.
+        OSError: the file cannot be written. Then, and after any other exception, nothing is left of it but the part.
         InputError: the target is a pipe or device, which takes JSONL alone, or a socket.
     """
+    path = Path(str(target))
     if target in (None, STDIN):
         sink: Sink = JsonlSink(output.result, output.flush)
         yield sink
         sink.finish()
-        return
-    path, is_npy = Path(str(target)), str(target).endswith(".npy")
-    if path.exists() and not path.is_file() and not path.is_dir():
-        _check_stream(path, is_npy)
-        opening: AbstractContextManager[BinaryIO] = path.open("wb")
+    elif path.exists() and not path.is_file() and not path.is_dir():
+        _check_stream(path)
+        with path.open("wb") as file:
+            yield (sink := JsonlSink(_line_writer(file), file.flush))
+            sink.finish()
+    elif part:
+        yield from _of_part(path, dtype, part)
     else:
-        opening = replacing(path)
-    with opening as file:
-        sink = NpySink(file) if is_npy else JsonlSink(_line_writer(file), file.flush)
-        yield sink
+        note_parts(path)
+        yield from _of_file(path, dtype, schema)
+        clear_parts(path)
+
+
+def _of_file(path: Path, dtype: str, schema: Any) -> Iterator[Sink]:
+    with replacing(path) as file:
+        if _is_built(path, dtype):
+            with TemporaryFile(dir=path.resolve().parent) as spool:
+                yield (built := _built(path, spool))
+                built.build(file)
+        else:
+            yield (sink := _direct(path, file, dtype, schema))
+            sink.finish()
+
+
+def _of_part(path: Path, dtype: str, part: Part) -> Iterator[Sink]:
+    if _is_built(path, dtype):
+        yield (built := _built(path, part.file))
+        with replacing(path) as file:
+            built.build(file)
+    else:
+        yield (sink := _direct(path, part.file, dtype, None))
         sink.finish()
+        part.replace_target()
 
 
-def _check_stream(path: Path, is_npy: bool) -> None:
+def _is_built(path: Path, dtype: str) -> bool:
+    """Whether a file is made of all that was written, in the end."""
+    return path.suffix == ".npz" or dtype == "int8"
+
+
+def _built(path: Path, spool: BinaryIO) -> NpzSink | Int8Sink:
+    return NpzSink(spool) if path.suffix == ".npz" else Int8Sink(spool)
+
+
+def _direct(path: Path, file: BinaryIO, dtype: str, schema: Any) -> Sink:
+    if path.suffix == ".npy":
+        return NpySink(file, dtype)
+    if path.suffix == ".parquet":
+        return ParquetSink(file, dtype, schema)
+    return JsonlSink(_line_writer(file), file.flush)
+
+
+def _check_stream(path: Path) -> None:
     if path.is_socket() or path.is_block_device():
         raise InputError(f"{path} is neither a file nor a pipe; name a file to write")
-    if is_npy:
-        raise InputError(f"{path} is no regular file: the header of .npy is written last. Write JSONL into it")
-
-
-class NpySink:
-    """A float32 matrix in numpy's format. Rows are appended; the header gets their number at the end."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self._rows = 0
-        self._dimension: int | None = None
-
-    def write(self, texts: Sequence[Text], vectors: Matrix) -> None:
-        """Append the rows."""
-        if self._dimension is None:
-            self._dimension = vectors.shape[1]
-            self._write_header()
-        self._file.write(np.ascontiguousarray(vectors, dtype="<f4").data)
-        self._rows += len(texts)
-
-    def finish(self) -> None:
-        """Put the number of rows into the header."""
-        self._file.seek(0)
-        self._write_header()
-
-    def _write_header(self) -> None:
-        # numpy pads the header so that it keeps its length when the first axis grows.
-        header = {"descr": "<f4", "fortran_order": False, "shape": (self._rows, self._dimension or 0)}
-        np.lib.format.write_array_header_1_0(self._file, header)
+    if path.suffix != ".jsonl":
+        raise InputError(
+            f"{path} is no regular file: what is in a {path.suffix} file is written last. Write JSONL into it"
+        )
 
 
 class JsonlSink:
@@ -90,16 +116,16 @@ class JsonlSink:
         self._write_line = write_line
         self._flush = flush
 
-    def write(self, texts: Sequence[Text], vectors: Matrix) -> None:
-        """Write a line for each text."""
-        self.write_fields(texts, {"embedding": vectors})
-
-    def write_fields(self, texts: Sequence[Text], fields: Mapping[str, Any]) -> None:
+    def write(self, texts: Sequence[Text], fields: Mapping[str, Any]) -> None:
         """Write a line for each text, with its value of each field. Arrays become lists one text at a time."""
         for place, text in enumerate(texts):
             values = {name: column[place] for name, column in fields.items()}
             lists = {name: one.tolist() if isinstance(one, np.ndarray) else one for name, one in values.items()}
-            self._write_line(output.to_json({**text.record, **lists}))
+            try:
+                line = output.to_json({**text.record, **lists})
+            except TypeError as error:
+                raise InputError(f"{text.place}: JSON does not hold a value of the row: {error}") from error
+            self._write_line(line)
         self.finish()
 
     def finish(self) -> None:
