@@ -1,8 +1,8 @@
 """``embed --resume``: a killed run goes on where it was, with the same result, and never mixes what differs."""
 
 import json
-import signal
 import shutil
+import signal
 import subprocess
 import sys
 import time

@@ -3,7 +3,6 @@
 import time
 from argparse import Namespace
 from collections.abc import Callable
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -13,6 +12,7 @@ from bge_fast.commands import agreement, output
 from bge_fast.commands.defaults import locate, open_embedder, open_reranker
 from bge_fast.commands.embed import vectors_of
 from bge_fast.commands.foreign import InputError
+from bge_fast.commands.memory import private_megabytes
 from bge_fast.commands.texts import Text, TextReader, chunks
 from bge_fast.models.cross_encoder import FlagReranker
 from bge_fast.models.dense_embedder import DenseEmbedder
@@ -108,11 +108,11 @@ def _both(
         for precision in (args.precision, _EXACT):
             if on_terminal():
                 output.note(f"{len(texts):,} texts in {precision}")
-            before = _private_megabytes()
+            before = private_megabytes()
             model, computes[precision] = opened(precision)
             models.append(model)
             results[precision] = computes[precision](texts)
-            private[precision] = round(_private_megabytes() - before, 1)
+            private[precision] = round(private_megabytes() - before, 1)
         seconds = _timed_in_turns(computes, timed)
     finally:
         for model in models:
@@ -135,12 +135,6 @@ def _timed_in_turns(computes: dict[str, Compute], texts: list[Text]) -> dict[str
             computes[name](texts)
             seconds[name].append(time.perf_counter() - started)
     return seconds
-
-
-def _private_megabytes() -> float:
-    """Resident memory that no file backs."""
-    with Path("/proc/self/status").open() as status:
-        return next(int(line.split()[1]) * 1024 / 1e6 for line in status if line.startswith("RssAnon:"))
 
 
 def _rows(facts: dict[str, Any], unit: str) -> list[tuple[str, str]]:

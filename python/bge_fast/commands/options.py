@@ -10,21 +10,25 @@ _FORMATS = ("lines", "jsonl", "json", "csv", "tsv", "parquet")
 
 
 def add_model(verb: ArgumentParser) -> None:
+    """The model, by its place."""
     verb.add_argument("model", metavar="MODEL", help="a folder, or a hub id such as BAAI/bge-small-en-v1.5")
 
 
 def add_field(verb: ArgumentParser) -> None:
+    """Which part of a record is the text, and how a file holds records."""
     verb.add_argument("--field", metavar="NAME", help="the field of JSON or column of a table (default: text)")
     verb.add_argument("--format", choices=_FORMATS, help="default: by the file's name and its first line")
 
 
 def add_device(verb: ArgumentParser) -> None:
+    """Where the model runs."""
     verb.add_argument(
         "--device", metavar="D", type=values.device, help="cpu, cuda, cuda:0 … (default: the best there is)"
     )
 
 
 def add_precision(verb: ArgumentParser) -> None:
+    """In which numbers it computes."""
     verb.add_argument(
         "--precision",
         choices=("fp32", "fp16", "bf16", "int8", "int4"),
@@ -33,6 +37,7 @@ def add_precision(verb: ArgumentParser) -> None:
 
 
 def add_options(verb: ArgumentParser) -> None:
+    """All that decides how texts of both sides are encoded."""
     add_device(verb)
     add_precision(verb)
     verb.add_argument("--instruction", metavar="TEXT", help='before each query; "" for none (default: as recommended)')
@@ -40,6 +45,7 @@ def add_options(verb: ArgumentParser) -> None:
 
 
 def add_encoding(verb: ArgumentParser) -> None:
+    """All that decides how a text is encoded, beside device, precision and instruction."""
     verb.add_argument(
         "--pooling",
         choices=("cls", "mean", "last_token"),
@@ -55,12 +61,14 @@ def add_encoding(verb: ArgumentParser) -> None:
 
 
 def add_threads(verb: ArgumentParser) -> None:
+    """How many threads of the CPU."""
     verb.add_argument(
         "--threads", metavar="N", type=values.positive, help="CPU threads (default: all that may be used)"
     )
 
 
 def add_layers(verb: ArgumentParser) -> None:
+    """What decoder-only rerankers leave out."""
     layers = "of layerwise and lightweight rerankers: the layer to score after (default: the last)"
     verb.add_argument("--cutoff-layers", metavar="N", type=values.positive, help=layers)
     verb.add_argument(

@@ -25,15 +25,22 @@ class Run:
             yield chunk
 
     @contextmanager
-    def watched(self, what: str, model: Model) -> Iterator[None]:
-        """Show where stderr is a terminal how many texts are done, and at the end how many there were, and how fast."""
+    def watched(self, what: str, model: Model, times: int = 1) -> Iterator[None]:
+        """Show where stderr is a terminal how many texts are done, and at the end how many there were, and how fast.
+
+        Each text is computed several ``times``.
+        """
         if not on_terminal():
             yield
             return
         started = time.monotonic()
-        with counted_by(self._tally), drawn(lambda: self._tally.done, lambda: self._reader.expected(self._read)):
+        with counted_by(self._tally), drawn(lambda: self._tally.done, lambda: self._expected(times)):
             yield
         output.note(_closing_line(self._tally, f"{what} on {model.target_devices[0]}", time.monotonic() - started))
+
+    def _expected(self, times: int) -> int | None:
+        expected = self._reader.expected(self._read)
+        return None if expected is None else expected * times
 
 
 class Count:

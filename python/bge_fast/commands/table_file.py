@@ -69,8 +69,8 @@ class ParquetSink:
         for text in texts:
             if more := text.record.keys() - columns.keys() - {_EMBEDDING}:
                 raise InputError(
-                    f"{text.place}: the field {min(more)!r:.80} is none of the texts before, from which the columns are "
-                    "told. JSONL takes any fields"
+                    f"{text.place}: the field {min(more)!r:.80} is in none of the first texts, from which the "
+                    "columns are told. JSONL takes any fields"
                 )
 
     def _column(self, name: str, texts: Sequence[Text]) -> Any:

@@ -25,6 +25,13 @@ def number(text: str) -> float:
     return value
 
 
+def seconds(text: str) -> float:
+    """A time that is more than nothing."""
+    if (value := number(text)) <= 0:
+        raise argparse.ArgumentTypeError(f"{quoted(text)} is no time: name seconds, more than 0")
+    return value
+
+
 def device(text: str) -> str:
     """A device as the core calls it."""
     from bge_fast.runtime.devices import parse_devices  # takes longer than all else here

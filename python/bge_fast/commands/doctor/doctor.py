@@ -158,9 +158,7 @@ class Examination:
         name = str(self.model)
         if Path(name).expanduser().exists():
             return "the machine is sound: repair the folder, or copy it again from where it came"
-        return (
-            f"the machine is sound: delete the model's folder in the cache, then bge-fast download {name:.120}"
-        )
+        return f"the machine is sound: delete the model's folder in the cache, then bge-fast download {name:.120}"
 
     def _model(self) -> Check:
         from bge_fast.commands.defaults import locate
