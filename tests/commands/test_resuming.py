@@ -202,6 +202,7 @@ def test_two_runs_do_not_write_one_file(model: Path, lines: Path, tmp_path: Path
     assert names(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_killed_and_gone_on(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(texts, "CHUNK_TEXTS", 1024)
     monkeypatch.setattr(resuming, "_INTERVAL", 1.0)

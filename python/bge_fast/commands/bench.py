@@ -107,13 +107,13 @@ def _read(file: str) -> Facts:
 def _figures(facts: Facts) -> dict[str, tuple[float, str]]:
     """Name → the number and how it is written. Of speeds more is better, of times and memory less."""
     single, unit = facts["single"], facts["unit"]
-    figures = {"opened": (facts["open_seconds"], "{:.2f} s, with one call")}
+    figures = {"opened, with one call": (facts["open_seconds"], "{:.2f} s")}
     for one in (50, 95, 99):
         figures[f"one of {single['tokens']} tokens, p{one}"] = (single[f"p{one}_ms"], "{:.3g} ms")
     for one in facts["many"]:
         figures[f"{unit} of {one['tokens']} tokens"] = (one["per_second"], "{:,.1f} a second")
     for one in facts["by_threads"]:
-        name = f"{unit} of {one['tokens']} tokens by {one['threads']} threads"
+        name = f"{unit} of {one['tokens']} tokens by {one['threads']} thread{'s' * (one['threads'] > 1)}"
         figures[name] = (one["per_second"], "{:,.1f} a second")
     figures["private memory, opened"] = (facts["opened_mb"], "{:,.0f} MB")
     figures["private memory in the end"] = (facts["private_mb"], "{:,.0f} MB")
@@ -129,7 +129,7 @@ def _rows(facts: Facts, before: Facts | None) -> Iterator[tuple[str, str]]:
     earlier = _figures(before) if before else {}
     for name, (value, form) in _figures(facts).items():
         old, _ = earlier.get(name, (0.0, ""))
-        yield name, form.format(value) + (f": {value / old:.2f} × {old:,.3g}" if old else "")
+        yield name, form.format(value) + (f", {value / old:.2f} × {form.format(old)}" if old else "")
 
 
 def _shown(value: Any) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 from bge_fast.commands import output
 from bge_fast.known import KNOWN_MODELS, RERANKERS
 
-_COLUMNS = ("name", "kind", "class", "pooling")
+_COLUMNS = ("name", "kind", "model_class", "pooling")
 
 
 def run(args: Namespace) -> int:
@@ -16,7 +16,8 @@ def run(args: Namespace) -> int:
         for row in rows:
             output.result(output.to_json(row))
         return 0
-    for line in output.aligned([_COLUMNS, *([str(row[name] or "") for name in _COLUMNS] for row in rows)]):
+    header = [name.replace("_", " ") for name in _COLUMNS]
+    for line in output.aligned([header, *([str(row[name] or "") for name in _COLUMNS] for row in rows)]):
         output.result(line)
     return 0
 
@@ -27,7 +28,7 @@ def known() -> list[dict[str, Any]]:
         {
             "name": name,
             "kind": "m3" if row.model_class == "BGEM3FlagModel" else "embedder",
-            "class": row.model_class,
+            "model_class": row.model_class,
             "pooling": row.pooling,
             "query_instruction": row.query_instruction or None,
             "query_format": row.query_format,
@@ -36,6 +37,7 @@ def known() -> list[dict[str, Any]]:
         for name, row in KNOWN_MODELS.items()
     ]
     rerankers = [
-        {"name": name, "kind": "reranker", "class": row.model_class, "pooling": None} for name, row in RERANKERS.items()
+        {"name": name, "kind": "reranker", "model_class": row.model_class, "pooling": None}
+        for name, row in RERANKERS.items()
     ]
     return embedders + rerankers

@@ -10,6 +10,7 @@ from bge_fast.commands.parquet import arrow
 from bge_fast.commands.texts import Text
 
 _EMBEDDING = "embedding"
+_ANY = "JSONL takes values of any type"
 
 
 class ParquetSink:
@@ -50,8 +51,15 @@ class ParquetSink:
         if self._writer is None and self._empty is not None:
             columns = {name: self._arrow.array([], kind) for name, kind in (self._columns or {}).items()}
             self._write_table({**columns, _EMBEDDING: self._vectors(self._empty)})
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file, complete or not."""
         if self._writer is not None:
-            self._writer.close()
+            try:
+                self._writer.close()
+            finally:
+                self._writer.is_open = False  # else it closes once more when it is collected
 
     def _write_table(self, columns: Mapping[str, Any]) -> None:
         table = self._arrow.table(columns)
@@ -70,15 +78,20 @@ class ParquetSink:
             if more := text.record.keys() - columns.keys() - {_EMBEDDING}:
                 raise InputError(
                     f"{text.place}: the field {min(more)!r:.80} is in none of the first texts, from which the "
-                    "columns are told. JSONL takes any fields"
+                    f"columns are told. {_ANY}"
                 )
 
     def _column(self, name: str, texts: Sequence[Text]) -> Any:
-        kind = (self._columns or {}).get(name)
+        values, kind = [text.record.get(name) for text in texts], (self._columns or {}).get(name)
         try:
-            return self._arrow.array([text.record.get(name) for text in texts], kind)
+            column = self._arrow.array(values, kind)
         except (self._arrow.ArrowException, OverflowError) as error:
-            raise InputError(f"{self._culprit(name, kind, texts)}: {error}. JSONL takes values of any type") from error
+            raise InputError(f"{self._culprit(name, kind, texts)}: {error}. {_ANY}") from error
+        # pyarrow cuts the fraction off a number for a column of whole ones, and leaves out keys that it does not know.
+        for text, value, kept in zip(texts, values, column.to_pylist(), strict=True):
+            if not _same(value, kept):
+                raise InputError(f"{text.place}: the field {name!r:.80} does not fit a column of {column.type}. {_ANY}")
+        return column
 
     def _culprit(self, name: str, kind: Any, texts: Sequence[Text]) -> str:
         """The first text whose value is not of the column's type, with what is wrong."""
@@ -87,5 +100,14 @@ class ParquetSink:
             try:
                 self._arrow.array([text.record.get(name)], kind)
             except (self._arrow.ArrowException, OverflowError):
-                return f"{text.place}: the field {name!r:.80} is not {kind} as in the texts before"
+                return f"{text.place}: the field {name!r:.80} does not fit a column of {kind}"
         return f"{texts[0].place}: the field {name!r:.80} makes no column"
+
+
+def _same(value: Any, kept: Any) -> bool:
+    """Whether a column holds a value as it was; a key that is not there is null."""
+    if isinstance(value, dict) and isinstance(kept, dict):
+        return all(_same(value.get(key), kept.get(key)) for key in value.keys() | kept.keys())
+    if isinstance(value, list) and isinstance(kept, list):
+        return len(value) == len(kept) and all(map(_same, value, kept))
+    return bool(value == kept) or (value != value and kept != kept)  # NaN

@@ -68,8 +68,13 @@ def _of_file(path: Path, dtype: str, schema: Any) -> Iterator[Sink]:
                 yield (built := _built(path, spool))
                 built.build(file)
         else:
-            yield (sink := _direct(path, file, dtype, schema))
-            sink.finish()
+            sink = _direct(path, file, dtype, schema)
+            try:
+                yield sink
+                sink.finish()
+            finally:
+                if isinstance(sink, ParquetSink):
+                    sink.close()
 
 
 def _of_part(path: Path, dtype: str, part: Part) -> Iterator[Sink]:
