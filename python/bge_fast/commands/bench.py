@@ -27,6 +27,8 @@ _OF_MODEL = (
     "threads",
     "instructions",
 )
+# Texts are made of words: not every length can be met.
+_CLOSE = 10
 Facts = dict[str, Any]
 
 
@@ -77,8 +79,11 @@ def _single(subject: Subject, tokens: int, seconds: float) -> Facts:
 def _many(subject: Subject, tokens: int, seconds: float) -> Facts:
     _tell(f"{subject.unit} of {tokens} tokens")
     texts = subject.texts(tokens)
+    tokens_in_the_mean = mean(map(subject.tokens, texts))
+    if abs(tokens_in_the_mean - tokens) > tokens / _CLOSE:
+        output.note(f"{subject.unit} of {tokens} tokens have {tokens_in_the_mean:.1f} in the mean")
     rate = measures.rate(lambda count: subject.many(texts[:count]), seconds, len(texts))
-    return {"tokens": tokens, "mean_tokens": mean(map(subject.tokens, texts)), "per_second": rate}
+    return {"tokens": tokens, "mean_tokens": tokens_in_the_mean, "per_second": rate}
 
 
 def _by_threads(args: Namespace) -> Iterator[Facts]:

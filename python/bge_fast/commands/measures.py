@@ -15,6 +15,7 @@ _SENTENCE = (
 )
 _TEXTS = 512
 _FEWEST = 4
+_LEAST_CALLS = 3
 _PERCENTILES = (50, 95, 99)
 
 
@@ -46,7 +47,7 @@ def latency(call: Callable[[int], object], seconds: float) -> Latency:
 
 def rate(call: Callable[[int], object], seconds: float, most: int = _TEXTS) -> float:
     """Texts a second in the median of calls with many: as many as take a quarter of the time, at most ``most``."""
-    count, took = min(_FEWEST, most), 0.0
+    count = min(_FEWEST, most)
     call(count)
     while True:
         started = time.perf_counter()
@@ -56,7 +57,7 @@ def rate(call: Callable[[int], object], seconds: float, most: int = _TEXTS) -> f
             break
         count = min(2 * count, most)
     times, ends = [took], time.perf_counter() + seconds - took
-    while time.perf_counter() < ends:
+    while len(times) < _LEAST_CALLS or time.perf_counter() < ends:
         started = time.perf_counter()
         call(count)
         times.append(time.perf_counter() - started)
@@ -76,7 +77,7 @@ def texts_of(tokens: int, count_tokens: Callable[[str], int], count: int = _TEXT
 def _cut(words: list[str], tokens: int, count_tokens: Callable[[str], int]) -> str:
     """The first words, as many as fit into so many tokens; one at least."""
     while len(words) > 1 and (over := count_tokens(" ".join(words)) - tokens) > 0:
-        words = words[: -max(over // 2, 1)]
+        words = words[: -max(over // 8, 1)]
     return " ".join(words)
 
 

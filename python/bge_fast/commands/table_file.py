@@ -110,4 +110,4 @@ def _same(value: Any, kept: Any) -> bool:
         return all(_same(value.get(key), kept.get(key)) for key in value.keys() | kept.keys())
     if isinstance(value, list) and isinstance(kept, list):
         return len(value) == len(kept) and all(map(_same, value, kept))
-    return bool(value == kept) or (value != value and kept != kept)  # NaN
+    return bool(value == kept) or repr(value) == repr(kept) == "nan"
