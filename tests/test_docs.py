@@ -1,5 +1,8 @@
 """The samples of manual pages run, on tiny checkpoints in place of the named ones."""
 
+import contextlib
+import io
+import json
 import re
 import shlex
 import shutil
@@ -13,6 +16,7 @@ from tests.support.checkpoints import ROOT, checkpoint
 
 TINY = {
     "BAAI/bge-small-en-v1.5": "tiny-bert",
+    "BAAI/bge-base-en-v1.5": "tiny-bert",
     "BAAI/bge-m3": "tiny-m3",
     "BAAI/bge-reranker-base": "tiny-reranker-bert",
     "sentence-transformers/all-MiniLM-L6-v2": "tiny-bert",
@@ -61,3 +65,37 @@ def test_the_tutorial_runs_from_its_first_line_to_its_last(tmp_path: Path, monke
                 shutil.copytree(checkpoint("tiny-bert"), words[words.index("--output_dir") + 1])
     assert set(verbs) == {"embed", "search", "eval", "mine", "score", "mix"}
     assert elsewhere == ["FlagEmbedding.finetune.embedder.encoder_only.base"]
+
+
+# What the page's commands read, and what ends with another status than 0.
+LINES = ["heat transfer in slip flow", "boundary layer", "wings in a slipstream"]
+STATUS = {"bge-fast: error": 1, "verdict: error": 3}
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*is lowered to")
+def test_the_command_line_does_what_its_page_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each command ends as it is shown to; its output is of real models there."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("bge-small-en-v1.5", "finetuned"):
+        shutil.copytree(checkpoint("tiny-bert"), name)
+    Path("lines.txt").write_text("\n".join(LINES) + "\n")
+    corpus = [{"_id": str(number), "text": f"{LINES[number % 3]}, part {number}"} for number in range(40)]
+    for name in ("corpus.jsonl", "queries.jsonl"):
+        Path(name).write_text("".join(json.dumps(one) + "\n" for one in corpus))
+    verbs = []
+    for _, block in blocks("command-line"):
+        for command in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+            line, _, shown = command.partition("\n")
+            words, _, target = line.partition(" > ")
+            program, *rest = shlex.split(words)
+            if program != "bge-fast":
+                continue
+            rest += ["--seconds", "0.01"] if rest[0] == "bench" else []
+            verbs.append(rest[0])
+            with contextlib.redirect_stdout(io.StringIO()) as printed:
+                ended = main(rest)
+            assert ended == next((status for sign, status in STATUS.items() if sign in shown), 0), line
+            if target:
+                Path(target).write_text(printed.getvalue())
+    assert set(verbs) >= {"embed", "search", "rerank", "compare", "bench", "mix", "info", "doctor"}

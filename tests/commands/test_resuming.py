@@ -26,6 +26,8 @@ CHUNK = 4
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Many chunks, and a note after each."""
     monkeypatch.setattr(texts, "CHUNK_TEXTS", CHUNK)
+    monkeypatch.setattr(resuming, "CHUNK_TEXTS", CHUNK)
+    monkeypatch.setattr(resuming, "_FEWEST_TEXTS", CHUNK)
     monkeypatch.setattr(embed_verb, "_COLBERT_TEXTS", CHUNK)
     monkeypatch.setattr(resuming, "_INTERVAL", -1)
 
@@ -205,6 +207,7 @@ def test_two_runs_do_not_write_one_file(model: Path, lines: Path, tmp_path: Path
 @pytest.mark.slow
 def test_killed_and_gone_on(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(texts, "CHUNK_TEXTS", 1024)
+    monkeypatch.setattr(resuming, "CHUNK_TEXTS", 1024)
     monkeypatch.setattr(resuming, "_INTERVAL", 1.0)
     lines = tmp_path / "in.txt"
     lines.write_text("".join(f"heat transfer number {number}\n" for number in range(60_000)))
@@ -224,3 +227,23 @@ def test_killed_and_gone_on(model: Path, tmp_path: Path, monkeypatch: pytest.Mon
     assert names(tmp_path) == ["in.txt", "out.npy"]
     assert main(["embed", str(model), str(lines), "-o", str(tmp_path / "whole.npy")]) == 0
     assert np.array_equal(np.load(tmp_path / "out.npy"), np.load(tmp_path / "whole.npy"))
+
+
+def test_chunks_of_slow_models_are_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(resuming, "CHUNK_TEXTS", 1024)
+    monkeypatch.setattr(resuming, "_FEWEST_TEXTS", 16)
+    monkeypatch.setattr("time.monotonic", lambda: now)
+
+    def sizes(seconds_a_text: float, count: int) -> list[int]:
+        nonlocal now
+        pace, given = resuming.Pace(), []
+        for _ in range(count):
+            given.append(pace())
+            now += given[-1] * seconds_a_text
+        return given
+
+    assert sizes(1e-4, 8) == [16, 32, 64, 128, 256, 512, 1024, 1024]
+    assert sizes(0.05, 6) == [16, 32, 64, 128, 128, 128], "6.4 seconds"
+    assert sizes(2.0, 3) == [16, 16, 16]
+    assert sizes(0.15, 4) == [16, 32, 64, 64]

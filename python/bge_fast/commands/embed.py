@@ -11,7 +11,7 @@ from bge_fast.commands.defaults import defaults, locate, open_embedder, open_mod
 from bge_fast.commands.foreign import InputError
 from bge_fast.commands.parquet import schema_of
 from bge_fast.commands.progress import Run
-from bge_fast.commands.resuming import resumed
+from bge_fast.commands.resuming import Pace, resumed
 from bge_fast.commands.texts import STDIN, Text, TextReader
 from bge_fast.commands.vectors import Sink, open_sink
 from bge_fast.errors import NumericsError
@@ -39,7 +39,7 @@ def run(args: Namespace) -> int:
         if part:
             reader, sink = part.rest(reader), part.noting(sink)
         embed = _embed_m3 if args.sparse or args.colbert else _embed
-        embed(args, reader, sink)
+        embed(args, reader, sink, Pace() if part else None)
     return 0
 
 
@@ -84,17 +84,17 @@ def _stamps(files: ModelFiles) -> dict[str, tuple[int, int]]:
     return {"/".join(Path(name).parts[-2:]): (size, modified) for name, (*_, size, modified) in stamps.items()}
 
 
-def _embed(args: Namespace, reader: TextReader, sink: Sink) -> None:
+def _embed(args: Namespace, reader: TextReader, sink: Sink, pace: Pace | None) -> None:
     with open_embedder(args, args.query) as model:
         encode = encoder(model, args)
         sink.write([], {"embedding": encode([])})
         run = Run(reader)
         with run.watched("texts", model):
-            for chunk in run.chunks():
+            for chunk in run.chunks(pace):
                 sink.write(chunk, {"embedding": vectors_of(encode, chunk)})
 
 
-def _embed_m3(args: Namespace, reader: TextReader, sink: Sink) -> None:
+def _embed_m3(args: Namespace, reader: TextReader, sink: Sink, pace: Pace | None) -> None:
     """All that was asked for of BGE-M3's outputs, of one pass."""
     with open_model(args, BGEM3FlagModel, args.query) as model:
         fields = _fields
@@ -103,7 +103,7 @@ def _embed_m3(args: Namespace, reader: TextReader, sink: Sink) -> None:
             sink.write([], fields(model, args, []))  # says how many words there are
         run = Run(reader)
         with run.watched("texts", model):
-            for chunk in run.chunks(_COLBERT_TEXTS if args.colbert else None):
+            for chunk in run.chunks(_COLBERT_TEXTS if args.colbert else pace):
                 sink.write(chunk, fields(model, args, chunk))
 
 

@@ -18,8 +18,8 @@ class Run:
         self._tally = Tally()
         self._read = 0
 
-    def chunks(self, most: int | None = None) -> Iterator[list[Text]]:
-        """Chunks of the reader's texts, of at most ``most`` each; what is computed of them is counted."""
+    def chunks(self, most: int | Callable[[], int] | None = None) -> Iterator[list[Text]]:
+        """Chunks of the reader's texts, as of `chunks`; what is computed of them is counted."""
         for chunk in chunks(self._reader, most):
             self._read += len(chunk)
             yield chunk

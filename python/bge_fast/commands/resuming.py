@@ -18,10 +18,12 @@ from typing import Any, BinaryIO, NamedTuple, Protocol
 from bge_fast.commands import output
 from bge_fast.commands.foreign import InputError
 from bge_fast.commands.replacing import errors_naming, like, replacing, writable
-from bge_fast.commands.texts import Text, TextReader
+from bge_fast.commands.texts import CHUNK_TEXTS, Text, TextReader
 
-# Seconds between two notes of what is written: what is lost at most, beside the chunk that is computed.
+# Seconds between two notes of what is written; and what computing a chunk should take, which is lost at most.
 _INTERVAL = 1.0
+_CHUNK = (5.0, 10.0)
+_FEWEST_TEXTS = 16
 
 
 class _Done(NamedTuple):
@@ -153,6 +155,23 @@ class Rest:
         """How many texts there will be in all, as of `TextReader`."""
         expected = self._reader.expected(read + self._skipped)
         return None if expected is None else expected - self._skipped
+
+
+class Pace:
+    """How many texts a chunk should have, so that it takes some seconds with slow models too: told before each."""
+
+    def __init__(self) -> None:
+        self._texts, self._asked_at = _FEWEST_TEXTS, float("-inf")
+
+    def __call__(self) -> int:
+        """Twice as many as before where those were done soon, half as many where they took long."""
+        now = time.monotonic()
+        took, self._asked_at = now - self._asked_at, now
+        if took < _CHUNK[0]:
+            self._texts = min(2 * self._texts, CHUNK_TEXTS)
+        elif _CHUNK[1] < took < float("inf"):
+            self._texts = max(self._texts // 2, _FEWEST_TEXTS)
+        return self._texts
 
 
 class NotingSink:

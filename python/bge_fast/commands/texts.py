@@ -6,7 +6,7 @@ import os
 import stat
 import sys
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import chain
@@ -97,15 +97,20 @@ class TextReader:
             yield raw
 
 
-def chunks(texts: Iterable[Text], most: int | None = None) -> Iterator[list[Text]]:
-    """Group texts into lists that are worth one call and small enough to hold; of at most ``most`` texts."""
-    most = most or CHUNK_TEXTS
+def chunks(texts: Iterable[Text], most: int | Callable[[], int] | None = None) -> Iterator[list[Text]]:
+    """Group texts into lists that are worth one call and small enough to hold.
+
+    Args:
+        most: texts of a chunk at most; or what is asked for that before each.
+    """
     chunk: list[Text] = []
     characters = 0
     for text in texts:
+        if not chunk:
+            bound = (most() if callable(most) else most) or CHUNK_TEXTS
         chunk.append(text)
         characters += len(text.text)
-        if len(chunk) >= most or characters >= CHUNK_CHARACTERS:
+        if len(chunk) >= bound or characters >= CHUNK_CHARACTERS:
             yield chunk
             chunk, characters = [], 0
     if chunk:
