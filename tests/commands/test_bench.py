@@ -1,12 +1,13 @@
 """``bench``: which figures there are, what they say, and what they are compared with. How large they are is no test."""
 
 import json
+import mmap
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bge_fast.commands import measures
+from bge_fast.commands import measures, memory
 from bge_fast.commands.cli import main
 from tests.support.checkpoints import checkpoint
 
@@ -33,6 +34,7 @@ def test_every_kind_of_model(capsys: pytest.CaptureFixture[str], model: str, uni
         assert one["tokens"] - 4 < one["mean_tokens"] <= one["tokens"]
     assert facts["options"]["lengths"] == [24, 40]
     assert facts["private_mb"] > 0
+    assert facts["mapped_mb"] >= 0
 
 
 def test_threads_up_to_all(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,3 +94,13 @@ def test_a_rate_is_that_of_the_median_call(monkeypatch: pytest.MonkeyPatch) -> N
     assert measures.rate(call, 5.0) == pytest.approx(500)
     assert measures.latency(lambda _: call(1), 5.0).p50_ms == pytest.approx(2)
     assert measures.latency(lambda _: call(1), 5.0).p95_ms == pytest.approx(20)
+
+
+def test_mapped_memory_is_that_of_the_named_files(tmp_path: Path) -> None:
+    files = [tmp_path / "one file", tmp_path / "other"]
+    for file in files:
+        file.write_bytes(b"x" * 3_000_000)
+    with files[0].open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        assert mapped[:].count(b"x") == 3_000_000
+        assert memory.mapped_megabytes([str(files[0])]) == pytest.approx(3, abs=0.1)
+        assert memory.mapped_megabytes([str(files[1])]) == 0

@@ -94,3 +94,18 @@ def test_compare_takes_decoders_too(lines, capsys, tmp_path):
     for name in ("decoder-qwen3", "decoder-layerwise"):
         assert main(["compare", str(checkpoint(name)), str(many), "--precision", "bf16", "--json"]) == 0
         assert json.loads(capsys.readouterr().out)["top_10_overlap"] > 0.8
+
+
+def test_the_verbs_around_a_model_take_int4(capsys, tmp_path):
+    """Where a model has it, with its numbers; where it has not, with its error."""
+    row = {"query": "lift", "pos": LINES[:1], "neg": LINES[1:]}
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row) + "\n")
+    scored = {}
+    for precision in ("fp32", "int4"):
+        words = [str(checkpoint("decoder-reranker-gemma")), str(tmp_path / "rows.jsonl"), "--precision", precision]
+        assert main(["score", *words]) == 0
+        scored[precision] = json.loads(capsys.readouterr().out)["neg_scores"]
+    assert scored["int4"] != scored["fp32"]
+    assert np.allclose(scored["int4"], scored["fp32"], atol=3)
+    assert main(["mine", str(checkpoint("tiny-bert")), str(tmp_path / "rows.jsonl"), "--precision", "int4"]) == 1
+    assert "int4" in capsys.readouterr().err

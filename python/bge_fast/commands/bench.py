@@ -12,6 +12,7 @@ from typing import Any
 from bge_fast.commands import measures, output
 from bge_fast.commands.doctor.machine import check_cpu, check_memory
 from bge_fast.commands.foreign import InputError
+from bge_fast.commands.memory import mapped_megabytes
 from bge_fast.commands.subject import Subject
 from bge_fast.models.progress import on_terminal
 from bge_fast.runtime.threads import default_threads
@@ -64,6 +65,7 @@ def _measured(args: Namespace) -> Facts:
             "single": _single(subject, args.lengths[0], args.seconds),
             "many": [_many(subject, tokens, args.seconds) for tokens in args.lengths],
             "private_mb": subject.private_megabytes(),
+            "mapped_mb": mapped_megabytes(info["files"]),
         }
     on_cpu = info["device"] == "cpu"
     return {**facts, "by_threads": list(_by_threads(args)) if on_cpu and args.threads is None else []}
@@ -122,6 +124,7 @@ def _figures(facts: Facts) -> dict[str, tuple[float, str]]:
         figures[name] = (one["per_second"], "{:,.1f} a second")
     figures["private memory, opened"] = (facts["opened_mb"], "{:,.0f} MB")
     figures["private memory in the end"] = (facts["private_mb"], "{:,.0f} MB")
+    figures["mapped weights in the end"] = (facts["mapped_mb"], "{:,.0f} MB")
     return figures
 
 

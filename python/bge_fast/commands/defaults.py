@@ -4,6 +4,7 @@ Unlike the Python API, which keeps FlagEmbedding's defaults, the command line po
 """
 
 from argparse import Namespace
+from dataclasses import replace
 from inspect import signature
 from typing import Any, TypeVar
 
@@ -34,8 +35,12 @@ def locate(
     """Find the files that a run with these options would open; without ``download`` the network is not used."""
     if kind is None and (row := known_reranker(name)) and row.model_class != FlagReranker.__name__:
         kind = "reranker"  # which a decoder's files do not say
-    options = EngineOptions(name, parse_devices(device), precision, prefer_fp16=True)
-    return find_model(name, options.computations(options.device or default_device()), download=download, kind=kind)
+    options = EngineOptions(name, parse_devices(device), precision, prefer_fp16=True, family="decoder")
+    chosen = options.device or default_device()
+    files = find_model(name, options.computations(chosen), download=download, kind=kind)
+    # Which precisions there are depends on the family, which the files say.
+    replace(options, family=family_of(files.config)).computations(chosen)
+    return files
 
 
 def defaults(files: ModelFiles) -> KnownModel:

@@ -24,7 +24,7 @@ from bge_fast.runtime.library import default_device
 # Texts encoded at a time with multi-vectors: of M3 a text of 8,192 tokens has 34 MB of them.
 _COLBERT_TEXTS = 16
 # These change nothing of the results; texts are known by what is in them.
-_NO_MATTER = ("debug", "files", "model", "output", "resume", "room", "threads")
+_NO_MATTER = ("batch_size", "debug", "files", "model", "output", "resume", "room", "threads")
 
 
 def run(args: Namespace) -> int:
