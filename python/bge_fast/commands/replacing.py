@@ -58,11 +58,15 @@ def _opened_beside(target: Path, private: bool) -> BinaryIO:
     mode = 0o600 if private else 0o666
     while True:
         temporary = target.with_name(_TEMPORARY + secrets.token_hex(4))
-        file = open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, mode))  # noqa: SIM115
-        with contextlib.suppress(OSError):  # some file systems have no locks
-            fcntl.flock(file, fcntl.LOCK_EX)
-        if temporary.exists():  # else somebody swept it before it was locked
-            return file
+        try:
+            file = open(temporary, "xb", opener=lambda name, flags: os.open(name, flags, mode))  # noqa: SIM115
+            with contextlib.suppress(OSError):  # some file systems have no locks
+                fcntl.flock(file, fcntl.LOCK_EX)
+            if temporary.exists():  # else somebody swept it before it was locked
+                return file
+        except (KeyboardInterrupt, SystemExit):
+            temporary.unlink(missing_ok=True)
+            raise
         file.close()
 
 
