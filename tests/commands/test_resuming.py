@@ -1,6 +1,7 @@
 """``embed --resume``: a killed run goes on where it was, with the same result, and never mixes what differs."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -189,7 +190,9 @@ def test_other_texts_are_refused_and_new_ones_taken(
 def test_where_it_cannot_resume_it_says_so(
     model: Path, lines: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for words in ([str(lines)], [str(lines), "-o", str(tmp_path / "x.parquet")], ["-o", str(tmp_path / "x.npy")]):
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    targets = [["-o", str(tmp_path / name)] for name in ("x.parquet", "pipe.jsonl")]
+    for words in ([str(lines)], *([str(lines), *target] for target in targets), ["-o", str(tmp_path / "x.npy")]):
         assert main(["embed", str(model), *words, "--resume"]) == 1
         assert "--resume is for files of texts" in capsys.readouterr().err
 

@@ -12,8 +12,9 @@ from bge_fast.commands.foreign import InputError
 from bge_fast.commands.parquet import schema_of
 from bge_fast.commands.progress import Run
 from bge_fast.commands.resuming import Pace, resumed
+from bge_fast.commands.sink import Sink
 from bge_fast.commands.texts import STDIN, Text, TextReader
-from bge_fast.commands.vectors import Sink, open_sink
+from bge_fast.commands.vectors import open_sink
 from bge_fast.errors import NumericsError
 from bge_fast.models.dense_embedder import DenseEmbedder
 from bge_fast.models.m3 import BGEM3FlagModel
@@ -57,7 +58,8 @@ def _check(args: Namespace, kind: str) -> None:
         raise InputError(f"{target}: {what}")
     if args.dtype != "float32" and kind != ".npy" and (kind, args.dtype) != (".parquet", "float16"):
         raise InputError(f"{target}: --dtype is for .npy files; Parquet takes float16 too, JSONL holds decimal numbers")
-    if args.resume and (kind not in (".npy", ".npz", ".jsonl") or STDIN in (args.files or [STDIN])):
+    to_file = kind in (".npy", ".npz", ".jsonl") and (Path(target).is_file() or not Path(target).exists())
+    if args.resume and not (to_file and args.files and STDIN not in args.files):
         raise InputError("--resume is for files of texts, and for -o with a .npy, .npz or .jsonl file")
 
 

@@ -13,11 +13,12 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, Protocol
+from typing import Any, BinaryIO, NamedTuple
 
 from bge_fast.commands import output
 from bge_fast.commands.foreign import InputError
 from bge_fast.commands.replacing import errors_naming, like, replacing, writable
+from bge_fast.commands.sink import Sink
 from bge_fast.commands.texts import CHUNK_TEXTS, Text, TextReader
 
 # Seconds between two notes of what is written; and what computing a chunk should take, which is lost at most.
@@ -33,12 +34,6 @@ class _Done(NamedTuple):
     bytes: int
     sha256: str
     """Of the records of these texts."""
-
-
-class _Sink(Protocol):
-    def write(self, texts: Sequence[Text], fields: Mapping[str, Any]) -> None: ...
-
-    def finish(self) -> None: ...
 
 
 class Part:
@@ -90,7 +85,7 @@ class Part:
         """The texts that are not done yet."""
         return Rest(reader, self)
 
-    def noting(self, sink: _Sink) -> "NotingSink":
+    def noting(self, sink: Sink) -> "NotingSink":
         """A sink that writes what is given to it to ``sink``, and notes here what is done."""
         return NotingSink(sink, self)
 
@@ -177,7 +172,7 @@ class Pace:
 class NotingSink:
     """Writes to another sink, and notes what is done."""
 
-    def __init__(self, sink: _Sink, part: Part) -> None:
+    def __init__(self, sink: Sink, part: Part) -> None:
         self._sink, self._part = sink, part
 
     def write(self, texts: Sequence[Text], fields: Mapping[str, Any]) -> None:

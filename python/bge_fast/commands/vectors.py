@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -13,19 +13,10 @@ from bge_fast.commands.foreign import InputError
 from bge_fast.commands.matrix_file import Int8Sink, NpySink
 from bge_fast.commands.replacing import replacing
 from bge_fast.commands.resuming import Part, clear_parts, note_parts
+from bge_fast.commands.sink import Sink
 from bge_fast.commands.sparse_file import NpzSink
 from bge_fast.commands.table_file import ParquetSink
 from bge_fast.commands.texts import STDIN, Text
-
-
-class Sink(Protocol):
-    """Takes what was computed of the texts of one run, chunk by chunk."""
-
-    def write(self, texts: Sequence[Text], fields: Mapping[str, Any]) -> None:
-        """Take the next chunk: a field has one value for each text, such as a row of the matrix ``embedding``."""
-
-    def finish(self) -> None:
-        """All chunks are written."""
 
 
 @contextmanager
