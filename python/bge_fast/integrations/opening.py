@@ -17,9 +17,10 @@ from bge_fast import (
 )
 from bge_fast.errors import ModelFormatError, quoted
 from bge_fast.known import table_name
+from bge_fast.mapping import EMBEDDER_CLASSES, RERANKER_CLASSES
 
 M = TypeVar("M")
-_ENCODER = "encoder-only-base"
+_ENCODER, _M3 = "encoder-only-base", EmbedderModelClass.ENCODER_ONLY_M3
 
 
 def open_embedder(
@@ -48,15 +49,19 @@ def open_embedder(
     return opened
 
 
-def open_m3(model: str | os.PathLike[str] | BGEM3FlagModel, **arguments: Any) -> BGEM3FlagModel:
+def open_m3(
+    model: str | os.PathLike[str] | BGEM3FlagModel,
+    model_class: str | EmbedderModelClass | None = None,
+    **arguments: Any,
+) -> BGEM3FlagModel:
     """Open a model of BGE-M3's kind, or take one that is open; otherwise as `open_embedder`."""
-    if isinstance(model, AbsEmbedder) and not isinstance(model, BGEM3FlagModel):
-        raise TypeError(f"{model!r} has no sparse vectors; pass a BGEM3FlagModel, or the name of one")
     if isinstance(model, BGEM3FlagModel):
-        return _as_it_is(model, None, arguments)
-    opened: BGEM3FlagModel = _opened(
-        FlagAutoModel, {}, EmbedderModelClass, model, EmbedderModelClass.ENCODER_ONLY_M3, arguments
-    )
+        return _as_it_is(model, model_class, arguments)
+    if isinstance(model, AbsEmbedder):
+        raise TypeError(f"{model!r} has no sparse vectors; pass a BGEM3FlagModel, or the name of one")
+    if model_class not in (None, _M3, _M3.value):
+        raise ValueError(f"model_class={quoted(model_class)} has no sparse vectors; {_M3.value!r} has")
+    opened: BGEM3FlagModel = _opened(FlagAutoModel, {}, EmbedderModelClass, model, _M3, arguments)
     return opened
 
 
@@ -79,6 +84,23 @@ def open_reranker(
         FlagAutoReranker, AUTO_RERANKER_MAPPING, RerankerModelClass, model, model_class, arguments
     )
     return opened
+
+
+def described(model: AbsEmbedder | AbsReranker) -> dict[str, Any]:
+    """What opens an equal model, for files: ``model`` (the name), ``model_class``, and ``arguments`` of that class.
+
+    Raises:
+        ValueError: a class of somebody's own, which no ``model_class`` stands for.
+    """
+    tables: tuple[Mapping[Any, type], ...] = (EMBEDDER_CLASSES, RERANKER_CLASSES)
+    classes = {one: key for table in tables for key, one in table.items()}
+    if type(model) not in classes:
+        raise ValueError(f"{model!r} is of a class that model_class= has no name for; keep it by pickle")
+    return {
+        "model": model.model_name_or_path,
+        "model_class": classes[type(model)].value,
+        "arguments": model.arguments(),
+    }
 
 
 def _as_it_is(model: M, model_class: Any, arguments: Mapping[str, Any]) -> M:

@@ -1,5 +1,7 @@
 """What every model object has: it opens once, tells about itself, closes, pickles, and knows a forked child."""
 
+import os
+from inspect import signature
 from types import SimpleNamespace
 from typing import Any, Self
 
@@ -43,12 +45,14 @@ class Model(OfOneProcess):
     _opened: Engine | None = None
     _of_parent: Engine | None = None
     on_fork: str
+    _given: dict[str, Any]
     _tokenizer: Tokenizer | None = None
     _warned_length = False
 
     def _start(self, arguments: dict[str, Any]) -> None:
         """Keep a constructor's arguments as attributes, check them, and open the model."""
         opening = {name: arguments.get(name) for name in _OPENING}
+        self._given = {name: value for name, value in opening.items() if name in arguments}
         self.__dict__.update({name: arguments[name] for name in arguments.keys() - {"self", "kwargs", *_OPENING}})
         self.model_name_or_path = str(self.model_name_or_path)
         one_of("on_fork", self.on_fork, ("reopen", "error"))
@@ -146,6 +150,17 @@ class Model(OfOneProcess):
         """Facts about the opened model: files, device, execution provider of the live session, library, limits."""
         return self._open().info()
 
+    def arguments(self) -> dict[str, Any]:
+        """Return what opens this model again beside its name: the constructor's arguments, to be kept in JSON or YAML.
+
+        Attributes that were assigned since count as they are now. Where ``None`` is the default, it is left out.
+        """
+        defaults = {name: one.default for name, one in signature(type(self)).parameters.items() if name != "kwargs"}
+        given = {name: self._given[name] if name in self._given else getattr(self, name) for name in defaults}
+        named = {name: value for name, value in given.items() if value is not None or defaults[name] is not None}
+        del named["model_name_or_path"]
+        return {name: _plain(value) for name, value in {**named, **self.kwargs}.items()}
+
     def close(self) -> None:
         """Release graph and weights. Calls that are running finish; later ones raise ``ValueError``."""
         with self._opening.held():
@@ -240,3 +255,10 @@ class Model(OfOneProcess):
     def _check_device(self, device: str | None) -> None:
         if device is not None and str(parse_devices(device)) not in self.target_devices:
             raise ValueError(f"device={quoted(device)} is not one of this model's devices {self.target_devices}")
+
+
+def _plain(value: Any) -> Any:
+    """Paths as ``str``, numbers of layers as a list."""
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    return list(value) if isinstance(value, tuple | range) else value
