@@ -159,7 +159,9 @@ class Model(OfOneProcess):
         given = {name: self._given[name] if name in self._given else getattr(self, name) for name in defaults}
         named = {name: value for name, value in given.items() if value is not None or defaults[name] is not None}
         del named["model_name_or_path"]
-        return {name: _plain(value) for name, value in {**named, **self.kwargs}.items()}
+        # What is no parameter but always the same in the class says nothing.
+        named |= {name: value for name, value in self.kwargs.items() if getattr(type(self), name, None) != value}
+        return {name: _plain(value) for name, value in named.items()}
 
     def close(self) -> None:
         """Release graph and weights. Calls that are running finish; later ones raise ``ValueError``."""
