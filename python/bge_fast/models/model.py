@@ -150,7 +150,7 @@ class Model(OfOneProcess):
         """Facts about the opened model: files, device, execution provider of the live session, library, limits."""
         return self._open().info()
 
-    def arguments(self) -> dict[str, Any]:
+    def arguments(self) -> dict[str, object]:
         """Return what opens this model again beside its name: the constructor's arguments, to be kept in JSON or YAML.
 
         Attributes that were assigned since count as they are now. Where ``None`` is the default, it is left out.
@@ -259,7 +259,7 @@ class Model(OfOneProcess):
             raise ValueError(f"device={quoted(device)} is not one of this model's devices {self.target_devices}")
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any) -> object:
     """Paths as ``str``, numbers of layers as a list."""
     if isinstance(value, os.PathLike):
         return os.fspath(value)
