@@ -7,7 +7,16 @@ from typing import Any
 
 import pytest
 
-from bge_fast import BGEM3FlagModel, FlagLLMModel, FlagLLMReranker, FlagModel, FlagReranker, LayerWiseFlagLLMReranker
+from bge_fast import (
+    BGEM3FlagModel,
+    FlagICLModel,
+    FlagLLMModel,
+    FlagLLMReranker,
+    FlagModel,
+    FlagReranker,
+    LayerWiseFlagLLMReranker,
+    LightWeightFlagLLMReranker,
+)
 from tests.support.checkpoints import checkpoint
 
 os.environ["HAYSTACK_TELEMETRY_ENABLED"] = "false"  # is read at import
@@ -16,17 +25,26 @@ Kind = tuple[Callable[..., Any], dict[str, Any]]
 """A class, and the keywords that an adapter takes for the same model."""
 
 _INSTRUCTED = {"query_instruction_for_retrieval": "Find it", "query_instruction_format": "Instruct: {}\nQuery: {}"}
+_EXAMPLES = {
+    "examples_for_task": [{"instruct": "Find it", "query": "wing", "response": "lift"}],
+    "query_instruction_format": "<instruct>{}\n<query>{}",
+}
 EMBEDDERS: dict[str, Kind] = {
     "encoder": (FlagModel, {"model": "tiny-bert", "query_instruction_for_retrieval": "Find: "}),
     "int8": (FlagModel, {"model": "tiny-bert", "precision": "int8"}),
     "M3": (BGEM3FlagModel, {"model": "tiny-m3", "model_class": "encoder-only-m3", "return_sparse": True}),
     "decoder": (FlagLLMModel, {"model": "decoder-qwen2", "model_class": "decoder-only-base", **_INSTRUCTED}),
+    "in context": (FlagICLModel, {"model": "decoder-mistral", "model_class": "decoder-only-icl", **_EXAMPLES}),
 }
 RERANKERS: dict[str, Kind] = {
     "encoder": (FlagReranker, {"model": "tiny-reranker-bert"}),
     "int8": (FlagReranker, {"model": "tiny-reranker-bert", "precision": "int8", "normalize": True}),
     "decoder": (FlagLLMReranker, {"model": "decoder-reranker-gemma", "model_class": "decoder-only-base"}),
     "layerwise": (LayerWiseFlagLLMReranker, {"model": "decoder-layerwise", "model_class": "decoder-only-layerwise"}),
+    "lightweight": (
+        LightWeightFlagLLMReranker,
+        {"model": "decoder-lightweight", "model_class": "decoder-only-lightweight"},
+    ),
 }
 
 

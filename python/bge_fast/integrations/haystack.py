@@ -47,10 +47,10 @@ class _OfModel:
     def to_dict(self) -> dict[str, Any]:
         """Return what the constructor got; in place of a model that was open, what opens an equal one."""
         if isinstance(self.model, str | os.PathLike):
-            model, model_class, arguments = os.fspath(self.model), self.model_class, self.arguments
+            named, arguments = {"model": os.fspath(self.model), "model_class": self.model_class}, self.arguments
         else:
-            model, model_class, arguments = described(self.model).values()
-        named = {"model": model, "model_class": model_class}
+            named = described(self.model)
+            arguments = named.pop("arguments")
         return dict(default_to_dict(self, **named, **self._options, **arguments))
 
     @classmethod
