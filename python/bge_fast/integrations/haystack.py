@@ -47,7 +47,8 @@ class _OfModel:
     def to_dict(self) -> dict[str, Any]:
         """Return what the constructor got; in place of a model that was open, what opens an equal one."""
         if isinstance(self.model, str | os.PathLike):
-            named, arguments = {"model": os.fspath(self.model), "model_class": self.model_class}, self.arguments
+            named: dict[str, Any] = {"model": os.fspath(self.model), "model_class": self.model_class}
+            arguments = self.arguments
         else:
             named = described(self.model)
             arguments = named.pop("arguments")
