@@ -106,6 +106,19 @@ def test_empty_input_and_top_k() -> None:
             refused()
 
 
+@pytest.mark.parametrize("documents", ["wing", [DOCUMENTS[0], "wing"]])
+def test_what_is_no_document_is_named(bert: Any, documents: Any) -> None:
+    place = len(documents) - 1 if isinstance(documents, list) else 0
+    for run in (
+        BGEDocumentEmbedder(bert).run,
+        lambda given: BGERanker(checkpoint("tiny-reranker-bert")).run("a", given),
+    ):
+        with pytest.raises(TypeError, match=rf"documents\[{place}\] is str, not Document"):
+            run(documents)
+    with pytest.raises(TypeError, match="is Document, not str"):
+        BGETextEmbedder(bert).run(DOCUMENTS[0])
+
+
 def test_a_component_opens_when_it_is_warmed_up(bert: Any) -> None:
     embedder = BGETextEmbedder("no-such-folder/at-all")
     assert embedder.to_dict()["init_parameters"] == {"model": "no-such-folder/at-all", "model_class": None}

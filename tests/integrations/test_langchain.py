@@ -51,6 +51,13 @@ def test_no_texts_do_not_touch_the_model(bert: Any, monkeypatch: pytest.MonkeyPa
     assert BGEEmbeddings(bert).embed_documents([]) == []
 
 
+def test_one_str_is_no_list_of_texts(bert: Any) -> None:
+    with pytest.raises(TypeError, match=r"pass \[text\]"):
+        BGEEmbeddings(bert).embed_documents("heat")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"texts\[1\] is NoneType"):
+        BGEEmbeddings(bert).embed_documents(["heat", None])  # type: ignore[list-item]
+
+
 def test_eight_threads_at_once() -> None:
     embeddings = BGEEmbeddings(checkpoint("tiny-bert"), deterministic=True)
     expected = embeddings.embed_documents(TEXTS)

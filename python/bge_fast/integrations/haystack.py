@@ -78,6 +78,7 @@ class _OfDocuments(_OfModel):
         self._options |= {"meta_fields_to_embed": fields, "embedding_separator": embedding_separator}
 
     def _texts(self, documents: Iterable[Document]) -> list[str]:
+        _refuse_others(documents)
         fields, separator = self._options["meta_fields_to_embed"], self._options["embedding_separator"]
         return [_text(document, fields, separator) for document in documents]
 
@@ -238,12 +239,19 @@ def _positive(top_k: int) -> int:
 
 
 def _once_each(documents: Iterable[Document]) -> list[Document]:
+    _refuse_others(documents)
     best: dict[str, Document] = {}
     for document in documents:
         known = best.get(document.id)
         if known is None or _score(document) > _score(known):
             best[document.id] = document
     return list(best.values())
+
+
+def _refuse_others(documents: Iterable[Any]) -> None:
+    for place, document in enumerate(documents):
+        if not isinstance(document, Document):
+            raise TypeError(f"documents[{place}] is {type(document).__name__}, not Document")
 
 
 def _score(document: Document) -> float:

@@ -18,7 +18,8 @@ def query_vector(model: Any, text: str) -> list[float]:
 
 def passage_vectors(model: Any, texts: Sequence[str]) -> list[list[float]]:
     """The vectors of passages, with the model's passage instruction; no texts do not touch the model."""
-    return list(dense_passages(model, texts, show_progress_bar=False).tolist()) if texts else []
+    _refuse_one(texts)
+    return list(dense_passages(model, texts, show_progress_bar=False).tolist()) if len(texts) else []
 
 
 def query_weights(model: BGEM3FlagModel, text: str) -> Weights:
@@ -29,12 +30,13 @@ def query_weights(model: BGEM3FlagModel, text: str) -> Weights:
 
 def passage_weights(model: BGEM3FlagModel, texts: Sequence[str]) -> list[Weights]:
     """The lexical weights of passages; no texts do not touch the model."""
-    return _weights(model, texts, query=False) if texts else []
+    _refuse_one(texts)
+    return _weights(model, texts, query=False) if len(texts) else []
 
 
 def ranked(model: Any, query: str, passages: Sequence[str], top: int | None) -> list[Ranked]:
     """Positions and scores of the best passages, best first; no passages do not touch the model."""
-    return list(model.rank(query, passages, top, show_progress_bar=False)) if passages else []
+    return list(model.rank(query, passages, top, show_progress_bar=False)) if len(passages) else []
 
 
 def scores_of(model: Any, pairs: Sequence[tuple[str, str]]) -> list[float]:
@@ -43,10 +45,16 @@ def scores_of(model: Any, pairs: Sequence[tuple[str, str]]) -> list[float]:
     Raises:
         ValueError: the model scores after several layers.
     """
-    scores = list(model.compute_score(pairs, show_progress_bar=False)) if pairs else []
+    scores = list(model.compute_score(pairs, show_progress_bar=False)) if len(pairs) else []
     if scores and isinstance(scores[0], list):
         raise ValueError(f"{model!r} scores after {len(scores)} layers; set cutoff_layers to one of them")
     return scores
+
+
+def _refuse_one(texts: Sequence[str]) -> None:
+    """A str is a sequence of its characters, which nobody wants to have encoded."""
+    if isinstance(texts, str):
+        raise TypeError("one str was passed where a list of texts belongs; pass [text]")
 
 
 def _weights(model: BGEM3FlagModel, texts: Sequence[str], query: bool) -> list[Weights]:
