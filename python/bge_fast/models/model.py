@@ -1,11 +1,10 @@
 """What every model object has: it opens once, tells about itself, closes, pickles, and knows a forked child."""
 
-import os
-from inspect import signature
 from types import SimpleNamespace
 from typing import Any, Self
 
 from bge_fast.errors import quoted, warn
+from bge_fast.models.arguments import arguments_of
 from bge_fast.models.inputs import flag, one_of, positive_number, whole_number
 from bge_fast.models.keywords import ModelKeywords
 from bge_fast.models.network import Network
@@ -150,19 +149,6 @@ class Model(OfOneProcess):
         """Facts about the opened model: files, device, execution provider of the live session, library, limits."""
         return self._open().info()
 
-    def arguments(self) -> dict[str, object]:
-        """Return what opens this model again beside its name: the constructor's arguments, to be kept in JSON or YAML.
-
-        Attributes that were assigned since count as they are now. Where ``None`` is the default, it is left out.
-        """
-        defaults = {name: one.default for name, one in signature(type(self)).parameters.items() if name != "kwargs"}
-        given = {name: self._given[name] if name in self._given else getattr(self, name) for name in defaults}
-        named = {name: value for name, value in given.items() if value is not None or defaults[name] is not None}
-        del named["model_name_or_path"]
-        # What is no parameter but always the same in the class says nothing.
-        named |= {name: value for name, value in self.kwargs.items() if getattr(type(self), name, None) != value}
-        return {name: _plain(value) for name, value in named.items()}
-
     def close(self) -> None:
         """Release graph and weights. Calls that are running finish; later ones raise ``ValueError``."""
         with self._opening.held():
@@ -174,6 +160,13 @@ class Model(OfOneProcess):
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+    def arguments(self) -> dict[str, object]:
+        """Return what opens this model again beside its name: the constructor's arguments, to be kept in JSON or YAML.
+
+        Attributes that were assigned since count as they are now. Where ``None`` is the default, it is left out.
+        """
+        return arguments_of(self, self._given)
 
     @property
     def target_devices(self) -> list[str]:
@@ -257,10 +250,3 @@ class Model(OfOneProcess):
     def _check_device(self, device: str | None) -> None:
         if device is not None and str(parse_devices(device)) not in self.target_devices:
             raise ValueError(f"device={quoted(device)} is not one of this model's devices {self.target_devices}")
-
-
-def _plain(value: Any) -> object:
-    """Paths as ``str``, numbers of layers as a list."""
-    if isinstance(value, os.PathLike):
-        return os.fspath(value)
-    return list(value) if isinstance(value, tuple | range) else value
