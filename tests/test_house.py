@@ -38,7 +38,7 @@ AROUND_MODELS = {
     "search": ("_core",),
     "evaluation": ("search",),
     "mining": ("search",),
-    "integrations": ("search",),
+    "integrations": ("known", "mapping", "runtime", "search"),
     "server": (),
 }
 RUST_ROOMS = (

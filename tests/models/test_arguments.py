@@ -193,3 +193,16 @@ def test_what_may_not_be_read_is_told(own_checkpoint: Path, hidden: str) -> None
     )
     assert ended.returncode == 0, ended.stderr
     assert "Permission denied" in json.loads(ended.stdout)
+
+
+def test_arguments_open_an_equal_model(tmp_path: Path) -> None:
+    model = FlagModel(
+        BERT, pooling_method="mean", devices="cpu", cache_dir=tmp_path, passage_instruction_for_retrieval="P: "
+    )
+    model.passage_max_length = 9
+    kept = json.loads(json.dumps(model.arguments()))
+    assert kept["cache_dir"] == str(tmp_path)
+    assert "truncate_dim" not in kept, "None is its default"
+    again = FlagModel(BERT, **kept)
+    assert again.arguments() == model.arguments()
+    assert np.array_equal(again.encode_corpus(["a b c " * 9]), model.encode_corpus(["a b c " * 9]))

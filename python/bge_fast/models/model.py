@@ -4,6 +4,7 @@ from types import SimpleNamespace
 from typing import Any, Self
 
 from bge_fast.errors import quoted, warn
+from bge_fast.models.arguments import arguments_of
 from bge_fast.models.inputs import flag, one_of, positive_number, whole_number
 from bge_fast.models.keywords import ModelKeywords
 from bge_fast.models.network import Network
@@ -43,12 +44,14 @@ class Model(OfOneProcess):
     _opened: Engine | None = None
     _of_parent: Engine | None = None
     on_fork: str
+    _given: dict[str, Any]
     _tokenizer: Tokenizer | None = None
     _warned_length = False
 
     def _start(self, arguments: dict[str, Any]) -> None:
         """Keep a constructor's arguments as attributes, check them, and open the model."""
         opening = {name: arguments.get(name) for name in _OPENING}
+        self._given = {name: value for name, value in opening.items() if name in arguments}
         self.__dict__.update({name: arguments[name] for name in arguments.keys() - {"self", "kwargs", *_OPENING}})
         self.model_name_or_path = str(self.model_name_or_path)
         one_of("on_fork", self.on_fork, ("reopen", "error"))
@@ -157,6 +160,13 @@ class Model(OfOneProcess):
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+    def arguments(self) -> dict[str, object]:
+        """Return what opens this model again beside its name: the constructor's arguments, to be kept in JSON or YAML.
+
+        Attributes that were assigned since count as they are now. Where ``None`` is the default, it is left out.
+        """
+        return arguments_of(self, self._given)
 
     @property
     def target_devices(self) -> list[str]:

@@ -1,8 +1,10 @@
 """What search asks of a model: dense vectors of queries and passages, and what decides which they are."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
+
+from bge_fast import BGEM3FlagModel
 
 _DECIDING = (
     "model_name_or_path",
@@ -18,12 +20,12 @@ _DECIDING = (
 
 def dense_queries(model: Any, texts: Iterable[str], **options: Any) -> Any:
     """Vectors of queries, of BGE-M3 the dense ones."""
-    return _dense(model.encode_queries(list(texts), **options))
+    return _dense(model.encode_queries, model, texts, options)
 
 
 def dense_passages(model: Any, texts: Iterable[str], **options: Any) -> Any:
     """Vectors of passages, of BGE-M3 the dense ones."""
-    return _dense(model.encode_corpus(list(texts), **options))
+    return _dense(model.encode_corpus, model, texts, options)
 
 
 def made_by(model: Any) -> dict[str, Any]:
@@ -39,5 +41,8 @@ def made_by(model: Any) -> dict[str, Any]:
     }
 
 
-def _dense(vectors: Any) -> Any:
+def _dense(encode: Callable[..., Any], model: Any, texts: Iterable[str], options: dict[str, Any]) -> Any:
+    if isinstance(model, BGEM3FlagModel):
+        options = {**options, "return_dense": True, "return_sparse": False, "return_colbert_vecs": False}
+    vectors = encode(list(texts), **options)
     return vectors["dense_vecs"] if isinstance(vectors, dict) else vectors

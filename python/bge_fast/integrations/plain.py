@@ -1,0 +1,62 @@
+"""What models give, as lists of Python's own numbers, which frameworks want."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from bge_fast import BGEM3FlagModel, Ranked
+from bge_fast.search.encoders import dense_passages, dense_queries
+
+Weights = tuple[list[int], list[float]]
+"""Token ids of a text, each once, and their lexical weights."""
+
+
+def query_vector(model: Any, text: str) -> list[float]:
+    """The vector of a query, with the model's query instruction; of BGE-M3 the dense one."""
+    (vector,) = dense_queries(model, [text], show_progress_bar=False).tolist()
+    return list(vector)
+
+
+def passage_vectors(model: Any, texts: Sequence[str]) -> list[list[float]]:
+    """The vectors of passages, with the model's passage instruction; no texts do not touch the model."""
+    _refuse_one(texts)
+    return list(dense_passages(model, texts, show_progress_bar=False).tolist()) if len(texts) else []
+
+
+def query_weights(model: BGEM3FlagModel, text: str) -> Weights:
+    """The lexical weights of a query."""
+    (weights,) = _weights(model, [text], query=True)
+    return weights
+
+
+def passage_weights(model: BGEM3FlagModel, texts: Sequence[str]) -> list[Weights]:
+    """The lexical weights of passages; no texts do not touch the model."""
+    _refuse_one(texts)
+    return _weights(model, texts, query=False) if len(texts) else []
+
+
+def ranked(model: Any, query: str, passages: Sequence[str], top: int | None) -> list[Ranked]:
+    """Positions and scores of the best passages, best first; no passages do not touch the model."""
+    return list(model.rank(query, passages, top, show_progress_bar=False)) if len(passages) else []
+
+
+def scores_of(model: Any, pairs: Sequence[tuple[str, str]]) -> list[float]:
+    """The score of each pair of query and passage; no pairs do not touch the model.
+
+    Raises:
+        ValueError: the model scores after several layers.
+    """
+    scores = list(model.compute_score(pairs, show_progress_bar=False)) if len(pairs) else []
+    if scores and isinstance(scores[0], list):
+        raise ValueError(f"{model!r} scores after {len(scores)} layers; set cutoff_layers to one of them")
+    return scores
+
+
+def _refuse_one(texts: Sequence[str]) -> None:
+    """A str is a sequence of its characters, which nobody wants to have encoded."""
+    if isinstance(texts, str):
+        raise TypeError("one str was passed where a list of texts belongs; pass [text]")
+
+
+def _weights(model: BGEM3FlagModel, texts: Sequence[str], query: bool) -> list[Weights]:
+    rows: Any = model.encode_vectors(texts, dense=False, query=query, show_progress_bar=False).sparse
+    return [(ids.tolist(), weights.tolist()) for ids, weights in rows]
