@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ _QDRANT_MOST_NUMBERS = 1_048_576
 
 
 class SparseConversions:
-    """Lexical weights in other shapes. Lists have one entry a text; the package of each store is imported here alone."""
+    """Lexical weights in other shapes. Lists have one entry a text; each method imports its store's package."""
 
     offsets: Offsets
     ids: NDArray[np.int32]

@@ -28,6 +28,11 @@ def dense_passages(model: Any, texts: Iterable[str], **options: Any) -> Any:
     return _dense(model.encode_corpus, model, texts, options)
 
 
+def dense_texts(model: Any, texts: Iterable[str], **options: Any) -> Any:
+    """Vectors of texts that are neither: without an instruction; of BGE-M3 the dense ones."""
+    return _dense(model.encode, model, texts, options)
+
+
 def made_by(model: Any) -> dict[str, Any]:
     """What decides which vectors a model gives for passages: its files as they are now, its precision and options."""
     info = model.info()
