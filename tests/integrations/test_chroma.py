@@ -62,12 +62,6 @@ def test_what_a_collection_keeps_makes_the_same_vectors(model: FlagModel) -> Non
         np.testing.assert_array_equal(built.embed_query(TEXTS), function.embed_query(TEXTS))
 
 
-@pytest.mark.parametrize("name", ["FlagReranker", "mine_hard_negatives", "os", "AUTO_EMBEDDER_MAPPING"])
-def test_a_collection_opens_no_other_class(name: str) -> None:
-    with pytest.raises(ValueError, match=f"names '{name}', no embedder"):
-        BGEEmbeddingFunction.build_from_config({"model": "a", "class": name, "options": {}})
-
-
 def test_sparse_vectors_are_the_models(m3: BGEM3FlagModel) -> None:
     function = BGESparseEmbeddingFunction(m3)
     wanted = m3.encode(TEXTS, return_sparse=True)["lexical_weights"]

@@ -13,7 +13,7 @@ from bge_fast.integrations.mteb import MtebCrossEncoder, MtebEncoder
 from tests.support.checkpoints import checkpoint
 
 mteb = pytest.importorskip("mteb", reason="mteb is not installed: make test-kits")
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(900)]
 
 
 def trial(model: Any) -> tuple[Counter[str], dict[str, Any]]:

@@ -11,7 +11,7 @@ pytest.importorskip("ray.data", reason="ray[data] is not installed: make test-ki
 
 from bge_fast.integrations.ray import BGEBatch  # noqa: E402
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(900)]
 TEXTS = [f"a wing in the flow of body {place}" for place in range(200)]
 
 

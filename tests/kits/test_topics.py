@@ -9,7 +9,7 @@ from bge_fast import FlagModel  # noqa: E402
 from bge_fast.integrations.sentence_transformers import BGEModule, SentenceTransformer  # noqa: E402
 from tests.support.checkpoints import checkpoint  # noqa: E402
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(900)]
 WORDS = ("lift", "drag", "heat flow", "slip flow", "shock waves", "flutter")
 TEXTS = [f"{WORDS[place % 6]} of body {place} in a {WORDS[place % 5]} field" for place in range(60)]
 

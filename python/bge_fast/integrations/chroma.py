@@ -3,10 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import bge_fast
-from bge_fast import AbsEmbedder
-from bge_fast.errors import quoted
-from bge_fast.integrations.opening import open_embedder, open_m3
+from bge_fast.integrations.opening import described, open_embedder, open_m3
 from bge_fast.search.encoders import dense_passages, dense_queries
 
 try:
@@ -16,26 +13,9 @@ try:
 except ImportError as error:
     raise ImportError("this adapter needs chromadb: pip install chromadb") from error
 
-# What decides which vectors a model gives; a collection keeps it and opens the model again with it.
-_KEPT = (
-    "pooling_method",
-    "normalize_embeddings",
-    "truncate_dim",
-    "query_max_length",
-    "passage_max_length",
-    "query_instruction_for_retrieval",
-    "query_instruction_format",
-    "passage_instruction_for_retrieval",
-    "passage_instruction_format",
-    "examples_for_task",
-    "examples_instruction_format",
-    "dense",
-)
-_KEPT_PRECISIONS = ("bf16", "int8", "int4")
-
 
 @register_embedding_function
-class BGEEmbeddingFunction(EmbeddingFunction[Any]):  # type: ignore[misc]
+class BGEEmbeddingFunction(EmbeddingFunction[Any]):
     """Dense vectors of a collection's documents and queries; of BGE-M3 its dense output.
 
     Args:
@@ -64,17 +44,17 @@ class BGEEmbeddingFunction(EmbeddingFunction[Any]):  # type: ignore[misc]
         return "cosine"
 
     def get_config(self) -> dict[str, Any]:
-        """What a collection keeps: the model's name, class, and the options that decide its vectors."""
-        return _config_of(self.model)
+        """What a collection keeps: the model's name, its class, and the arguments that open it again."""
+        return described(self.model)
 
     @staticmethod
     def build_from_config(config: Mapping[str, Any]) -> "BGEEmbeddingFunction":
         """Open what `get_config` described."""
-        return BGEEmbeddingFunction(_opened(config))
+        return BGEEmbeddingFunction(config["model"], model_class=config["model_class"], **config["arguments"])
 
 
 @register_sparse_embedding_function
-class BGESparseEmbeddingFunction(SparseEmbeddingFunction[Any]):  # type: ignore[misc]
+class BGESparseEmbeddingFunction(SparseEmbeddingFunction[Any]):
     """BGE-M3's lexical weights as sparse vectors.
 
     Args:
@@ -100,34 +80,13 @@ class BGESparseEmbeddingFunction(SparseEmbeddingFunction[Any]):  # type: ignore[
 
     def get_config(self) -> dict[str, Any]:
         """As `BGEEmbeddingFunction.get_config`."""
-        return _config_of(self.model)
+        return described(self.model)
 
     @staticmethod
     def build_from_config(config: Mapping[str, Any]) -> "BGESparseEmbeddingFunction":
         """Open what `get_config` described."""
-        return BGESparseEmbeddingFunction(_opened(config))
+        return BGESparseEmbeddingFunction(config["model"], **config["arguments"])
 
     def _encoded(self, texts: Iterable[str], query: bool) -> Any:
         found = self.model.encode_vectors(texts, dense=False, query=query, show_progress_bar=False)
         return [] if found.sparse is None else found.sparse.to_chroma()
-
-
-def _config_of(model: AbsEmbedder) -> dict[str, Any]:
-    options = {name: getattr(model, name) for name in _KEPT if getattr(model, name, None) is not None}
-    if (precision := model.info()["precision"]) in _KEPT_PRECISIONS:
-        options["precision"] = precision
-    return {"model": model.model_name_or_path, "class": type(model).__name__, "options": options}
-
-
-def _opened(config: Mapping[str, Any]) -> AbsEmbedder:
-    """Open the model that a collection names.
-
-    Raises:
-        ValueError: a class that is no embedder of bge_fast.
-    """
-    name = config["class"]
-    build: Any = getattr(bge_fast, name) if name in bge_fast.__all__ else None
-    if not isinstance(build, type) or AbsEmbedder not in build.__mro__:
-        raise ValueError(f"the collection's embedding function names {quoted(name)}, no embedder of bge_fast")
-    opened: AbsEmbedder = build(config["model"], **config["options"])
-    return opened

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from bge_fast.integrations.opening import open_embedder, open_reranker
+from bge_fast.integrations.plain import scores_of
 from bge_fast.search.encoders import dense_passages, dense_queries, dense_texts
 
 Batches = Iterable[Mapping[str, Any]]
@@ -87,8 +88,7 @@ class MtebCrossEncoder(_Described):
     def predict(self, inputs1: Batches, inputs2: Batches, *, batch_size: int | None = None, **_task: Any) -> Any:
         """A score for each pair."""
         pairs = list(zip(_texts(inputs1), _texts(inputs2), strict=True))
-        scores = self.model.compute_score(pairs, batch_size=batch_size, show_progress_bar=False) if pairs else []
-        return np.asarray(scores, np.float32)
+        return np.asarray(scores_of(self.model, pairs, batch_size=batch_size), np.float32)
 
 
 def _texts(batches: Batches) -> list[str]:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from bge_fast.errors import quoted
 from bge_fast.integrations.opening import open_embedder, open_m3, open_reranker
+from bge_fast.integrations.plain import scores_of
 from bge_fast.search.encoders import dense_passages, dense_queries
 
 Columns = Mapping[str, NDArray[Any]]
@@ -73,8 +74,7 @@ class BGEBatch:
         kept = self._complete(batch)
         texts = [kept[name].tolist() for name in self.columns]
         if self.kind == "rerank":
-            pairs = list(zip(*texts, strict=True))
-            scores = self.model.compute_score(pairs, show_progress_bar=False) if pairs else []
+            scores = scores_of(self.model, list(zip(*texts, strict=True)))
             return {**kept, self.output: np.array(scores, np.float64)}
         return {**kept, **(self._m3(texts[0]) if self.kind == "m3" else self._dense(texts[0]))}
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from bge_fast import AbsReranker
 from bge_fast.errors import ModelFormatError, quoted
 from bge_fast.integrations.opening import open_reranker
+from bge_fast.integrations.plain import scores_of
 from bge_fast.integrations.sentence_transformers.calls import check_call, old_name, tensor
 from bge_fast.integrations.sentence_transformers.opened import checked_arguments
 
@@ -168,11 +169,9 @@ class CrossEncoder:
         return f"CrossEncoder({self.model!r})"
 
     def _logits(self, pairs: list[Any], batch_size: int, show_progress_bar: bool | None) -> Scores:
-        options = {"batch_size": None if batch_size == _DEFAULT_BATCH_SIZE else batch_size}
-        scores = self.model.compute_score(
-            pairs, **options, max_length=self.max_length, normalize=False, show_progress_bar=show_progress_bar
-        )
-        return np.asarray(scores, np.float32).reshape(len(pairs))
+        options: dict[str, Any] = {"batch_size": None if batch_size == _DEFAULT_BATCH_SIZE else batch_size}
+        options |= {"max_length": self.max_length, "normalize": False, "show_progress_bar": show_progress_bar}
+        return np.asarray(scores_of(self.model, pairs, **options), np.float32)
 
 
 def _is_pair(inputs: Any) -> bool:

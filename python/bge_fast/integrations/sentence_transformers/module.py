@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from bge_fast import AbsEmbedder
+from bge_fast.integrations.opening import described, open_embedder
 from bge_fast.integrations.sentence_transformers.calls import vectors
 from bge_fast.integrations.sentence_transformers.opened import model_with_settings
 
@@ -14,7 +15,7 @@ except ImportError as error:
     raise ImportError("BGEModule needs sentence-transformers 6: pip install 'sentence-transformers>=6'") from error
 
 
-class BGEModule(InputModule):  # type: ignore[misc]
+class BGEModule(InputModule):
     """Texts → sentence embeddings, by bge-fast.
 
     ``SentenceTransformer(modules=[BGEModule(model)], device="cpu")`` is a SentenceTransformer like any other, but for
@@ -31,7 +32,6 @@ class BGEModule(InputModule):  # type: ignore[misc]
         super().__init__()
         self.model, settings = model_with_settings(model_name_or_path, arguments)
         named = not isinstance(model_name_or_path, AbsEmbedder)
-        self._saved = {"model_name_or_path": _absolute(model_name_or_path), **arguments} if named else None
         limit = self.model.info()["max_length"]
         self.max_seq_length: int | None = min(settings.max_seq_length or limit, limit) if named else None
 
@@ -56,28 +56,22 @@ class BGEModule(InputModule):  # type: ignore[misc]
         return self.model.tokenizer
 
     def save(self, output_path: str, *args: Any, **kwargs: Any) -> None:
-        """Write what was passed to the constructor; the model's own files stay where they are.
-
-        Raises:
-            ValueError: the module was made of a model that was open, whose arguments are not known.
-        """
-        if self._saved is None:
-            raise ValueError("this BGEModule was made of an open model; to save it, make it of a name or a folder")
+        """Write what opens the model again; its own files stay where they are."""
         Path(output_path).mkdir(parents=True, exist_ok=True)
         self.save_config(output_path)
 
     def get_config_dict(self) -> dict[str, Any]:
         """What `save` writes."""
-        return dict(self._saved or {})
+        found = described(self.model)
+        place = Path(found["model"])
+        model = str(place.resolve()) if place.is_dir() else found["model"]
+        return {**found, "model": model, "max_seq_length": self.max_seq_length}
 
     @classmethod
     def load(cls, model_name_or_path: str, subfolder: str = "", **kwargs: Any) -> Self:
         """Make the module that was saved."""
         place = {name: kwargs.get(name) for name in ("token", "cache_folder", "revision")}
-        config = cls.load_config(model_name_or_path, subfolder=subfolder, **place)
-        return cls(**config)
-
-
-def _absolute(name: Any) -> str:
-    """A hub id as it is; a folder so that it is found from elsewhere too."""
-    return str(Path(name).resolve()) if Path(name).is_dir() else str(name)
+        saved = cls.load_config(model_name_or_path, subfolder=subfolder, **place)
+        module = cls(open_embedder(saved["model"], saved["model_class"], **saved["arguments"]))
+        module.max_seq_length = saved["max_seq_length"]
+        return module
