@@ -47,6 +47,8 @@ def made_by(model: Any) -> dict[str, Any]:
 
 
 def _dense(encode: Callable[..., Any], model: Any, texts: Iterable[str], options: dict[str, Any]) -> Any:
+    if isinstance(texts, str):
+        raise TypeError("one str was passed where a list of texts belongs; pass [text]")
     if isinstance(model, BGEM3FlagModel):
         options = {**options, "return_dense": True, "return_sparse": False, "return_colbert_vecs": False}
     vectors = encode(list(texts), **options)
