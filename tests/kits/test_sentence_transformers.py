@@ -83,6 +83,16 @@ def test_vectors_are_theirs(both: tuple[Any, SentenceTransformer]) -> None:
     assert ours.max_seq_length == theirs.max_seq_length
 
 
+@pytest.mark.parametrize("precision", ["int8", "uint8", "binary", "ubinary"])
+def test_quantized_vectors_are_theirs(both: tuple[Any, SentenceTransformer], precision: str) -> None:
+    theirs, ours = (one.encode(TEXTS * 30, precision=precision) for one in both)
+    assert (ours.shape, ours.dtype) == (theirs.shape, theirs.dtype)
+    if precision.endswith("int8"):  # The last bit of a float32 may be a step.
+        assert np.abs(ours.astype(int) - theirs).max() <= 1
+    else:
+        np.testing.assert_array_equal(ours, theirs)
+
+
 @pytest.mark.parametrize("name", ["cosine", "dot", "euclidean", "manhattan"])
 def test_similarities_are_theirs(both: tuple[Any, SentenceTransformer], name: str) -> None:
     theirs, ours = both

@@ -258,6 +258,6 @@ def _options(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def _quantized(rows: Any, precision: str) -> Any:
-    from bge_fast import quantize_embeddings
+    from bge_fast import quantize_embeddings  # type: ignore[attr-defined,unused-ignore]
 
     return quantize_embeddings(rows, precision)
