@@ -4,18 +4,27 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.checkpoints import ROOT
 from tests.test_docs import blocks
 
-PAGES = {"sentence-transformers": "sentence_transformers", "ray": "ray.data"}
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(900)]
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_samples_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip(PAGES[page], reason=f"{PAGES[page]} is not installed: make test-kits")
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", str(ROOT / "python"))  # for the processes that Ray starts
+
+
+def test_samples_for_sentence_transformers_run() -> None:
+    pytest.importorskip("sentence_transformers", reason="sentence-transformers is not installed: make test-kits")
+    run("sentence-transformers")
+
+
+@pytest.mark.usefixtures("ray_of_two_cores")
+def test_samples_for_ray_run() -> None:
+    run("ray")
+
+
+def run(page: str) -> None:
     program = "\n".join(block for language, block in blocks(page) if language == "python")
     assert program
     assert "BAAI/" not in program

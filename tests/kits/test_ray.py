@@ -4,28 +4,18 @@ import numpy as np
 import pytest
 
 from bge_fast import BGEM3FlagModel, FlagModel, FlagReranker
-from tests.support.checkpoints import ROOT, checkpoint
+from tests.support.checkpoints import checkpoint
 
 ray = pytest.importorskip("ray", reason="ray is not installed: make test-kits")
-pytest.importorskip("ray.data", reason="ray[data] is not installed: make test-kits")
 
 from bge_fast.integrations.ray import BGEBatch  # noqa: E402
 
-pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(900)]
+pytestmark = [
+    pytest.mark.filterwarnings("ignore"),
+    pytest.mark.timeout(900),
+    pytest.mark.usefixtures("ray_of_two_cores"),
+]
 TEXTS = [f"a wing in the flow of body {place}" for place in range(200)]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def two_cores():
-    ray.init(
-        num_cpus=2,
-        include_dashboard=False,
-        object_store_memory=100 << 20,
-        runtime_env={"env_vars": {"PYTHONPATH": str(ROOT / "python")}},
-    )
-    ray.data.DataContext.get_current().enable_progress_bars = False
-    yield
-    ray.shutdown()
 
 
 def run(rows: list[dict], **arguments: object) -> list[dict]:
