@@ -10,6 +10,7 @@ PAGES = {
     "langchain": ("langchain_core", "langchain_classic", "langchain_qdrant"),
     "llama-index": ("llama_index.core",),
     "haystack": ("haystack",),
+    "vector-stores": ("qdrant_client", "pymilvus", "milvus_lite", "pgvector", "chromadb"),
 }
 
 

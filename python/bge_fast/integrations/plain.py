@@ -39,13 +39,16 @@ def ranked(model: Any, query: str, passages: Sequence[str], top: int | None) -> 
     return list(model.rank(query, passages, top, show_progress_bar=False)) if len(passages) else []
 
 
-def scores_of(model: Any, pairs: Sequence[tuple[str, str]]) -> list[float]:
+def scores_of(model: Any, pairs: Sequence[tuple[str, str]], **options: Any) -> list[float]:
     """The score of each pair of query and passage; no pairs do not touch the model.
+
+    Args:
+        **options: of ``compute_score``; no bar is shown unless they say so.
 
     Raises:
         ValueError: the model scores after several layers.
     """
-    scores = list(model.compute_score(pairs, show_progress_bar=False)) if len(pairs) else []
+    scores = list(model.compute_score(pairs, **{"show_progress_bar": False, **options})) if len(pairs) else []
     if scores and isinstance(scores[0], list):
         raise ValueError(f"{model!r} scores after {len(scores)} layers; set cutoff_layers to one of them")
     return scores

@@ -1,20 +1,16 @@
 """M3's native results: one allocation a kind for all texts of a call. FlagEmbedding's shapes are made from them."""
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
+from typing import Any, Self, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bge_fast.models.conversions import ColbertConversions, Offsets, SparseConversions
+from bge_fast.models.inputs import whole_number
 from bge_fast.models.shapes import Matrix, Scores, Vector
 
-if TYPE_CHECKING:
-    from scipy.sparse import csr_array
-
-Offsets = NDArray[np.int32] | NDArray[np.int64]
 B = TypeVar("B")
 _MATRIX = 2
 _MAX_INT32 = 2**31 - 1
@@ -54,7 +50,7 @@ class _Batch:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class SparseBatch(_Batch):
+class SparseBatch(SparseConversions, _Batch):
     """Lexical weights of texts.
 
     ``ids[offsets[i]:offsets[i + 1]]`` are the token ids of text ``i``, each once, in the order in which each first had
@@ -107,28 +103,25 @@ class SparseBatch(_Batch):
     def __repr__(self) -> str:
         return f"SparseBatch({len(self)} texts, {len(self.ids)} weights, dim {self.dim})"
 
-    def to_dicts(self) -> list[defaultdict[str, float]]:
-        """FlagEmbedding's shape: for each text a ``defaultdict(int)`` from the id as ``str`` to its weight."""
-        names, weights = list(map(str, self.ids.tolist())), self.weights.tolist()
-        bounds = pairwise(self.offsets.tolist())
-        return [defaultdict(int, zip(names[a:b], weights[a:b], strict=True)) for a, b in bounds]
+    def prune(self, top_k: int | None = None, min_weight: float | None = None) -> "SparseBatch":
+        """Keep the ``top_k`` largest weights of each text, and of these the ones of ``min_weight`` or more.
 
-    def to_csr(self, sort: bool = True) -> "csr_array":
-        """Return a float32 ``scipy.sparse.csr_array`` ``(n, dim)``; with ``sort=False`` one that shares memory.
-
-        One that shares memory cannot be written to, which scipy does to sort it, for ``max`` and ``argmax`` too.
+        Of equal weights those of smaller ids are kept. The order within a text stays.
 
         Raises:
-            ImportError: scipy is not installed.
+            ValueError: neither is given, or ``top_k`` is not 1 or more.
         """
-        try:
-            from scipy.sparse import csr_array
-        except ImportError as error:
-            raise ImportError("to_csr() needs scipy: pip install scipy") from error
-        matrix = csr_array((self.weights, self.ids, self.offsets), shape=(len(self), self.dim), copy=sort)
-        if sort:
-            matrix.sort_indices()
-        return matrix
+        if top_k is None and min_weight is None:
+            raise ValueError("prune() needs top_k= or min_weight=")
+        texts = np.repeat(np.arange(len(self)), np.diff(self.offsets))
+        kept = np.ones(len(self.ids), bool) if min_weight is None else self.weights >= min_weight
+        if top_k is not None:
+            most = whole_number("top_k", top_k, 1)
+            order = np.lexsort((self.ids, -self.weights, texts))
+            ranks = np.arange(len(order)) - self.offsets[texts]  # texts is in order, before and after sorting
+            kept[order[ranks >= most]] = False
+        offsets = np.concatenate([[0], np.cumsum(np.bincount(texts[kept], minlength=len(self)), dtype=np.int64)])
+        return SparseBatch.of(offsets, self.ids[kept].view(np.uint32), self.weights[kept], self.dim)
 
     def dot(self, other: "SparseBatch") -> Scores:
         """Lexical scores of every text here with every text there, ``(len(self), len(other))`` float64."""
@@ -143,7 +136,7 @@ class SparseBatch(_Batch):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ColbertBatch(_Batch):
+class ColbertBatch(ColbertConversions, _Batch):
     """Multi-vector output: ``vectors[offsets[i]:offsets[i + 1]]`` are those of text ``i``, one a token but the first.
 
     ``vectors`` is float32 ``(tokens, dim)``. Arrays are read-only.
@@ -188,9 +181,19 @@ class ColbertBatch(_Batch):
     def __repr__(self) -> str:
         return f"ColbertBatch({len(self)} texts, {len(self.vectors)} vectors of {self.vectors.shape[1]})"
 
-    def to_list(self) -> list[Matrix]:
-        """FlagEmbedding's shape: for each text a matrix ``(tokens - 1, dim)`` that owns its memory."""
-        return [row.copy() for row in self]
+    def pool(self, max_rows: int) -> "ColbertBatch":
+        """Texts with more than ``max_rows`` vectors get that many: means of neighbours, scaled to unit length.
+
+        For stores that limit the size of a multi-vector. Scores change; vectors of shorter texts stay as they are.
+
+        Raises:
+            ValueError: ``max_rows`` is not 1 or more.
+        """
+        most = whole_number("max_rows", max_rows, 1)
+        rows = [_means_of_neighbours(row, most) if len(row) > most else row for row in self]
+        offsets = np.concatenate([[0], np.cumsum([len(row) for row in rows], dtype=np.int64)])
+        vectors = np.concatenate(rows) if rows else self.vectors.copy()
+        return ColbertBatch.of(offsets, vectors, self.vectors.shape[1])
 
     def maxsim(self, other: "ColbertBatch") -> Scores:
         """Late-interaction scores of every query here with every passage there, ``(len(self), len(other))`` float64."""
@@ -223,6 +226,14 @@ def lexical_score(one: tuple[NDArray[np.int32], Vector], other: tuple[NDArray[np
     if not len(one[0]) or not len(other[0]):
         return 0.0
     return float(_weights_of(other[0], *one) @ other[1].astype(np.float64))
+
+
+def _means_of_neighbours(vectors: Matrix, count: int) -> Matrix:
+    """``count`` vectors of unit length from a longer matrix, each in the direction of a run of neighbours."""
+    starts = np.arange(count) * len(vectors) // count
+    sums = np.add.reduceat(vectors, starts, axis=0)
+    scaled: Matrix = sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+    return scaled
 
 
 def _weights_of(wanted: NDArray[np.int32], ids: NDArray[np.int32], weights: Vector) -> NDArray[np.float64]:

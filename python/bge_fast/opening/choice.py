@@ -31,6 +31,8 @@ SIDE_FILES = (
     "modules.json",
     "added_tokens.json",
     "1_Pooling/config.json",
+    "config_sentence_transformers.json",
+    "sentence_bert_config.json",
     *INDEXES,
     *HEAD_FILES.values(),
 )

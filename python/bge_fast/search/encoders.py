@@ -28,6 +28,11 @@ def dense_passages(model: Any, texts: Iterable[str], **options: Any) -> Any:
     return _dense(model.encode_corpus, model, texts, options)
 
 
+def dense_texts(model: Any, texts: Iterable[str], **options: Any) -> Any:
+    """Vectors of texts that are neither: without an instruction; of BGE-M3 the dense ones."""
+    return _dense(model.encode, model, texts, options)
+
+
 def made_by(model: Any) -> dict[str, Any]:
     """What decides which vectors a model gives for passages: its files as they are now, its precision and options."""
     info = model.info()
@@ -42,6 +47,8 @@ def made_by(model: Any) -> dict[str, Any]:
 
 
 def _dense(encode: Callable[..., Any], model: Any, texts: Iterable[str], options: dict[str, Any]) -> Any:
+    if isinstance(texts, str):
+        raise TypeError("one str was passed where a list of texts belongs; pass [text]")
     if isinstance(model, BGEM3FlagModel):
         options = {**options, "return_dense": True, "return_sparse": False, "return_colbert_vecs": False}
     vectors = encode(list(texts), **options)

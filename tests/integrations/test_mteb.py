@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from bge_fast import BGEM3FlagModel, FlagModel, FlagReranker
-from bge_fast.evaluation.mteb import MtebCrossEncoder, MtebEncoder
+from bge_fast.integrations.mteb import MtebCrossEncoder, MtebEncoder
 from tests.support.checkpoints import checkpoint
 
 

@@ -1,24 +1,46 @@
-"""Models as mteb 2 takes them, so that MTEB, C-MTEB, BEIR and MIRACL run on them.
+"""mteb 2: embedders and rerankers in its form, so that MTEB, C-MTEB, BEIR and MIRACL run on them.
 
 Importing this needs no mteb; the metadata of a model does.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
-from bge_fast.search.encoders import dense_passages, dense_queries
+from bge_fast.integrations.opening import open_embedder, open_reranker
+from bge_fast.integrations.plain import scores_of
+from bge_fast.search.encoders import dense_passages, dense_queries, dense_texts
 
 Batches = Iterable[Mapping[str, Any]]
 
 
 class _Described:
-    """What mteb files results under: the model's name, and a revision that the caller knows."""
+    """A model, and what mteb files results under: its name, and a revision that the caller knows.
 
-    def __init__(self, model: Any, *, name: str | None = None, revision: str | None = None) -> None:
-        self.model = model
-        self._name, self._revision = name or _two_parts(str(model.model_name_or_path)), revision
+    Args:
+        model_name: a hub id, a folder, or a model that is open.
+        revision: which version of the model it is.
+        name: ``organization/model``; by default from ``model_name``.
+        device: ``devices=`` of the model class.
+        **arguments: of the model class, and ``model_class=``.
+    """
+
+    _open: Callable[..., Any]
+
+    def __init__(
+        self,
+        model_name: Any,
+        revision: str | None = None,
+        *,
+        name: str | None = None,
+        device: Any = None,
+        **arguments: Any,
+    ) -> None:
+        if device is not None:
+            arguments["devices"] = device
+        self.model = type(self)._open(model_name, **arguments)
+        self._name, self._revision = name or _two_parts(str(self.model.model_name_or_path)), revision
 
     @property
     def mteb_model_meta(self) -> Any:
@@ -39,17 +61,15 @@ class _Described:
 class MtebEncoder(_Described):
     """An embedder, of BGE-M3 its dense vectors, under mteb's ``EncoderProtocol``."""
 
+    _open = staticmethod(open_embedder)
+
     def encode(self, inputs: Batches, *, prompt_type: Any = None, batch_size: int | None = None, **_task: Any) -> Any:
         """Vectors ``(n, dimension)``: of queries and documents with their instructions, of others as they are."""
         options = {"batch_size": batch_size, "show_progress_bar": False}
         kind = getattr(prompt_type, "value", prompt_type)
         texts = _texts(inputs)
-        if kind == "query":
-            return dense_queries(self.model, texts, **options)
-        if kind == "document":
-            return dense_passages(self.model, texts, **options)
-        vectors = self.model.encode(texts, **options)
-        return vectors["dense_vecs"] if isinstance(vectors, dict) else vectors
+        encode = {"query": dense_queries, "document": dense_passages}.get(kind, dense_texts)
+        return encode(self.model, texts, **options)
 
     def similarity(self, embeddings1: Any, embeddings2: Any) -> Any:
         """Cosines of all pairs, as a torch tensor, which mteb works with."""
@@ -63,11 +83,12 @@ class MtebEncoder(_Described):
 class MtebCrossEncoder(_Described):
     """A reranker under mteb's ``CrossEncoderProtocol``."""
 
+    _open = staticmethod(open_reranker)
+
     def predict(self, inputs1: Batches, inputs2: Batches, *, batch_size: int | None = None, **_task: Any) -> Any:
         """A score for each pair."""
         pairs = list(zip(_texts(inputs1), _texts(inputs2), strict=True))
-        scores = self.model.compute_score(pairs, batch_size=batch_size, show_progress_bar=False) if pairs else []
-        return np.asarray(scores, np.float32)
+        return np.asarray(scores_of(self.model, pairs, batch_size=batch_size), np.float32)
 
 
 def _texts(batches: Batches) -> list[str]:

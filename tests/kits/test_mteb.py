@@ -1,4 +1,4 @@
-"""mteb's own trial of models, offline; skipped, with the reason, where mteb is absent. No lock names it: it brings much."""
+"""mteb's own trial of models, offline."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import pytest
 
 import bge_fast
 from bge_fast.evaluation import Dataset, evaluate
-from bge_fast.evaluation.mteb import MtebCrossEncoder, MtebEncoder
-from tests.parity.checkpoints import MODELS
+from bge_fast.integrations.mteb import MtebCrossEncoder, MtebEncoder
+from tests.support.checkpoints import checkpoint
 
-mteb = pytest.importorskip("mteb", reason="mteb is not installed: pip install 'mteb>=2'")
-pytestmark = pytest.mark.filterwarnings("ignore")
+mteb = pytest.importorskip("mteb", reason="mteb is not installed: make test-kits")
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(900)]
 
 
 def trial(model: Any) -> tuple[Counter[str], dict[str, Any]]:
@@ -24,13 +24,13 @@ def trial(model: Any) -> tuple[Counter[str], dict[str, Any]]:
 
 @pytest.mark.parametrize(("build", "name"), [(bge_fast.FlagModel, "tiny-bert"), (bge_fast.BGEM3FlagModel, "tiny-m3")])
 def test_an_embedder_runs_all_tasks_of_texts(build: Any, name: str) -> None:
-    counts, tasks = trial(MtebEncoder(build(str(MODELS / name), devices="cpu")))
+    counts, tasks = trial(MtebEncoder(build(str(checkpoint(name)), devices="cpu")))
     assert counts == {"TaskResult": 28, "NoneType": 32}, tasks
 
 
 def test_a_reranker_runs_what_has_candidates() -> None:
     """Tasks without candidates for each query say that a cross-encoder cannot run them."""
-    reranker = bge_fast.FlagReranker(str(MODELS / "tiny-reranker-bert"), devices="cpu")
+    reranker = bge_fast.FlagReranker(str(checkpoint("tiny-reranker-bert")), devices="cpu")
     counts, tasks = trial(MtebCrossEncoder(reranker))
     assert counts == {"TaskResult": 4, "TaskError": 5, "NoneType": 51}, tasks
     assert all(
@@ -70,7 +70,7 @@ def task(data: Dataset) -> Any:
 
 
 def test_a_task_through_mteb_has_the_figures_of_eval() -> None:
-    model = bge_fast.FlagModel(str(MODELS / "tiny-bert"), query_instruction_for_retrieval="Find: ", devices="cpu")
+    model = bge_fast.FlagModel(str(checkpoint("tiny-bert")), query_instruction_for_retrieval="Find: ", devices="cpu")
     [result] = mteb.evaluate(MtebEncoder(model), [task(DATA)], cache=None).task_results
     [theirs] = result.scores["test"]
     ours = evaluate(model, DATA, k_values=[1, 3, 5, 10]).metrics
