@@ -37,6 +37,11 @@ def test_vectors_are_the_models(model: FlagModel) -> None:
     np.testing.assert_array_equal(function.embed_query(TEXTS), model.encode_queries(TEXTS))
 
 
+def test_one_str_is_not_taken_for_its_characters(model: FlagModel) -> None:
+    with pytest.raises(TypeError, match=r"one str was passed where a list of texts belongs; pass \[text\]"):
+        BGEEmbeddingFunction(model)("heat")
+
+
 def test_a_collection_finds_and_opens_again(client, model: FlagModel) -> None:
     made = client.create_collection("texts", embedding_function=BGEEmbeddingFunction(model))
     made.add(ids=list("abcd"), documents=TEXTS)

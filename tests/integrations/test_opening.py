@@ -15,7 +15,11 @@ from tests.support.checkpoints import checkpoint
 
 TEXTS = ["pressure above a wing", "热边界层", "heat"]
 ADAPTERS = ", ".join(
-    f"bge_fast.integrations.{name}" for name in ("langchain", "langchain_qdrant", "llama_index", "haystack")
+    f"bge_fast.integrations.{name}"
+    for name in (
+        *("langchain", "langchain_qdrant", "llama_index", "haystack"),
+        *("chroma", "milvus", "mteb", "ray", "sentence_transformers"),
+    )
 )
 
 
