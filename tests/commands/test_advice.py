@@ -57,7 +57,7 @@ def test_for_a_folder_nothing_is_installed_or_downloaded(
     check = advice(str(own_checkpoint), capsys)
     assert check["status"] == "error"
     assert "pip" not in check["remedy"]
-    assert "--download" not in check["remedy"]
+    assert "bge-fast download" not in check["remedy"]
     assert "folder" in check["remedy"]
 
 

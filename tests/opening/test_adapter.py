@@ -129,7 +129,7 @@ def test_a_base_in_the_cache_or_beside(own_checkpoint, other, tmp_path, monkeypa
 def test_a_base_that_is_not_here_is_told_with_the_way_out(tmp_path):
     folder = adapter(tmp_path / "lora", "somewhere/base", lora(QUERY, (32, 32)))
     with pytest.raises(
-        ModelNotFoundError, match="LoRA adapter, and its base 'somewhere/base'.*--download.*merge_and_unload"
+        ModelNotFoundError, match="LoRA adapter, and its base 'somewhere/base'.*bge-fast download.*merge_and_unload"
     ):
         FlagModel(folder)
 

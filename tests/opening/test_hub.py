@@ -182,7 +182,7 @@ def test_an_incomplete_checkpoint_names_what_is_missing(own_checkpoint, hub_cach
     offer(own_checkpoint, kind)
     snapshot = cache(own_checkpoint, hub_cache)
     (snapshot / missing).resolve().unlink()
-    with pytest.raises(ModelNotFoundError, match=rf"\(missing {re.escape(missing)}\).*--download"):
+    with pytest.raises(ModelNotFoundError, match=rf"\(missing {re.escape(missing)}\).*bge-fast download"):
         open_cached(hub_cache)
 
 
