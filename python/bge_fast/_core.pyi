@@ -46,6 +46,8 @@ class Progress:
     def __new__(cls) -> Progress: ...
     @property
     def done(self) -> int: ...
+    def stop(self) -> None:
+        """End the call, with `InternalError`, after the batch that is running."""
 
 @final
 class Best:

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 import numpy as np
 
+from bge_fast.models.dense_async import AsyncDense
 from bge_fast.models.dense_call import encoded
-from bge_fast.models.embedder import AbsEmbedder
 from bge_fast.models.inputs import flag, to_texts
 from bge_fast.models.keywords import Calling, Encoding, refuse_unknown_keywords
 from bge_fast.models.progress import progress_bar
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Around = tuple[str, str]
 
 
-class DenseEmbedder(AbsEmbedder):
+class DenseEmbedder(AsyncDense):
     """Base of the embedders whose result is one vector a text. Open a model with a subclass."""
 
     _kind = "embedder"

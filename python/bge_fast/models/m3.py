@@ -5,12 +5,12 @@ from typing import Any, Unpack, overload
 
 from bge_fast.models.inputs import to_texts
 from bge_fast.models.keywords import M3Calling, M3Encoding, M3Keywords, M3TokenizerKeywords, refuse_unknown_keywords
-from bge_fast.models.m3_scores import M3Scores
+from bge_fast.models.m3_async import AsyncM3
 from bge_fast.models.prompts import with_instruction
 from bge_fast.models.shapes import Devices, M3Output, M3OutputOfOne, Texts
 
 
-class BGEM3FlagModel(M3Scores):
+class BGEM3FlagModel(AsyncM3):
     """Dense, sparse and multi-vector output of BGE-M3, with FlagEmbedding's names, defaults and numbers.
 
     Args:

@@ -5,16 +5,21 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
 use pyo3::types::{PyList, PyString};
 
+/// Texts that are read before other threads of Python get their turn, which they cannot take by themselves here.
+const AT_ONCE: usize = 1024;
+
 /// Texts by reference: Python keeps their UTF-8, nothing is copied. `which` names a text by its place.
 pub(super) fn borrow_texts(texts: &Bound<'_, PyList>, which: impl Fn(usize) -> String) -> PyResult<Vec<PyBackedStr>> {
-    texts
-        .iter()
-        .enumerate()
-        .map(|(place, text)| match text.cast::<PyString>() {
+    let borrow = |(place, text): (usize, Bound<'_, PyAny>)| {
+        if place % AT_ONCE == AT_ONCE - 1 {
+            texts.py().detach(|| ());
+        }
+        match text.cast::<PyString>() {
             Ok(text) => borrow_text(text, || which(place)),
             Err(_) => Err(PyTypeError::new_err(format!("{} is {}, not str", which(place), text.get_type().name()?))),
-        })
-        .collect()
+        }
+    };
+    texts.iter().enumerate().map(borrow).collect()
 }
 
 pub(super) fn borrow_text(text: &Bound<'_, PyString>, which: impl FnOnce() -> String) -> PyResult<PyBackedStr> {
