@@ -217,6 +217,9 @@ class Model:
     def batches_run(self) -> int:
         """How many batches went through a graph."""
 
+    def totals(self) -> dict[str, int]:
+        """What it did so far, by name, and how many calls wait for a run."""
+
     @property
     def tokenizer(self) -> Tokenizer: ...
 

@@ -19,7 +19,6 @@ class AsyncDense(AbsEmbedder):
     it at the latest after the batch that is running. Bars are shown only where they are asked for.
     """
 
-    encode: Callable[..., Any]
     encode_queries: Callable[..., Any]
     encode_corpus: Callable[..., Any]
 

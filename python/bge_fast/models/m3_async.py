@@ -1,25 +1,13 @@
 """The verbs of BGE-M3 for an event loop, which goes on while they wait."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypedDict, Unpack, overload
+from typing import Any, Unpack, overload
 
 from bge_fast.models.background import awaited
-from bge_fast.models.keywords import Calling, M3Calling, M3Encoding
+from bge_fast.models.keywords import Calling, M3Calling, M3Encoding, VectorsKeywords
 from bge_fast.models.m3_scores import M3Scores
 from bge_fast.models.results import M3Vectors
 from bge_fast.models.shapes import M3Output, M3OutputOfOne, M3PairScores, M3PairScoresOfOne, Pair, Pairs, Texts
-
-
-class VectorsKeywords(TypedDict, total=False):
-    """Of ``encode_vectors``."""
-
-    batch_size: int | None
-    max_length: int | None
-    dense: bool
-    sparse: bool
-    colbert: bool
-    query: bool
-    show_progress_bar: bool | None
 
 
 class AsyncM3(M3Scores):
@@ -29,7 +17,6 @@ class AsyncM3(M3Scores):
     it at the latest after the batch that is running. Bars are shown only where they are asked for.
     """
 
-    encode: Callable[..., Any]
     encode_queries: Callable[..., Any]
     encode_corpus: Callable[..., Any]
 

@@ -8,12 +8,12 @@ use std::thread::Builder;
 
 use super::model::{Model, Rows, Verb, not_finite};
 use super::windows::{Window, Windows};
-use crate::{Error, Result};
 use crate::batch::Batch;
 use crate::outputs::{Outcome, RowError};
 use crate::panics::caught;
 use crate::run::{Event, Place, Watcher, Work};
 use crate::tokenizer::Tokens;
+use crate::{Error, Result};
 
 /// What one call does.
 pub(super) struct Call<'a, I, V> {

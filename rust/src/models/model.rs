@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use super::beginning::Beginning;
 use super::call::Call;
+use super::counts::Counts;
 use super::shares::{Share, Shares};
 use super::windows::Window;
 use crate::batch::{Batch, Capacity, InputRules, Inputs, Layout, Mixed, Past, plan};
@@ -28,6 +29,7 @@ pub struct Model {
     dimension: usize,
     patience: Patience,
     shares: Shares,
+    counts: Counts,
     beginnings: Mutex<Vec<Arc<Beginning>>>,
 }
 
@@ -111,6 +113,7 @@ impl Model {
             dimension,
             patience,
             shares: Shares::default(),
+            counts: Counts::default(),
             beginnings: Mutex::default(),
         })
     }
@@ -146,6 +149,10 @@ impl Model {
         self.shares.running.times()
     }
 
+    pub(super) fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
     pub(super) fn patience(&self) -> Patience {
         self.patience
     }
@@ -170,6 +177,8 @@ impl Model {
         rows: &mut dyn Rows<V::Row>,
         watch: &mut Watch,
     ) -> Result<()> {
+        self.counts.calls.add(1);
+        self.counts.items.add(items.len());
         Call::new(self, items, verb).finish(rows, &mut Watcher::new(watch, self.patience))
     }
 
@@ -197,6 +206,7 @@ impl Model {
             )));
         }
         self.check_ids(&tokens, name)?;
+        self.counts.truncated.add(tokens.iter().filter(|text| text.truncated()).count());
         Ok(tokens)
     }
 
