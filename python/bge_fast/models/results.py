@@ -20,6 +20,8 @@ _MATRIX = 2
 _MAX_INT32 = 2**31 - 1
 # Rows of a query that are compared with a passage at once: bounds the memory for 8,192 × 8,192 similarities.
 _ROWS_AT_ONCE = 1024
+# Texts whose weights become Python's objects in one go, in which no other thread gets its turn.
+_TEXTS_AT_ONCE = 1024
 
 
 class _Batch:
@@ -109,6 +111,10 @@ class SparseBatch(_Batch):
 
     def to_dicts(self) -> list[defaultdict[str, float]]:
         """FlagEmbedding's shape: for each text a ``defaultdict(int)`` from the id as ``str`` to its weight."""
+        starts = range(0, len(self), _TEXTS_AT_ONCE)
+        return [table for start in starts for table in self[start : start + _TEXTS_AT_ONCE]._dicts()]
+
+    def _dicts(self) -> list[defaultdict[str, float]]:
         names, weights = list(map(str, self.ids.tolist())), self.weights.tolist()
         bounds = pairwise(self.offsets.tolist())
         return [defaultdict(int, zip(names[a:b], weights[a:b], strict=True)) for a, b in bounds]
