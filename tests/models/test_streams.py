@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bge_fast import BGEM3FlagModel, ColbertBatch, FlagModel, NumericsError, SparseBatch
+from bge_fast import BGEM3FlagModel, ColbertBatch, FlagModel, ForkedProcessError, NumericsError, SparseBatch
+from tests.models.test_fork import in_fork
 from tests.support.checkpoints import checkpoint
 
 TEXTS = [f"{number} boundary layer " + "flow " * (number % 7) for number in range(500)]
@@ -92,6 +93,38 @@ def test_an_error_of_the_generator_comes_through(bert):
 def test_what_cannot_be_streamed_is_refused_at_once(bert, arguments, keywords, message):
     with pytest.raises((TypeError, ValueError), match=message):
         bert.encode_iter(*arguments, **keywords)
+
+
+@pytest.mark.filterwarnings("ignore:This process")
+def test_a_forked_child_does_not_wait_for_threads_of_its_parent(bert):
+    blocks = bert.encode_iter(TEXTS, block_size=100)
+    next(blocks)
+
+    def child() -> int:
+        try:
+            list(blocks)
+        except ForkedProcessError:
+            return 7 if len(list(bert.encode_iter(TEXTS))) == 1 else 1
+        return 2
+
+    assert in_fork(child) == 7
+    assert len(list(blocks)) == 4
+
+
+def test_ctrl_c_ends_a_stream(tiny_bert):
+    code = f"""
+import _thread, threading
+from bge_fast import FlagModel
+model = FlagModel({str(tiny_bert)!r})
+threading.Timer(0.5, _thread.interrupt_main).start()
+try:
+    for _ in model.encode_iter(f"{{number}} boundary layer flow " * 60 for number in range(1_000_000)):
+        pass
+except KeyboardInterrupt:
+    print(len(model.encode("text")))
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert ended.stdout == "32\n"
 
 
 def test_m3_gives_blocks_of_what_its_verbs_give(m3):

@@ -7,7 +7,7 @@ from contextvars import ContextVar, copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from bge_fast.errors import InternalError
+from bge_fast.errors import ForkedProcessError, InternalError
 from bge_fast.runtime.locks import Lock
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class Background(Generic[R]):
     """One call, begun in a thread of its own, in the caller's context."""
 
     def __init__(self, work: Callable[[], R]) -> None:
-        self._stopped = False
+        self._stopped, self._process = False, os.getpid()
         self._parts: deque[Any] = deque(maxlen=_PARTS)
         if around := in_background():
             around.begin(self)
@@ -39,6 +39,16 @@ class Background(Generic[R]):
         self._parts.append(part)
         if self._stopped:
             raise InternalError("stopped by the caller")
+
+    def result(self) -> R:
+        """Wait for what it gives.
+
+        Raises:
+            ForkedProcessError: it was begun in the parent of this process, whose threads are not here.
+        """
+        if os.getpid() != self._process:
+            raise ForkedProcessError("this was begun before the process was forked. Begin it anew")
+        return self.future.result()
 
     def stop(self) -> None:
         """Let it end after the batch that is running, if it has not ended. Nobody hears of that."""

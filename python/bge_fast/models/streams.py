@@ -52,7 +52,7 @@ def _blocks(texts: Iterator[Any], size: int) -> Iterator[list[Any]]:
 
 def _result(start: int, call: Background[R]) -> R:
     try:
-        return call.future.result()
+        return call.result()
     except (TypeError, ValueError, NumericsError) as error:
         if type(error) not in (TypeError, ValueError, NumericsError):
             raise
