@@ -117,7 +117,7 @@ def test_what_the_command_line_knows_of_a_name():
     assert known_model("models/bge-base-zh/checkpoint-100/").query_instruction.endswith("：")
     e5 = known_model("intfloat/multilingual-e5-small")
     assert (e5.pooling, e5.query_instruction, e5.passage_instruction) == ("mean", "query: ", "passage: ")
-    assert known_model("all-MiniLM-L6-v2") == KnownModel("mean")
+    assert known_model("all-MiniLM-L6-v2") == KnownModel("mean", dimension=384)
     assert known_model("Qwen3-Embedding-8B").model_class == "FlagLLMModel"
     assert known_reranker("BAAI/bge-reranker-v2-gemma/").model_class == "FlagLLMReranker"
     assert known_model("") is None

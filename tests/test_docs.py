@@ -36,7 +36,9 @@ def commands(block: str) -> list[list[str]]:
     return [shlex.split(line) for line in re.findall(r"^\$ (.*)", block.replace("\\\n", ""), re.MULTILINE)]
 
 
-@pytest.mark.parametrize("page", ["search", "evaluation", "mining", "migrate", "migrate-libraries"])
+@pytest.mark.parametrize(
+    "page", ["search", "evaluation", "mining", "migrate", "migrate-libraries", "async-and-streams"]
+)
 def test_samples_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     samples = [block for language, block in blocks(page) if language == "python"]

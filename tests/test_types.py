@@ -34,7 +34,10 @@ from bge_fast import (
     ModelNotFoundError,
     Ranked,
     SparseBatch,
+    list_models,
+    quantize_embeddings,
 )
+from bge_fast.models.shapes import M3Output
 
 Vector = np.ndarray[tuple[int], np.dtype[np.float32]]
 Matrix = np.ndarray[tuple[int, int], np.dtype[np.float32]]
@@ -49,6 +52,21 @@ assert_type(model.encode_corpus({"one": 1}.keys(), max_length=64, verbose=False)
 def either(as_numpy: bool) -> None:
     model.encode(["one"], convert_to_numpy=as_numpy)
     assert model.encode(["one"], None, None, False).shape == (1, 384)
+async def awaited() -> None:
+    assert_type(await model.aencode("one"), Vector)
+    assert_type(await model.aencode_queries(["one"], 8, max_length=64), Matrix)
+    assert_type(await m3.aencode(["one"]), M3Output)
+    assert_type(await m3.aencode_vectors("one", colbert=True), M3Vectors)
+    assert_type(await reranker.acompute_score([("query", "passage")], normalize=True), list[float])
+    assert_type(await reranker.arank("query", ["passage"], 3), list[Ranked])
+for block in model.encode_iter(iter(["one"]), max_length=64, block_size=8):
+    assert_type(block, Matrix)
+half = np.empty((1, 384), np.float16)
+assert_type(model.encode(["one"], out=half), np.ndarray[tuple[int, int], np.dtype[np.float16]])
+assert_type(model.stats()["truncated"], int)
+assert_type(model.count_tokens(["one"]), list[int])
+assert_type(list_models()[0].dimension, int | None)
+quantize_embeddings(half, "int8", calibration_embeddings=half)
 assert_type(model.tokenizer("one")["input_ids"], list[int])
 assert_type(model.tokenizer(["one"])["input_ids"], list[list[int]])
 assert_type(model.tokenizer.cls_token_id, int | None)
@@ -122,6 +140,10 @@ FlagReranker("folder").rank("query", ["passage"], topk=3)
 FlagAutoModel.from_finetuned("x", batchsize=8)
 from bge_fast import FlagICLModel, FlagLLMReranker; FlagICLModel("folder", sufix="x")
 FlagLLMReranker("folder").compute_score(("query", "passage"), normalise=True)
+model.aencode("one", batchsize=8)
+model.encode_iter(["one"], show_progress_bar=True)
+model.stats()["text"]
+import bge_fast as b; b.quantize_embeddings([[0.5]], "int4")
 """
 
 

@@ -23,7 +23,7 @@ _NAMES = {
         "UnsafeModelError",
         "UnsupportedModelError",
     ),
-    "known": ("LLM_EMBEDDER_TASKS",),
+    "known": ("LLM_EMBEDDER_TASKS", "KnownRow", "list_models"),
     "mapping": (
         "AUTO_EMBEDDER_MAPPING",
         "AUTO_RERANKER_MAPPING",
@@ -46,6 +46,7 @@ _NAMES = {
     "models.llm": ("FlagLLMModel",),
     "models.llm_reranker": ("FlagLLMReranker",),
     "models.m3": ("BGEM3FlagModel",),
+    "models.quantization": ("quantize_embeddings",),
     "models.reranker": ("AbsReranker", "Ranked"),
     "models.results": ("ColbertBatch", "M3Vectors", "SparseBatch"),
 }
@@ -69,6 +70,8 @@ if TYPE_CHECKING:
     from bge_fast.errors import UnsafeModelError as UnsafeModelError
     from bge_fast.errors import UnsupportedModelError as UnsupportedModelError
     from bge_fast.known import LLM_EMBEDDER_TASKS as LLM_EMBEDDER_TASKS
+    from bge_fast.known import KnownRow as KnownRow
+    from bge_fast.known import list_models as list_models
     from bge_fast.mapping import AUTO_EMBEDDER_MAPPING as AUTO_EMBEDDER_MAPPING
     from bge_fast.mapping import AUTO_RERANKER_MAPPING as AUTO_RERANKER_MAPPING
     from bge_fast.mapping import EmbedderModelClass as EmbedderModelClass
@@ -92,6 +95,7 @@ if TYPE_CHECKING:
     from bge_fast.models.llm import FlagLLMModel as FlagLLMModel
     from bge_fast.models.llm_reranker import FlagLLMReranker as FlagLLMReranker
     from bge_fast.models.m3 import BGEM3FlagModel as BGEM3FlagModel
+    from bge_fast.models.quantization import quantize_embeddings as quantize_embeddings
     from bge_fast.models.reranker import AbsReranker as AbsReranker
     from bge_fast.models.reranker import Ranked as Ranked
     from bge_fast.models.results import ColbertBatch as ColbertBatch

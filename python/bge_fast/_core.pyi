@@ -46,6 +46,8 @@ class Progress:
     def __new__(cls) -> Progress: ...
     @property
     def done(self) -> int: ...
+    def stop(self) -> None:
+        """End the call, with `InternalError`, after the batch that is running."""
 
 @final
 class Best:
@@ -214,6 +216,9 @@ class Model:
     @property
     def batches_run(self) -> int:
         """How many batches went through a graph."""
+
+    def totals(self) -> dict[str, int]:
+        """What it did so far, by name, and how many calls wait for a run."""
 
     @property
     def tokenizer(self) -> Tokenizer: ...

@@ -4,7 +4,6 @@ A saved pipeline is loaded only where this module is trusted:
 ``Pipeline.loads(text, allowed_modules=["bge_fast.integrations.haystack"])``, or ``HAYSTACK_DESERIALIZATION_ALLOWLIST``.
 """
 
-import asyncio
 import math
 import os
 from collections.abc import Callable, Iterable
@@ -14,6 +13,7 @@ from typing import Any, Self
 from bge_fast import AbsEmbedder, AbsReranker
 from bge_fast.integrations.opening import described, open_embedder, open_m3, open_reranker
 from bge_fast.integrations.plain import passage_vectors, passage_weights, query_vector, query_weights, ranked
+from bge_fast.runtime.background import awaited
 from bge_fast.runtime.locks import Lock
 
 try:
@@ -103,8 +103,8 @@ class BGETextEmbedder(_OfModel):
 
     @component.output_types(embedding=list[float])
     async def run_async(self, text: str) -> dict[str, Any]:
-        """Do as `run`, without blocking the event loop."""
-        return await asyncio.to_thread(self.run, text)
+        """Do as `run`, without blocking the event loop; cancelled, it ends."""
+        return await awaited(self.run, text)
 
 
 @component
@@ -131,8 +131,8 @@ class BGEDocumentEmbedder(_OfDocuments):
 
     @component.output_types(documents=list[Document])
     async def run_async(self, documents: list[Document]) -> dict[str, Any]:
-        """Do as `run`, without blocking the event loop."""
-        return await asyncio.to_thread(self.run, documents)
+        """Do as `run`, without blocking the event loop; cancelled, it ends."""
+        return await awaited(self.run, documents)
 
 
 @component
@@ -155,8 +155,8 @@ class BGESparseTextEmbedder(_OfModel):
 
     @component.output_types(sparse_embedding=SparseEmbedding)
     async def run_async(self, text: str) -> dict[str, Any]:
-        """Do as `run`, without blocking the event loop."""
-        return await asyncio.to_thread(self.run, text)
+        """Do as `run`, without blocking the event loop; cancelled, it ends."""
+        return await awaited(self.run, text)
 
 
 @component
@@ -183,8 +183,8 @@ class BGESparseDocumentEmbedder(_OfDocuments):
 
     @component.output_types(documents=list[Document])
     async def run_async(self, documents: list[Document]) -> dict[str, Any]:
-        """Do as `run`, without blocking the event loop."""
-        return await asyncio.to_thread(self.run, documents)
+        """Do as `run`, without blocking the event loop; cancelled, it ends."""
+        return await awaited(self.run, documents)
 
 
 @component
@@ -228,8 +228,8 @@ class BGERanker(_OfDocuments):
 
     @component.output_types(documents=list[Document])
     async def run_async(self, query: str, documents: list[Document], top_k: int | None = None) -> dict[str, Any]:
-        """Do as `run`, without blocking the event loop."""
-        return await asyncio.to_thread(self.run, query, documents, top_k)
+        """Do as `run`, without blocking the event loop; cancelled, it ends."""
+        return await awaited(self.run, query, documents, top_k)
 
 
 def _positive(top_k: int) -> int:

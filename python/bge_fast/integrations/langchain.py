@@ -7,6 +7,7 @@ from typing import Any
 from bge_fast import AbsEmbedder, AbsReranker
 from bge_fast.integrations.opening import open_embedder, open_reranker
 from bge_fast.integrations.plain import passage_vectors, query_vector, ranked, scores_of
+from bge_fast.runtime.background import awaited
 
 try:
     from langchain_core.callbacks import Callbacks
@@ -42,6 +43,14 @@ class BGEEmbeddings(Embeddings):
     def embed_query(self, text: str) -> list[float]:
         """Return the vector of a query, made with the model's query instruction."""
         return query_vector(self.model, text)
+
+    async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
+        """Do as `embed_documents`, without blocking the event loop; cancelled, it ends."""
+        return await awaited(self.embed_documents, texts)
+
+    async def aembed_query(self, text: str) -> list[float]:
+        """Do as `embed_query`, without blocking the event loop; cancelled, it ends."""
+        return await awaited(self.embed_query, text)
 
 
 class BGECrossEncoder(BaseCrossEncoder):
@@ -99,6 +108,12 @@ class BGEReranker(BaseDocumentCompressor):
         """Return copies of the best documents, best first; the score is in their metadata."""
         best = ranked(self.model, query, [document.page_content for document in documents], self.top_n)
         return [_scored(documents[position], score) for position, score in best]
+
+    async def acompress_documents(
+        self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None
+    ) -> Sequence[Document]:
+        """Do as `compress_documents`, without blocking the event loop; cancelled, it ends."""
+        return await awaited(self.compress_documents, documents, query, callbacks)
 
 
 def _scored(document: Document, score: float) -> Document:

@@ -6,6 +6,7 @@ from typing import Any
 from bge_fast import BGEM3FlagModel
 from bge_fast.integrations.opening import open_m3
 from bge_fast.integrations.plain import Weights, passage_weights, query_weights
+from bge_fast.runtime.background import awaited
 
 try:
     from langchain_qdrant.sparse_embeddings import SparseEmbeddings, SparseVector
@@ -36,6 +37,14 @@ class BGESparseEmbeddings(SparseEmbeddings):
     def embed_query(self, text: str) -> SparseVector:
         """Return token ids and weights of a query."""
         return _vector(query_weights(self.model, text))
+
+    async def aembed_documents(self, texts: list[str]) -> list[SparseVector]:
+        """Do as `embed_documents`, without blocking the event loop; cancelled, it ends."""
+        return await awaited(self.embed_documents, texts)
+
+    async def aembed_query(self, text: str) -> SparseVector:
+        """Do as `embed_query`, without blocking the event loop; cancelled, it ends."""
+        return await awaited(self.embed_query, text)
 
 
 def _vector(weights: Weights) -> SparseVector:

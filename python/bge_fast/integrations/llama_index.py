@@ -1,12 +1,12 @@
 """LlamaIndex: embeddings, sparse embeddings and a reranker. What is awaited leaves the event loop free."""
 
-import asyncio
 import os
 from typing import Any, ClassVar
 
 from bge_fast import AbsEmbedder, AbsReranker, BGEM3FlagModel
 from bge_fast.integrations.opening import described, open_embedder, open_m3, open_reranker
 from bge_fast.integrations.plain import passage_vectors, passage_weights, query_vector, query_weights, ranked
+from bge_fast.runtime.background import awaited
 
 try:
     from llama_index.core.base.embeddings.base import BaseEmbedding
@@ -97,13 +97,13 @@ class BGEEmbedding(_OfModel, BaseEmbedding):
         return passage_vectors(self._model, texts)
 
     async def _aget_query_embedding(self, query: str) -> list[float]:
-        return await asyncio.to_thread(self._get_query_embedding, query)
+        return await awaited(self._get_query_embedding, query)
 
     async def _aget_text_embedding(self, text: str) -> list[float]:
-        return await asyncio.to_thread(self._get_text_embedding, text)
+        return await awaited(self._get_text_embedding, text)
 
     async def _aget_text_embeddings(self, texts: list[str]) -> list[list[float]]:
-        return await asyncio.to_thread(self._get_text_embeddings, texts)
+        return await awaited(self._get_text_embeddings, texts)
 
 
 class BGESparseEmbedding(_OfModel, BaseSparseEmbedding):
@@ -154,13 +154,13 @@ class BGESparseEmbedding(_OfModel, BaseSparseEmbedding):
         return [_weights_by_id(row) for row in passage_weights(self._model, texts)]
 
     async def _aget_query_embedding(self, query: str) -> dict[int, float]:
-        return await asyncio.to_thread(self._get_query_embedding, query)
+        return await awaited(self._get_query_embedding, query)
 
     async def _aget_text_embedding(self, text: str) -> dict[int, float]:
-        return await asyncio.to_thread(self._get_text_embedding, text)
+        return await awaited(self._get_text_embedding, text)
 
     async def _aget_text_embeddings(self, texts: list[str]) -> list[dict[int, float]]:
-        return await asyncio.to_thread(self._get_text_embeddings, texts)
+        return await awaited(self._get_text_embeddings, texts)
 
 
 class BGERerank(_OfModel, BaseNodePostprocessor):
@@ -220,6 +220,11 @@ class BGERerank(_OfModel, BaseNodePostprocessor):
             event.on_end(payload={EventPayload.NODES: reranked})
         _dispatcher.event(ReRankEndEvent(nodes=reranked))
         return reranked
+
+    async def _apostprocess_nodes(
+        self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
+    ) -> list[NodeWithScore]:
+        return await awaited(self._postprocess_nodes, nodes, query_bundle)
 
 
 def _weights_by_id(weights: tuple[list[int], list[float]]) -> dict[int, float]:

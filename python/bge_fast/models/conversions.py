@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 Offsets = NDArray[np.int32] | NDArray[np.int64]
 _QDRANT_MOST_NUMBERS = 1_048_576
+# Texts whose weights become Python's objects in one go, in which no other thread gets its turn.
+_TEXTS_AT_ONCE = 1024
 
 
 class SparseConversions:
@@ -29,9 +31,14 @@ class SparseConversions:
 
     def to_dicts(self) -> list[defaultdict[str, float]]:
         """FlagEmbedding's shape: for each text a ``defaultdict(int)`` from the id as ``str`` to its weight."""
-        names, weights = list(map(str, self.ids.tolist())), self.weights.tolist()
-        bounds = pairwise(self.offsets.tolist())
-        return [defaultdict(int, zip(names[a:b], weights[a:b], strict=True)) for a, b in bounds]
+        tables: list[defaultdict[str, float]] = []
+        for start in range(0, len(self.offsets) - 1, _TEXTS_AT_ONCE):
+            offsets = self.offsets[start : start + _TEXTS_AT_ONCE + 1]
+            part = slice(offsets[0], offsets[-1])
+            names, weights = list(map(str, self.ids[part].tolist())), self.weights[part].tolist()
+            bounds = pairwise((offsets - offsets[0]).tolist())
+            tables += [defaultdict(int, zip(names[a:b], weights[a:b], strict=True)) for a, b in bounds]
+        return tables
 
     def to_csr(self, sort: bool = True) -> "csr_array":
         """Return a float32 ``scipy.sparse.csr_array`` ``(n, dim)``; with ``sort=False`` one that shares memory.

@@ -7,6 +7,7 @@ from bge_fast.models.keywords import ModelKeywords, Scoring, TokenizerKeywords, 
 from bge_fast.models.progress import progress_bar
 from bge_fast.models.reranker import AbsReranker, Ranked, as_floats
 from bge_fast.models.shapes import Devices, Pair, Pairs, Texts
+from bge_fast.runtime.background import awaited
 
 
 class FlagReranker(AbsReranker):
@@ -131,6 +132,16 @@ class FlagReranker(AbsReranker):
         """
         refuse_unknown_keywords("rank", kwargs, Scoring)
         return self._ranked(query, passages, top_k, kwargs)
+
+    async def acompute_score(self, sentence_pairs: Pair | Pairs, **kwargs: Unpack[Scoring]) -> list[float]:
+        """Score pairs as `compute_score` does, with its arguments, while the event loop goes on."""
+        return await awaited(self.compute_score, sentence_pairs, **kwargs)
+
+    async def arank(
+        self, query: str, passages: Texts, top_k: int | None = None, **kwargs: Unpack[Scoring]
+    ) -> list[Ranked]:
+        """Sort passages as `rank` does, with its arguments, while the event loop goes on."""
+        return await awaited(self.rank, query, passages, top_k, **kwargs)
 
     def _score(self, pairs: list[list[str]], limits: dict[str, int], normalize: bool, show: bool | None) -> list[float]:
         with progress_bar(len(pairs), show) as progress:

@@ -10,6 +10,12 @@ from bge_fast.opening.engine import Engine
 from bge_fast.opening.projection import normalized
 
 
+def width(engine: Engine, options: dict[str, Any]) -> int:
+    """Numbers of a vector."""
+    whole = engine.projection.width if engine.projection else engine.files.dimension
+    return min(whole, options["truncate_dim"] or whole)
+
+
 def encoded(engine: Engine, texts: list[str], options: dict[str, Any], progress: Any) -> tuple[Matrix, int]:
     """Vectors and how many texts were cut; with linear layers behind the pooling where the model has them."""
     if engine.projection is None:

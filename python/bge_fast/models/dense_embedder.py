@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 import numpy as np
 
 from bge_fast.models.dense_call import encoded
-from bge_fast.models.embedder import AbsEmbedder
+from bge_fast.models.dense_streams import DenseStreams
 from bge_fast.models.inputs import flag, to_texts
 from bge_fast.models.keywords import Calling, Encoding, refuse_unknown_keywords
 from bge_fast.models.progress import progress_bar
 from bge_fast.models.prompts import with_instruction
-from bge_fast.models.shapes import Matrix, Numpy, Texts, Vector
+from bge_fast.models.shapes import Matrix, Numpy, Out, Texts, Vector
 from bge_fast.opening.engine import Outputs
 
 if TYPE_CHECKING:
@@ -20,13 +20,23 @@ if TYPE_CHECKING:
 Around = tuple[str, str]
 
 
-class DenseEmbedder(AbsEmbedder):
+class DenseEmbedder(DenseStreams):
     """Base of the embedders whose result is one vector a text. Open a model with a subclass."""
 
     _kind = "embedder"
     convert_to_numpy: bool
 
     # To type checkers, one str is an iterable of str too: here it gives a vector, and they are told so first.
+    @overload
+    def encode_queries(
+        self,
+        queries: Iterable[str],
+        batch_size: int | None = ...,
+        max_length: int | None = ...,
+        *,
+        out: Out,
+        **kwargs: Unpack[Calling],
+    ) -> Out: ...
     @overload
     def encode_queries(  # type: ignore[overload-overlap]
         self,
@@ -69,14 +79,26 @@ class DenseEmbedder(AbsEmbedder):
         batch_size: int | None = None,
         max_length: int | None = None,
         convert_to_numpy: bool | None = None,
+        *,
+        out: Out | None = None,
         **kwargs: Any,
     ) -> Any:
         """Encode queries with the query instruction, if the model has one. Shapes, errors and keywords as `encode`."""
         length = self.query_max_length if max_length is None else max_length
         refuse_unknown_keywords("encode_queries", kwargs, Calling)
         shown, options = kwargs.get("show_progress_bar"), self._query_options()
-        return self._encode(queries, batch_size, length, convert_to_numpy, shown, options, self._around())
+        return self._encode(queries, batch_size, length, convert_to_numpy, shown, options, self._around(), out)
 
+    @overload
+    def encode_corpus(
+        self,
+        corpus: Iterable[str],
+        batch_size: int | None = ...,
+        max_length: int | None = ...,
+        *,
+        out: Out,
+        **kwargs: Unpack[Calling],
+    ) -> Out: ...
     @overload
     def encode_corpus(  # type: ignore[overload-overlap]
         self,
@@ -125,6 +147,16 @@ class DenseEmbedder(AbsEmbedder):
         return self.encode(corpus, batch_size, max_length, convert_to_numpy, **self._passage_options(), **kwargs)
 
     @overload
+    def encode(
+        self,
+        sentences: Iterable[str],
+        batch_size: int | None = ...,
+        max_length: int | None = ...,
+        *,
+        out: Out,
+        **kwargs: Unpack[Encoding],
+    ) -> Out: ...
+    @overload
     def encode(  # type: ignore[overload-overlap]
         self,
         sentences: str,
@@ -170,6 +202,7 @@ class DenseEmbedder(AbsEmbedder):
         instruction: str | None = None,
         instruction_format: str | None = "{}{}",
         show_progress_bar: bool | None = None,
+        out: Out | None = None,
         **kwargs: Any,
     ) -> Any:
         """Encode texts.
@@ -182,6 +215,8 @@ class DenseEmbedder(AbsEmbedder):
             instruction: put before each text, by ``instruction_format``.
             instruction_format: first placeholder the instruction, second the text.
             show_progress_bar: ``True`` a bar, ``False`` none, ``None`` one where somebody watches, after two seconds.
+            out: an array ``(n, dim)`` of float32 or float16 to write vectors to, such as a ``numpy.memmap``; it is
+                what is returned. Of the vectors only a few thousand are in memory besides.
             **kwargs: tokenizer keywords of FlagEmbedding that do not change a vector are accepted.
 
         Returns:
@@ -194,7 +229,7 @@ class DenseEmbedder(AbsEmbedder):
         """
         refuse_unknown_keywords("encode", kwargs)
         options = {"instruction": instruction, "instruction_format": instruction_format}
-        return self._encode(sentences, batch_size, max_length, convert_to_numpy, show_progress_bar, options)
+        return self._encode(sentences, batch_size, max_length, convert_to_numpy, show_progress_bar, options, out=out)
 
     def encode_single_device(
         self,
@@ -222,12 +257,15 @@ class DenseEmbedder(AbsEmbedder):
         show_progress_bar: bool | None,
         instructions: dict[str, Any],
         around: Around | None = None,
+        out: Any = None,
     ) -> Any:
         as_numpy = flag("convert_to_numpy", self.convert_to_numpy if convert_to_numpy is None else convert_to_numpy)
         texts, single = to_texts(sentences)
         texts = with_instruction(texts, **instructions)
         engine, options = self._open(), self._core_options(batch_size, max_length)
         options |= {} if around is None else {"around": around}
+        if out is not None:
+            return self._encode_into(out, None if single else texts, engine, options, show_progress_bar)
         with progress_bar(len(texts), show_progress_bar) as progress:
             matrix, truncated = encoded(engine, texts, options, progress)
         self._warn_about_truncation(truncated, len(texts), options["max_length"])

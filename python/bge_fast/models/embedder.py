@@ -1,5 +1,6 @@
 """What embedders share: options checked and live, lengths, instructions, warnings."""
 
+from collections.abc import Callable
 from typing import Any
 
 from bge_fast.errors import quoted, warn
@@ -21,6 +22,7 @@ class AbsEmbedder(Model):
     normalize_embeddings: bool
     use_bf16: bool
     pooling_method: str
+    encode: Callable[..., Any]
     query_max_length: int | None
     passage_max_length: int | None
     query_instruction_for_retrieval: str | None
@@ -30,6 +32,9 @@ class AbsEmbedder(Model):
     def info(self) -> EmbedderInfo:
         """Facts about the opened model: files, device, execution provider of the live session, library, limits."""
         return {**super().info(), "pooling_method": self.pooling_method}
+
+    def _run_once(self, text: str, length: int) -> None:
+        self.encode(text, max_length=length)
 
     def _pooled_output(self) -> str:
         """What the graph must put out for the pooling method."""

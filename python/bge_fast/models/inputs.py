@@ -1,7 +1,7 @@
 """What callers may pass in, and the errors for what they may not."""
 
 import operator
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,20 @@ def to_texts(sentences: Any, name: str = "texts") -> tuple[list[str], bool]:
             raise TypeError(f"{name}[{index}] is {type(text).__name__}, not str{hint}")
         texts[index] = characters(text)
     return texts, False
+
+
+def to_stream(texts: Any) -> Iterator[Any]:
+    """Return what gives the texts one after the other, without drawing any.
+
+    Raises:
+        TypeError: one text, or no iterable of texts.
+        ValueError: a table, or an array that is not one-dimensional.
+    """
+    if isinstance(texts, (str, *_NO_LIST)) or not isinstance(texts, Iterable):
+        raise TypeError(f"expected an iterable of str, got {type(texts).__name__}")
+    if _dimensions(texts) != 1:
+        raise ValueError(f"expected one-dimensional texts, got {_described(texts)}")
+    return iter(texts.to_pylist() if hasattr(texts, "to_pylist") else texts)
 
 
 def to_pairs(sentence_pairs: Any) -> tuple[list[tuple[str, str]], bool]:

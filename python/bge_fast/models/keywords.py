@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import TypedDict
 
 from bge_fast.errors import quoted
-from bge_fast.models.shapes import Devices
+from bge_fast.models.shapes import Array, Devices
 
 
 class TokenizerKeywords(TypedDict, total=False):
@@ -29,6 +29,13 @@ class Encoding(Calling, total=False):
     instruction_format: str | None
 
 
+class Streaming(TokenizerKeywords, total=False):
+    """Of ``encode_iter``."""
+
+    instruction: str | None
+    instruction_format: str | None
+
+
 class M3TokenizerKeywords(TokenizerKeywords, total=False):
     """Of BGE-M3's calls those that have no effect."""
 
@@ -38,9 +45,41 @@ class M3TokenizerKeywords(TokenizerKeywords, total=False):
 class M3Calling(Calling, M3TokenizerKeywords, total=False):
     """Of BGE-M3's calls that go through ``encode``."""
 
+    out: Array | None
+
 
 class M3Encoding(Encoding, M3TokenizerKeywords, total=False):
     """Of BGE-M3's ``encode`` itself."""
+
+    out: Array | None
+
+
+class M3Streaming(Streaming, M3TokenizerKeywords, total=False):
+    """Of BGE-M3's ``encode_iter``."""
+
+    batch_size: int | None
+    max_length: int | None
+    return_dense: bool | None
+    return_sparse: bool | None
+    return_colbert_vecs: bool | None
+
+
+class VectorsStreaming(TypedDict, total=False):
+    """Of ``encode_vectors_iter``."""
+
+    batch_size: int | None
+    max_length: int | None
+    dense: bool
+    sparse: bool
+    colbert: bool
+    query: bool
+
+
+class VectorsKeywords(VectorsStreaming, total=False):
+    """Of ``encode_vectors``."""
+
+    show_progress_bar: bool | None
+    out: Array | None
 
 
 class Scoring(Calling, total=False):

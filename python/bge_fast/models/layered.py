@@ -8,6 +8,7 @@ from bge_fast.models.inputs import whole_number
 from bge_fast.models.keywords import ModelKeywords, PromptedScoring
 from bge_fast.models.prompted import Asked, Depth, Layers, PromptedReranker
 from bge_fast.models.shapes import Devices, Pair, Pairs
+from bge_fast.runtime.background import awaited
 
 Scores = list[float] | list[list[float]]
 """A score a pair; or such a list for each of several layers."""
@@ -35,6 +36,10 @@ class LayeredReranker(PromptedReranker):
             NumericsError: a score that is not finite; names the pair.
         """
         return flat_if_one(self._score_instructed(sentence_pairs, kwargs))
+
+    async def acompute_score(self, sentence_pairs: Pair | Pairs, **kwargs: Unpack[PromptedScoring]) -> Scores:
+        """Score pairs as `compute_score` does, with its arguments, while the event loop goes on."""
+        return await awaited(self.compute_score, sentence_pairs, **kwargs)
 
     def _depth(self, asked: Asked) -> Depth:
         return {**super()._depth(asked), "cutoffs": self._cutoffs(asked.get("cutoff_layers"))}

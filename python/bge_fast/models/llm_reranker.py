@@ -5,6 +5,7 @@ from typing import Any, Unpack
 from bge_fast.models.keywords import ModelKeywords, PromptedScoring
 from bge_fast.models.prompted import PromptedReranker
 from bge_fast.models.shapes import Devices, Pair, Pairs
+from bge_fast.runtime.background import awaited
 
 
 class FlagLLMReranker(PromptedReranker):
@@ -80,6 +81,10 @@ class FlagLLMReranker(PromptedReranker):
             NumericsError: a score that is not finite; names the pair.
         """
         return self._score_instructed(sentence_pairs, kwargs)[0]
+
+    async def acompute_score(self, sentence_pairs: Pair | Pairs, **kwargs: Unpack[PromptedScoring]) -> list[float]:
+        """Score pairs as `compute_score` does, with its arguments, while the event loop goes on."""
+        return await awaited(self.compute_score, sentence_pairs, **kwargs)
 
     def compute_score_single_gpu(
         self,

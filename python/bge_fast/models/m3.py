@@ -5,12 +5,12 @@ from typing import Any, Unpack, overload
 
 from bge_fast.models.inputs import to_texts
 from bge_fast.models.keywords import M3Calling, M3Encoding, M3Keywords, M3TokenizerKeywords, refuse_unknown_keywords
-from bge_fast.models.m3_scores import M3Scores
+from bge_fast.models.m3_streams import M3Streams
 from bge_fast.models.prompts import with_instruction
-from bge_fast.models.shapes import Devices, M3Output, M3OutputOfOne, Texts
+from bge_fast.models.shapes import Array, Devices, M3Output, M3OutputOfOne, Texts
 
 
-class BGEM3FlagModel(M3Scores):
+class BGEM3FlagModel(M3Streams):
     """Dense, sparse and multi-vector output of BGE-M3, with FlagEmbedding's names, defaults and numbers.
 
     Args:
@@ -209,6 +209,7 @@ class BGEM3FlagModel(M3Scores):
         instruction: str | None = None,
         instruction_format: str | None = "{}{}",
         show_progress_bar: bool | None = None,
+        out: Array | None = None,
         **kwargs: Any,
     ) -> Any:
         """Encode texts, in one pass for everything asked for.
@@ -221,6 +222,8 @@ class BGEM3FlagModel(M3Scores):
             instruction: put before each text, by ``instruction_format``.
             instruction_format: first placeholder the instruction, second the text.
             show_progress_bar: ``True`` a bar, ``False`` none, ``None`` one where somebody watches, after two seconds.
+            out: an array ``(n, dim)`` of float32 or float16 that dense vectors are written to, such as a
+                ``numpy.memmap``; it is what ``dense_vecs`` will be.
             **kwargs: tokenizer keywords of FlagEmbedding that do not change a number are accepted.
 
         Returns:
@@ -237,8 +240,10 @@ class BGEM3FlagModel(M3Scores):
         refuse_unknown_keywords("encode", kwargs, M3TokenizerKeywords)
         modes = self._modes(return_dense, return_sparse, return_colbert_vecs)
         texts, single = to_texts(sentences)
+        if single and out is not None:
+            raise TypeError("out takes the vectors of many texts; for one pass [text], and an array of one row")
         texts = with_instruction(texts, instruction, instruction_format)
-        dense, sparse, colbert = self._vectors(texts, batch_size, max_length, modes, show_progress_bar)
+        dense, sparse, colbert = self._vectors(texts, batch_size, max_length, modes, show_progress_bar, out=out)
         weights = None if sparse is None else sparse.to_dicts()
         results = {"dense_vecs": dense, "lexical_weights": weights, "colbert_vecs": colbert}
         if single:

@@ -9,7 +9,7 @@ from bge_fast.models.m3_call import M3Call
 from bge_fast.models.network import M3Network
 from bge_fast.models.prompts import with_instruction
 from bge_fast.models.results import M3Vectors
-from bge_fast.models.shapes import Texts
+from bge_fast.models.shapes import Array, Texts
 from bge_fast.opening.engine import Outputs
 
 
@@ -35,18 +35,20 @@ class M3Encoder(AbsEmbedder):
         colbert: bool = False,
         query: bool = False,
         show_progress_bar: bool | None = None,
+        out: Array | None = None,
     ) -> M3Vectors:
         """Encode texts into native batches: arrays over all texts instead of a dict and a matrix for each.
 
         Args:
             texts: one ``str``, or any iterable of ``str``; the result is a batch in any case.
             query: encode as ``encode_queries`` does instead of as ``encode_corpus``.
+            out: an array ``(n, dim)`` of float32 or float16 that dense vectors are written to.
         """
         options = self._query_options() if query else self._passage_options()
         length = self.query_max_length if query and max_length is None else max_length
         listed = with_instruction(to_texts(texts)[0], **options)
         modes = self._modes(dense, sparse, colbert)
-        return M3Vectors(*self._vectors(listed, batch_size, length, modes, show_progress_bar, joined=True))
+        return M3Vectors(*self._vectors(listed, batch_size, length, modes, show_progress_bar, True, out))
 
     @property
     def model(self) -> M3Network:
@@ -75,10 +77,14 @@ class M3Encoder(AbsEmbedder):
         modes: tuple[bool, bool, bool],
         show_progress_bar: bool | None,
         joined: bool = False,
+        out: Array | None = None,
     ) -> tuple[Any, Any, Any]:
         """Dense, sparse and multi-vector output; warns about texts that were cut where the model is to."""
         call = self._call(batch_size, max_length)
-        *vectors, truncated = call.encode(texts, modes, show_progress_bar, joined)
+        if out is None:
+            *vectors, truncated = call.encode(texts, modes, show_progress_bar, joined)
+        else:
+            *vectors, truncated = call.encode_into(out, texts, modes, show_progress_bar, joined)
         self._warn_about_truncation(truncated, len(texts), call.options["max_length"])
         return vectors[0], vectors[1], vectors[2]
 

@@ -1,5 +1,6 @@
 """What every model object has: it opens once, tells about itself, closes, pickles, and knows a forked child."""
 
+from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import Any, Self
 
@@ -10,7 +11,8 @@ from bge_fast.models.keywords import ModelKeywords
 from bge_fast.models.network import Network
 from bge_fast.models.pool import OfOneProcess
 from bge_fast.models.prompts import with_instruction
-from bge_fast.models.shapes import Devices
+from bge_fast.models.shapes import Devices, Texts
+from bge_fast.models.stats import ModelStats, stats_of
 from bge_fast.models.tokenizer import Tokenizer
 from bge_fast.opening.choice import COMPUTATIONS, checked_graph_name
 from bge_fast.opening.engine import Engine, EngineOptions, ModelInfo, Outputs, Waiting
@@ -23,6 +25,8 @@ _OPENING = ("devices", "precision", "cache_dir", "threads", "low_memory", "onnx_
 _OF_THE_PROCESS = ("_opened", "_of_parent", "_opening", "_tokenizer")
 _DEFAULT_LENGTH = 512
 _LABELS_UNLESS_SAID = 2  # As transformers has it.
+_A_QUERY = 16
+"""Tokens."""
 _warned_keywords: set[str] = set()
 
 
@@ -148,6 +152,35 @@ class Model(OfOneProcess):
     def info(self) -> ModelInfo:
         """Facts about the opened model: files, device, execution provider of the live session, library, limits."""
         return self._open().info()
+
+    def stats(self) -> ModelStats:
+        """What the model did since it was opened: calls, texts, tokens, texts that were cut, where the time went."""
+        return stats_of(self._open().core)
+
+    def count_tokens(self, texts: Texts) -> list[int]:
+        """Return how many tokens each text has, special tokens included and none cut; without instructions.
+
+        A text with more than ``info()["max_length"]``, or than a call's ``max_length``, is cut there.
+        """
+        return self.tokenizer.count_tokens(texts)
+
+    def warmup(self, lengths: Iterable[int] | None = None) -> None:
+        """Do now what first calls would wait for.
+
+        Args:
+            lengths: tokens of the texts that will come, such as ``(16, 512)``; one of each length is run, as the
+                verbs do by default. ``None`` runs one short text. On CUDA runs of few texts are captured, of every
+                size up to the longest of these lengths, by default up to the model's limit.
+        """
+        limit = self._open().files.max_length
+        asked = [whole_number("lengths", length, 1, at_most=limit) for length in lengths or ()]
+        self._open().core.warm_up(max(asked, default=limit))
+        for length in asked or [_A_QUERY]:
+            self._run_once("a " * length, length)
+
+    def _run_once(self, text: str, length: int) -> None:
+        """Run a text of so many tokens."""
+        raise NotImplementedError
 
     def close(self) -> None:
         """Release graph and weights. Calls that are running finish; later ones raise ``ValueError``."""

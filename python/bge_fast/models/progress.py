@@ -10,6 +10,7 @@ from typing import Any
 
 from bge_fast import _core
 from bge_fast.models.inputs import flag
+from bge_fast.runtime.background import in_background
 
 DELAY = 2.0
 """Seconds until a bar that nobody asked for appears."""
@@ -64,17 +65,23 @@ def count_truncated(texts: int) -> None:
 def progress_bar(total: int, show: bool | None, progress: Any = None) -> Iterator[Any]:
     """Show how many of ``total`` texts are done, on stderr or in the notebook.
 
-    ``True`` shows a bar at once, ``False`` none, ``None`` one only where somebody watches and only after two seconds.
-    The number is ``done`` of ``progress``, by default of one that the core counts in.
+    ``True`` shows a bar at once, ``False`` none, ``None`` one only where somebody watches and only after two seconds,
+    which nobody does with calls in the background. The number is ``done`` of ``progress``, by default of one that the
+    core counts in.
     """
-    progress = progress or _core.Progress()
+    background = in_background()
+    if progress is None:
+        progress = _core.Progress()
+        if background:
+            background.begin(progress)
     if tally := _tally.get():
         with tally.of(progress, total):
             yield progress
         return
-    wanted = (
-        total > _FEW_TEXTS and (on_terminal() or _in_notebook()) if show is None else flag("show_progress_bar", show)
-    )
+    if show is None:
+        wanted = total > _FEW_TEXTS and not background and (on_terminal() or _in_notebook())
+    else:
+        wanted = flag("show_progress_bar", show)
     if not wanted:
         yield progress
         return

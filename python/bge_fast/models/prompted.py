@@ -10,6 +10,7 @@ from bge_fast.models.keywords import PromptedScoring, refuse_unknown_keywords
 from bge_fast.models.progress import progress_bar
 from bge_fast.models.reranker import AbsReranker, Ranked, as_floats
 from bge_fast.models.shapes import Pair, Pairs, Texts
+from bge_fast.runtime.background import awaited
 
 Layers = int | Iterable[int] | None
 Asked = Mapping[str, Any]
@@ -46,6 +47,12 @@ class PromptedReranker(Decoder, AbsReranker):
         if len(layers) > 1:
             raise ValueError(f"rank sorts by the scores of one layer; cutoff_layers are {layers}. Pass one of them")
         return self._ranked(query, passages, top_k, kwargs)
+
+    async def arank(
+        self, query: str, passages: Texts, top_k: int | None = None, **kwargs: Unpack[PromptedScoring]
+    ) -> list[Ranked]:
+        """Sort passages as `rank` does, with its arguments, while the event loop goes on."""
+        return await awaited(self.rank, query, passages, top_k, **kwargs)
 
     def _score_instructed(self, sentence_pairs: Pair | Pairs, asked: Asked) -> list[list[float]]:
         refuse_unknown_keywords("compute_score", asked, PromptedScoring)

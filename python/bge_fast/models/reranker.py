@@ -55,6 +55,9 @@ class AbsReranker(Model):
         passages = with_instruction(passages, self.passage_instruction_for_rerank, self.passage_instruction_format)
         return [[query, passage] for query, passage in zip(queries, passages, strict=True)]
 
+    def _run_once(self, text: str, length: int) -> None:
+        self.compute_score([("a", text)], max_length=length)
+
     def _outputs_at_start(self) -> Outputs:
         return ("logits",)
 

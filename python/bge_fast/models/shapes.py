@@ -2,12 +2,15 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import Literal, TypedDict
+from typing import Any, Literal, TypedDict, TypeVar
 
 import numpy as np
 
 Vector = np.ndarray[tuple[int], np.dtype[np.float32]]
 Matrix = np.ndarray[tuple[int, int], np.dtype[np.float32]]
+Array = np.ndarray[Any, Any]
+Out = TypeVar("Out", bound=Array)
+"""An array of the caller's that results are written to."""
 Scores = np.ndarray[tuple[int, int], np.dtype[np.float64]]
 Weights = defaultdict[str, float]
 """Lexical weights of a text by token id, the id written as ``str``."""

@@ -42,8 +42,10 @@ impl Model {
             let permit = self.shares().waiting.of(|| enter(watcher))?;
             let run = || place.run(&permit, form, &feed, form.outputs);
             let slow = self.sessions().runs_take_long();
-            let values = self.shares().running.of(|| if slow { interruptible(watcher, &run) } else { run() })?;
+            let values = self.shares().running.of(|| if slow { interruptible(watcher, &run) } else { run() });
             drop(permit);
+            let values = values.inspect_err(|error| self.counts().failed(error))?;
+            self.counts().ran(&inputs);
             self.rows(batch, &inputs, &values, verb, exact)
         };
         if place.on_device() { finish(batch, false, &mut once) } else { rows_of(once(batch, false)?) }
@@ -64,6 +66,7 @@ impl Model {
             Err(RowError::NotFinite { row }) if self.sessions().half() && !exact => {
                 let mut texts = not_finite_texts(inputs, &arrays);
                 texts.extend((!texts.contains(&row)).then_some(row));
+                self.counts().redone.add(texts.len());
                 Ok(Ran::Overflowed(texts))
             }
             Err(RowError::NotFinite { row }) => Err(RowError::NotFinite { row: batch.rows[row] }),

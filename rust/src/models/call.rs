@@ -1,18 +1,19 @@
 //! One call: its items window by window, the next one tokenized while one is run.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::Builder;
 
 use super::model::{Model, Rows, Verb, not_finite};
 use super::windows::{Window, Windows};
-use crate::Result;
 use crate::batch::Batch;
 use crate::outputs::{Outcome, RowError};
 use crate::panics::caught;
 use crate::run::{Event, Place, Watcher, Work};
 use crate::tokenizer::Tokens;
+use crate::{Error, Result};
 
 /// What one call does.
 pub(super) struct Call<'a, I, V> {
@@ -21,6 +22,7 @@ pub(super) struct Call<'a, I, V> {
     verb: &'a V,
     windows: Mutex<Windows<'a, I>>,
     place: OnceLock<Place<'a>>,
+    stop: AtomicBool,
 }
 
 /// A window's items as they are run.
@@ -39,12 +41,12 @@ impl AsRef<[Batch]> for Chunk {
 impl<'a, I: Sync, V: Verb<I>> Call<'a, I, V> {
     pub(super) fn new(model: &'a Model, items: &'a [I], verb: &'a V) -> Self {
         let windows = Mutex::new(Windows::new(items, V::texts));
-        Self { model, items, verb, windows, place: OnceLock::new() }
+        Self { model, items, verb, windows, place: OnceLock::new(), stop: AtomicBool::new(false) }
     }
 
     /// Does all of it; each row goes to `rows`.
     pub(super) fn finish(&self, rows: &mut dyn Rows<V::Row>, watcher: &mut Watcher) -> Result<()> {
-        let Some(first) = self.next().transpose()? else { return Ok(()) };
+        let Some(first) = self.next(&mut || watcher.look()).transpose()? else { return Ok(()) };
         let place = self.place(|| first.batches.len())?;
         let mut results = Results { rows, items: V::ITEMS, open: VecDeque::new() };
         if !self.ended() {
@@ -62,7 +64,8 @@ impl<'a, I: Sync, V: Verb<I>> Call<'a, I, V> {
         place.queue().admit(watcher)?;
         let workers = place.workers().min(first.batches.len());
         let run = self.run(place);
-        Work::new(std::iter::once(Ok(first)), &run).finish(workers, &mut |event| results.take(event), watcher)
+        let work = Work::new(std::iter::once(Ok(first)), &run, &self.stop);
+        work.finish(workers, &mut |event| results.take(event), watcher)
     }
 
     /// Runs the first chunk and those behind it, which a thread of their own tokenizes meanwhile.
@@ -79,7 +82,7 @@ impl<'a, I: Sync, V: Verb<I>> Call<'a, I, V> {
         std::thread::scope(|scope| {
             let (sender, chunks) = sync_channel(1);
             let tokenize = move || {
-                while let Some(chunk) = self.next() {
+                while let Some(chunk) = self.next(&mut || self.goes_on()) {
                     let failed = chunk.is_err();
                     if sender.send(chunk).is_err() || failed {
                         break;
@@ -88,9 +91,11 @@ impl<'a, I: Sync, V: Verb<I>> Call<'a, I, V> {
             };
             let started = Builder::new().name("bge-fast-ahead".into()).spawn_scoped(scope, tokenize).is_ok();
             // Where the system starts no more threads, whoever needs a chunk tokenizes it.
-            let here = std::iter::from_fn(move || if started { None } else { self.next() });
+            let here = std::iter::from_fn(move || if started { None } else { self.next(&mut || self.goes_on()) });
             let chunks = std::iter::once(Ok(first)).chain(chunks).chain(here);
-            Work::new(chunks, &run).finish(place.workers(), &mut take, watcher)
+            let outcome = Work::new(chunks, &run, &self.stop).finish(place.workers(), &mut take, watcher);
+            self.stop.store(true, Ordering::Relaxed);
+            outcome
         })
     }
 
@@ -100,17 +105,21 @@ impl<'a, I: Sync, V: Verb<I>> Call<'a, I, V> {
         }
     }
 
-    /// The next window, tokenized and planned.
-    fn next(&self) -> Option<Result<Chunk>> {
-        let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
-        windows.next().map(|window| caught(|| self.chunk(window)))
+    fn goes_on(&self) -> Result<()> {
+        if self.stop.load(Ordering::Relaxed) { Err(Error::Stopped) } else { Ok(()) }
     }
 
-    fn chunk(&self, window: Window) -> Result<Chunk> {
+    /// The next window, tokenized and planned.
+    fn next(&self, goes_on: &mut dyn FnMut() -> Result<()>) -> Option<Result<Chunk>> {
+        let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+        windows.next().map(|window| caught(|| self.chunk(window, goes_on)))
+    }
+
+    fn chunk(&self, window: Window, goes_on: &mut dyn FnMut() -> Result<()>) -> Result<Chunk> {
         let Self { model, items, verb, .. } = self;
         model.sessions().check()?;
         let name = |row: usize| format!("{}[{}]", V::ITEMS, window.new[row]);
-        let tokens = model.tokens(items, *verb, &window, &name)?;
+        let tokens = model.tokens(items, *verb, &window, &name, goes_on)?;
         let place = self.place(|| model.planned(&tokens, *verb).len())?;
         let batches = model.batches(place, &tokens, *verb)?;
         Ok(Chunk { window, tokens, batches })

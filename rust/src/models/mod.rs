@@ -3,6 +3,7 @@
 mod batches;
 mod beginning;
 mod call;
+mod counts;
 mod embedder;
 mod joined;
 mod m3;
@@ -14,6 +15,7 @@ mod shares;
 mod warm;
 mod windows;
 
+pub use self::counts::Totals;
 pub use self::embedder::{Embeddings, EncodeOptions, Limits};
 pub use self::m3::{M3Options, M3Vectors};
 pub use self::model::{Model, Watch};

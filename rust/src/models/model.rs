@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use super::beginning::Beginning;
 use super::call::Call;
+use super::counts::Counts;
 use super::shares::{Share, Shares};
 use super::windows::Window;
 use crate::batch::{Batch, Capacity, InputRules, Inputs, Layout, Mixed, Past, plan};
@@ -17,6 +18,9 @@ use crate::{Error, Result};
 /// Tells how many items are done; stops the call by returning false.
 pub type Watch<'a> = dyn FnMut(usize) -> bool + 'a;
 
+/// Bytes of texts that are tokenized, in a tenth of a second, before a call that nobody wants any more ends.
+const BYTES_AT_ONCE: usize = 1 << 18;
+
 /// A tokenizer and the sessions of a graph. Any number of threads may share one.
 pub struct Model {
     tokenizer: Arc<Tokenizer>,
@@ -25,6 +29,7 @@ pub struct Model {
     dimension: usize,
     patience: Patience,
     shares: Shares,
+    counts: Counts,
     beginnings: Mutex<Vec<Arc<Beginning>>>,
 }
 
@@ -108,6 +113,7 @@ impl Model {
             dimension,
             patience,
             shares: Shares::default(),
+            counts: Counts::default(),
             beginnings: Mutex::default(),
         })
     }
@@ -143,6 +149,10 @@ impl Model {
         self.shares.running.times()
     }
 
+    pub(super) fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
     pub(super) fn patience(&self) -> Patience {
         self.patience
     }
@@ -167,19 +177,28 @@ impl Model {
         rows: &mut dyn Rows<V::Row>,
         watch: &mut Watch,
     ) -> Result<()> {
+        self.counts.calls.add(1);
+        self.counts.items.add(items.len());
         Call::new(self, items, verb).finish(rows, &mut Watcher::new(watch, self.patience))
     }
 
-    /// Ids of what is new in a window; `name` names an item by its place in that.
+    /// Ids of what is new in a window; `name` names an item by its place in that. `goes_on` is asked now and then.
     pub(super) fn tokens<I, V: Verb<I>>(
         &self,
         items: &[I],
         verb: &V,
         window: &Window,
         name: &dyn Fn(usize) -> String,
+        goes_on: &mut dyn FnMut() -> Result<()>,
     ) -> Result<Vec<Tokens>> {
         let new: Vec<&I> = window.new.iter().map(|&place| &items[place]).collect();
-        let tokens = self.shares.tokenizing.of(|| verb.tokenize(self, &new, name))?;
+        let mut tokens = Vec::with_capacity(new.len());
+        while tokens.len() < new.len() {
+            goes_on()?;
+            let first = tokens.len();
+            let part = next_part::<I, V>(&new[first..]);
+            tokens.extend(self.shares.tokenizing.of(|| verb.tokenize(self, part, &|row| name(first + row)))?);
+        }
         if let Some(row) = tokens.iter().position(|text| text.ids.is_empty()) {
             return Err(Error::Value(format!(
                 "{} has no tokens: the tokenizer gives it none, not even special ones",
@@ -187,6 +206,7 @@ impl Model {
             )));
         }
         self.check_ids(&tokens, name)?;
+        self.counts.truncated.add(tokens.iter().filter(|text| text.truncated()).count());
         Ok(tokens)
     }
 
@@ -223,6 +243,17 @@ impl Model {
             )))
         })
     }
+}
+
+/// The first of these items, up to so many bytes of their texts.
+fn next_part<'a, 'i, I, V: Verb<I>>(items: &'a [&'i I]) -> &'a [&'i I] {
+    let mut bytes = 0;
+    let last = items.iter().position(|item| {
+        let (text, other) = V::texts(item);
+        bytes += text.len() + other.len();
+        bytes >= BYTES_AT_ONCE
+    });
+    last.map_or(items, |last| &items[..=last])
 }
 
 fn lengths(tokens: &[Tokens]) -> Vec<usize> {

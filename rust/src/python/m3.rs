@@ -4,6 +4,7 @@ use numpy::{IntoPyArray, PyArray1, PyArrayMethods};
 use pyo3::prelude::*;
 
 use super::model::Matrix;
+use super::texts::others_turn;
 use crate::outputs::{Lexical, MultiVectors, Texts};
 
 pub(super) type SparseRows<'py> = (Bound<'py, PyArray1<i64>>, Bound<'py, PyArray1<u32>>, Bound<'py, PyArray1<f32>>);
@@ -34,7 +35,8 @@ pub(super) fn token_vectors(py: Python<'_>, vectors: MultiVectors) -> PyResult<T
     let dimension = vectors.dimension.max(1);
     Ok(match vectors.texts {
         Texts::Separate(texts) => {
-            let matrices = texts.into_iter().map(|numbers| {
+            let matrices = texts.into_iter().enumerate().map(|(place, numbers)| {
+                others_turn(py, place);
                 let rows = numbers.len() / dimension;
                 numbers.into_pyarray(py).reshape([rows, dimension])
             });

@@ -1,5 +1,6 @@
 //! An opened model: the verbs of embedders, M3 and rerankers.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -243,6 +244,23 @@ impl Model {
     #[getter]
     fn batches_run(&self) -> u64 {
         self.0.batches_run()
+    }
+
+    /// What it did so far, by name, and how many calls wait for a run.
+    fn totals(&self) -> HashMap<&'static str, u64> {
+        let totals = self.0.totals();
+        let waiting = u64::try_from(self.0.waiting()).unwrap_or(u64::MAX);
+        HashMap::from([
+            ("calls", totals.calls),
+            ("items", totals.items),
+            ("truncated", totals.truncated),
+            ("tokens", totals.tokens),
+            ("padding", totals.padding),
+            ("redone", totals.redone),
+            ("out_of_memory", totals.out_of_memory),
+            ("batches", self.0.batches_run()),
+            ("waiting", waiting),
+        ])
     }
 
     /// Its tokenizer.

@@ -1,16 +1,19 @@
 //! How far a call is, and signals that end it.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use pyo3::prelude::*;
 
 use super::detached;
 use crate::Result;
 
-/// How many texts of a running call are done. Any thread may look.
+/// How many texts of a running call are done. Any thread may look, and stop the call.
 #[pyclass(frozen, module = "bge_fast._core")]
 #[derive(Default)]
-pub(super) struct Progress(AtomicUsize);
+pub(super) struct Progress {
+    done: AtomicUsize,
+    stopped: AtomicBool,
+}
 
 #[pymethods]
 impl Progress {
@@ -21,7 +24,12 @@ impl Progress {
 
     #[getter]
     fn done(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
+        self.done.load(Ordering::Relaxed)
+    }
+
+    /// Ends the call after the batch that is running.
+    fn stop(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
     }
 }
 
@@ -34,7 +42,10 @@ pub(super) fn watched<R: Send>(
 ) -> PyResult<R> {
     let mut signal = None;
     let mut watch = |done: usize| {
-        progress.0.store(done, Ordering::Relaxed);
+        progress.done.store(done, Ordering::Relaxed);
+        if progress.stopped.load(Ordering::Relaxed) {
+            return false;
+        }
         #[expect(clippy::redundant_closure_for_method_calls, reason = "the method alone does not infer its lifetime")]
         let pending = Python::try_attach(|py| py.check_signals());
         // None: the interpreter is ending, and nobody waits for the result.
@@ -46,6 +57,6 @@ pub(super) fn watched<R: Send>(
     if let Some(signal) = signal {
         return Err(signal);
     }
-    progress.0.store(total, Ordering::Relaxed);
+    progress.done.store(total, Ordering::Relaxed);
     result
 }

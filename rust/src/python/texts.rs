@@ -5,16 +5,26 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
 use pyo3::types::{PyList, PyString};
 
+/// Objects of Python that are read or made before other threads get their turn, which they cannot take by themselves here.
+const AT_ONCE: usize = 1024;
+
+/// Lets other threads of Python have their turn, now and then in a loop over many places.
+pub(super) fn others_turn(py: Python<'_>, place: usize) {
+    if place % AT_ONCE == AT_ONCE - 1 {
+        py.detach(|| ());
+    }
+}
+
 /// Texts by reference: Python keeps their UTF-8, nothing is copied. `which` names a text by its place.
 pub(super) fn borrow_texts(texts: &Bound<'_, PyList>, which: impl Fn(usize) -> String) -> PyResult<Vec<PyBackedStr>> {
-    texts
-        .iter()
-        .enumerate()
-        .map(|(place, text)| match text.cast::<PyString>() {
+    let borrow = |(place, text): (usize, Bound<'_, PyAny>)| {
+        others_turn(texts.py(), place);
+        match text.cast::<PyString>() {
             Ok(text) => borrow_text(text, || which(place)),
             Err(_) => Err(PyTypeError::new_err(format!("{} is {}, not str", which(place), text.get_type().name()?))),
-        })
-        .collect()
+        }
+    };
+    texts.iter().enumerate().map(borrow).collect()
 }
 
 pub(super) fn borrow_text(text: &Bound<'_, PyString>, which: impl FnOnce() -> String) -> PyResult<PyBackedStr> {

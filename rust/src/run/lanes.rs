@@ -145,7 +145,7 @@ mod tests {
             let chunks = std::iter::once(Ok(Chunk((0..batches).map(batch).collect())));
             let mut goes_on = |_| true;
             let mut watcher = Watcher::new(&mut goes_on, Patience::default());
-            Work::new(chunks, &run).finish(4, &mut take, &mut watcher)?;
+            Work::new(chunks, &run, &AtomicBool::new(false)).finish(4, &mut take, &mut watcher)?;
             Ok(results)
         }
 

@@ -224,6 +224,12 @@ impl Sessions {
         Ok(self.in_place().then(|| Arc::new(session)))
     }
 
+    /// How many calls wait for a run.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.queues().into_iter().map(Queue::waiting).sum()
+    }
+
     /// All those that lead to the devices.
     pub(super) fn queues(&self) -> Vec<&Queue> {
         std::iter::once(&self.queries).chain(&self.bulk).map(|group| &group.queue).collect()

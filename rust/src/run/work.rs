@@ -25,7 +25,7 @@ pub(crate) enum Event<C, T> {
 pub(crate) struct Work<'a, C, T> {
     feed: Mutex<Feed<'a, C>>,
     run: &'a Run<'a, C, T>,
-    stop: AtomicBool,
+    stop: &'a AtomicBool,
 }
 
 type Run<'a, C, T> = dyn Fn(&C, &Batch, &mut Watcher) -> Outcome<Vec<T>> + Sync + 'a;
@@ -39,9 +39,14 @@ struct Feed<'a, C> {
 }
 
 impl<'a, C: AsRef<[Batch]> + Send + Sync, T: Send> Work<'a, C, T> {
-    pub(crate) fn new(chunks: impl Iterator<Item = Result<C>> + Send + 'a, run: &'a Run<'a, C, T>) -> Self {
+    /// `stop` is set where the call ends before its work does.
+    pub(crate) fn new(
+        chunks: impl Iterator<Item = Result<C>> + Send + 'a,
+        run: &'a Run<'a, C, T>,
+        stop: &'a AtomicBool,
+    ) -> Self {
         let feed = Feed { chunks: Box::new(chunks), chunk: None, next: 0 };
-        Self { feed: Mutex::new(feed), run, stop: AtomicBool::new(false) }
+        Self { feed: Mutex::new(feed), run, stop }
     }
 
     /// Runs all batches by up to `workers` threads.
@@ -70,7 +75,7 @@ impl<'a, C: AsRef<[Batch]> + Send + Sync, T: Send> Work<'a, C, T> {
             let start = |_: &usize| {
                 let sender = sender.clone();
                 let work = move || {
-                    let mut goes_on = until(&self.stop);
+                    let mut goes_on = until(self.stop);
                     let mut watcher = Watcher::new(&mut goes_on, Patience::default());
                     let mut send = |event| {
                         if sender.send(event).is_err() {

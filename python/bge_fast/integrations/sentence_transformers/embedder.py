@@ -257,7 +257,7 @@ def _options(arguments: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in arguments.items() if name not in ("self", "inputs", "kwargs")}
 
 
-def _quantized(rows: Any, precision: str) -> Any:
-    from bge_fast import quantize_embeddings  # type: ignore[attr-defined,unused-ignore]
+def _quantized(rows: Any, precision: Any) -> Any:
+    from bge_fast import quantize_embeddings
 
     return quantize_embeddings(rows, precision)

@@ -147,6 +147,11 @@ impl Queue {
         }
     }
 
+    /// How many wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.lock().waiting.len()
+    }
+
     /// Waits no more.
     fn leave(&self, me: &Arc<Waiter>) {
         let mut state = self.lock();
