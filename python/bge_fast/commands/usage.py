@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable, Iterable, Sequence
 from typing import NoReturn
 
-from bge_fast.commands import merging_verbs, model_verbs, output, text_verbs, toolkit
+from bge_fast.commands import merging_verbs, model_verbs, output, serving_verb, text_verbs, toolkit
 from bge_fast.errors import quoted
 
 Fill = Callable[[argparse.ArgumentParser], argparse.ArgumentParser]
@@ -13,6 +13,7 @@ VERBS: dict[str, tuple[str, Fill]] = {
     **text_verbs.VERBS,
     **toolkit.VERBS,
     **merging_verbs.VERBS,
+    **serving_verb.VERBS,
     **model_verbs.VERBS,
 }
 

@@ -5,12 +5,20 @@ import argparse
 from bge_fast.errors import quoted
 
 _MOST_DIGITS = 18
+_LAST_PORT = 65_535
 
 
 def positive(text: str) -> int:
     """A whole number of at least 1."""
     if not text.isdecimal() or len(text) > _MOST_DIGITS or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{quoted(text)} is not a whole number of at least 1")
+    return int(text)
+
+
+def port(text: str) -> int:
+    """A number of a TCP port; 0 stands for any that is free."""
+    if not text.isdecimal() or len(text) > _MOST_DIGITS or int(text) > _LAST_PORT:
+        raise argparse.ArgumentTypeError(f"{quoted(text)} is no port from 0 to {_LAST_PORT}")
     return int(text)
 
 

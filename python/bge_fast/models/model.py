@@ -149,6 +149,22 @@ class Model(OfOneProcess):
         if self._closed:
             raise ValueError(f"{self!r} was closed")
 
+    def with_options(self, **attributes: Any) -> Self:
+        """The same opened model with other attributes, such as ``truncate_dim``; calls of this one keep theirs.
+
+        Both share graph and weights, which are released when both are closed.
+
+        Raises:
+            TypeError: a name that is no attribute of the model.
+        """
+        self._open()
+        if unknown := next((name for name in attributes if name.startswith("_") or name not in self.__dict__), None):
+            raise TypeError(f"{type(self).__name__} has no attribute {unknown!r:.80}")
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__, **attributes)
+        other._check_options()
+        return other
+
     def info(self) -> ModelInfo:
         """Facts about the opened model: files, device, execution provider of the live session, library, limits."""
         return self._open().info()
