@@ -39,11 +39,15 @@ def small(models):
 
 
 @pytest.mark.parametrize(("path", "name"), [("/v1/embeddings", "input"), ("/embed", "inputs")])
-@pytest.mark.parametrize("body", [b"", b"{", b'{"input": "\\ud800"}', b"\xff\xfe", b"[" * 900])
+@pytest.mark.parametrize("body", [b"", b"{", b'{"input": "\\ud800"}', b"\xff\xfe", b'{"x": ' + b"[" * 900])
 def test_what_is_no_json(small, path, name, body):
     answer = small.post(path, content=body.replace(b"input", name.encode()))
     assert answer.status_code == 400
     assert "no JSON" in str(answer.json()["error"])
+
+
+def test_what_is_nested_without_end(client):
+    assert client.post("/embed", content=b'{"x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}").status_code == 400
 
 
 @pytest.mark.parametrize("path", ["/v1/embeddings", "/embed", "/tokenize"])

@@ -23,8 +23,8 @@ def run(args: Namespace) -> int:
         opened += [open_reranker(_options(args, name), use_fp16=True) for name in args.rerankers]
         limits = Limits(max_waiting=args.max_waiting, max_batch=args.max_batch, max_body=args.max_body)
         app = create_app(opened, limits)
-        output.note(_greeting(args, [model.model_name_or_path for model in opened], address.getsockname()[1]))
-        run(app, address)
+        greeting = _greeting(args, [model.model_name_or_path for model in opened], address.getsockname()[1])
+        run(app, address, lambda: output.note(greeting))
     output.note("stopped; what was accepted is answered")
     return 0
 

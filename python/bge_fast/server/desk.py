@@ -21,6 +21,8 @@ Body = TypeVar("Body", bound=msgspec.Struct)
 Answer = Callable[[Models, Limits, Body], Coroutine[Any, Any, bytes]]
 _GONE = 499
 """The status that logs and counters have for clients that went away; nobody is sent it."""
+_BODY_SECONDS = 30
+"""How long a body may take to come: what never comes must not keep a server that is to stop."""
 
 
 class Desk:
@@ -82,7 +84,19 @@ def _named(request: Request, asked: Any) -> Any:
 
 
 async def _body(request: Request, most: int) -> bytes:
-    """The body, of which no more than ``most`` bytes are ever held."""
+    """The body, of which no more than ``most`` bytes are ever held.
+
+    Raises:
+        Refusal: it is larger, or does not come.
+    """
+    try:
+        async with asyncio.timeout(_BODY_SECONDS):
+            return await _received(request, most)
+    except TimeoutError as error:
+        raise Refusal(408, f"the body did not come within {_BODY_SECONDS} seconds") from error
+
+
+async def _received(request: Request, most: int) -> bytes:
     declared = request.headers.get("content-length", "")
     parts, size = [], int(declared) if declared.isdecimal() else 0
     if size <= most:

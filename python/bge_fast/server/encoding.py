@@ -1,6 +1,8 @@
 """The calls of embedders that requests make: which verb, which options, which errors."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from bge_fast.server.refusals import Refusal
@@ -45,6 +47,23 @@ def width_of(model: Any) -> int:
     """Numbers of one of the model's vectors."""
     width = int(model.info()["dimension"])
     return min(width, model.truncate_dim or width)
+
+
+@contextmanager
+def refusing_long(truncate: bool | None) -> Iterator[None]:
+    """Around a call: a text that the model refuses to cut is too large.
+
+    Raises:
+        Refusal: 413; names the text.
+    """
+    try:
+        yield
+    except ValueError as error:
+        if truncate is not False:
+            raise
+        # The model goes on with advice for who called it in Python.
+        reason = str(error).partition(". ")[0]
+        raise Refusal(413, f"{reason}; send truncate: true to have it cut", parameter="inputs") from error
 
 
 async def vectors(model: Any, texts: list[str], *, query: bool, m3: bool) -> Any:

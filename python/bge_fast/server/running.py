@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import socket
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 import uvicorn
@@ -35,19 +35,24 @@ def bound(host: str, port: int) -> socket.socket:
     return opened
 
 
-def run(app: Starlette, at: socket.socket) -> None:
-    """Serve at a bound socket until SIGTERM or SIGINT; what was accepted until then is answered."""
-    _Server(app).run([at])
+def run(app: Starlette, at: socket.socket, started: Callable[[], None]) -> None:
+    """Serve at a bound socket until SIGTERM or SIGINT; what was accepted until then is answered.
+
+    ``started`` is called once clients can connect.
+    """
+    _Server(app, started).run([at])
 
 
 class _Server(uvicorn.Server):
     """Ends without loss, and as done."""
 
-    def __init__(self, app: Starlette) -> None:
-        self._app = app
+    def __init__(self, app: Starlette, started: Callable[[], None]) -> None:
+        self._app, self._tell = app, started
         super().__init__(
             uvicorn.Config(
                 self._answered,
+                interface="asgi3",
+                proxy_headers=False,
                 backlog=_BACKLOG,
                 access_log=False,
                 log_level="warning",
@@ -66,6 +71,11 @@ class _Server(uvicorn.Server):
             await send(message)
 
         await self._app(scope, receive, sent)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, and tell so."""
+        await super().startup(sockets)
+        self._tell()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Take no more connections; let each that is open have the answer that it waits for, and close."""

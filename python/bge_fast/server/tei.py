@@ -6,7 +6,7 @@ import msgspec
 
 from bge_fast.server import bodies
 from bge_fast.server.aside import aside
-from bge_fast.server.encoding import adapted, is_query, vectors
+from bge_fast.server.encoding import adapted, is_query, refusing_long, vectors
 from bge_fast.server.limits import Limits
 from bge_fast.server.models import Models
 from bge_fast.server.tokens import described
@@ -19,7 +19,8 @@ async def embed(models: Models, limits: Limits, asked: bodies.Embed) -> bytes:
     normalize = True if asked.normalize is None else asked.normalize
     model = adapted(model, dimensions=asked.dimensions, normalize=normalize, truncate=asked.truncate)
     query = is_query(asked.prompt_name, "prompt_name")
-    matrix = await vectors(model, texts, query=query, m3=models.kind(name) == "m3")
+    with refusing_long(asked.truncate):
+        matrix = await vectors(model, texts, query=query, m3=models.kind(name) == "m3")
     return await aside(matrix.size, _rows, matrix)
 
 
@@ -52,7 +53,8 @@ async def _m3(models: Models, limits: Limits, asked: bodies.Embed, **outputs: bo
     model = adapted(model, dimensions=asked.dimensions, normalize=asked.normalize, truncate=asked.truncate)
     query = is_query(asked.prompt_name, "prompt_name")
     wanted = {"dense": False, "sparse": False, "colbert": False, **outputs}
-    return await model.aencode_vectors(texts, query=query, show_progress_bar=False, **wanted)
+    with refusing_long(asked.truncate):
+        return await model.aencode_vectors(texts, query=query, show_progress_bar=False, **wanted)
 
 
 def _rows(matrix: Any) -> bytes:
