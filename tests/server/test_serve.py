@@ -41,7 +41,7 @@ def test_sigterm_loses_no_accepted_request(keep_alive):
         while True:
             try:
                 send = client or httpx
-                answer = send.post(f"{url}/embed", json={"inputs": ["a wing " * 50] * 8}, timeout=30)
+                answer = send.post(f"{url}/embed", json={"inputs": ["a wing " * 50] * 4}, timeout=30)
                 answered.append(answer.status_code)
             except httpx.ConnectError:
                 refused.append(1)
@@ -51,7 +51,7 @@ def test_sigterm_loses_no_accepted_request(keep_alive):
                 return
 
     with serving(TINY) as server:
-        threads = [threading.Thread(target=ask, args=(server.url,)) for _ in range(16)]
+        threads = [threading.Thread(target=ask, args=(server.url,)) for _ in range(8)]
         for thread in threads:
             thread.start()
         while len(answered) < 100:
@@ -61,7 +61,7 @@ def test_sigterm_loses_no_accepted_request(keep_alive):
             thread.join()
     assert lost == []
     assert set(answered) == {200}
-    assert len(refused) == 16
+    assert len(refused) == 8
 
 
 def test_half_a_request_does_not_keep_the_server():

@@ -1,10 +1,12 @@
 """The application run by uvicorn, until the process is told to stop."""
 
 import asyncio
+import select
 import signal
 import socket
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
@@ -12,6 +14,8 @@ from starlette.types import Message, Receive, Scope, Send
 
 _GRACE = 0.5
 """Seconds in which idle connections may send one more request before they are closed."""
+_MOST_LOOKS = 100
+"""How often requests are looked for that came in the last moment."""
 _BACKLOG = 2048
 
 
@@ -79,11 +83,34 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Take no more connections; let each that is open have the answer that it waits for, and close."""
+        # Closing alone would reset those that clients have opened and the loop has not taken yet.
+        accepted = [connection for listening in sockets or () for connection in _waiting(listening)]
         for server in self.servers:
             server.close()
+        for connection in accepted:
+            await asyncio.get_running_loop().connect_accepted_socket(self._protocol, connection)
         # Whoever is about to send a request on an open connection still gets its answer.
         await asyncio.sleep(_GRACE)
+        for _ in range(_MOST_LOOKS):
+            if not self._unread():
+                break
+            await asyncio.sleep(_GRACE / 10)
         await super().shutdown(sockets)
+
+    def _unread(self) -> bool:
+        """Whether a request has come on a connection that seems to be idle."""
+        poll, idle = select.poll(), list(map(_idle_socket, self.server_state.connections))
+        for opened in idle:
+            if opened is not None:
+                poll.register(opened.fileno(), select.POLLIN)
+        return bool(poll.poll(0))
+
+    def _protocol(self) -> asyncio.Protocol:
+        make: Any = self.config.http_protocol_class
+        protocol: asyncio.Protocol = make(
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return protocol
 
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -94,3 +121,19 @@ class _Server(uvicorn.Server):
         finally:
             for one, handler in before.items():
                 signal.signal(one, handler)
+
+
+def _idle_socket(connection: Any) -> Any:
+    """The socket of a connection without a request that is under way."""
+    busy = connection.cycle is not None and not connection.cycle.response_complete
+    return None if busy or connection.transport.is_closing() else connection.transport.get_extra_info("socket")
+
+
+def _waiting(listening: socket.socket) -> list[socket.socket]:
+    """Connections that nobody has taken."""
+    taken = []
+    with suppress(BlockingIOError):
+        while True:
+            taken.append(listening.accept()[0])
+            taken[-1].setblocking(False)
+    return taken
