@@ -8,7 +8,7 @@ export PYTHONPYCACHEPREFIX = $(CURDIR)/build/bytecode
 export ORT_DISABLE_TELEMETRY = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-export demo demo-export check style test test-rust test-python test-export test-dist test-frameworks test-kits site lint format models fixtures golden golden-evaluation parity finetuned referee bench bench-peers lock dist clean
+.PHONY: help setup setup-export demo demo-export check style test test-rust test-python test-export test-dist test-frameworks test-kits test-browser site lint format models fixtures golden golden-evaluation parity finetuned referee bench bench-peers lock dist clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -145,6 +145,9 @@ test-frameworks: .venv-frameworks/.package .venv-frameworks/.downstream ## adapt
 
 test-kits: .venv-kits/.package ## adapters for what brings torch: sentence-transformers, mteb, Ray, BERTopic
 	.venv-kits/bin/python -m pytest tests/kits
+
+test-browser: .venv/.release ## the server's page in Debian's chromium, where that is installed
+	.venv/bin/python -m pytest tests/browser
 
 site: .venv-docs/.installed ## the documentation's site, in build/site
 	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict --quiet
