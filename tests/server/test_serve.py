@@ -1,5 +1,6 @@
 """`bge-fast serve`: a process that answers, and ends without losing what it accepted."""
 
+import json
 import signal
 import socket
 import threading
@@ -37,18 +38,16 @@ def test_sigterm_loses_no_accepted_request(keep_alive):
     answered, refused, lost = [], [], []
 
     def ask(url):
-        client = httpx.Client() if keep_alive else None
-        while True:
-            try:
-                send = client or httpx
-                answer = send.post(f"{url}/embed", json={"inputs": ["a wing " * 50] * 4}, timeout=30)
-                answered.append(answer.status_code)
-            except httpx.ConnectError:
-                refused.append(1)
-                return
-            except httpx.HTTPError as error:
-                lost.append(repr(error))
-                return
+        with httpx.Client(headers={} if keep_alive else {"Connection": "close"}, timeout=30) as client:
+            while True:
+                try:
+                    answered.append(client.post(f"{url}/embed", json={"inputs": ["a wing " * 50] * 4}).status_code)
+                except httpx.ConnectError:
+                    refused.append(1)
+                    return
+                except httpx.HTTPError as error:
+                    lost.append(repr(error))
+                    return
 
     with serving(TINY) as server:
         threads = [threading.Thread(target=ask, args=(server.url,)) for _ in range(8)]
@@ -62,6 +61,21 @@ def test_sigterm_loses_no_accepted_request(keep_alive):
     assert lost == []
     assert set(answered) == {200}
     assert len(refused) == 8
+
+
+def test_the_call_of_a_client_that_hangs_up_ends():
+    texts = [f"{number} " + "boundary layer " * 200 for number in range(500)]
+    body = json.dumps({"inputs": texts}).encode()
+    with serving(TINY, "--threads", "1") as server:
+        host, port = server.url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port))) as client:
+            client.sendall(b"POST /embed HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+            while "under_way 1.0" not in httpx.get(f"{server.url}/metrics").text:
+                time.sleep(0.001)
+        while 'status="499"} 1.0' not in (metrics := httpx.get(f"{server.url}/metrics").text):
+            assert 'status="200"} 1.0' not in metrics, "it went on to its end"
+            time.sleep(0.001)
+        assert "under_way 0.0" in metrics
 
 
 def test_half_a_request_does_not_keep_the_server():

@@ -62,6 +62,11 @@ def test_embed_all(client, models):
     assert all((np.array(one, np.float32) == row).all() for one, row in zip(found, wanted, strict=True))
 
 
+def test_embed_all_of_too_many_tokens(client):
+    error = refused(client.post("/embed_all", {"inputs": [f"{number} wing" * 300 for number in range(100)]}), 413)
+    assert "at most 16384" in error["error"]
+
+
 @pytest.mark.parametrize("route", ["embed_sparse", "embed_all"])
 def test_what_only_m3_has(client, route):
     error = refused(client.post(f"/{route}?model=tiny-bert", {"inputs": "x"}), 422)

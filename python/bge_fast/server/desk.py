@@ -51,9 +51,9 @@ class Desk:
 
     async def _answered(self, request: Request, of: type[Body], answer: Answer[Body]) -> Response:
         try:
-            body = await _body(request, self.limits.max_body)
             self._let_in()
             try:
+                body = await _body(request, self.limits.max_body)
                 asked = await aside(len(body), bodies.read, body, of)
                 result = await _unless_gone(request, answer(self.models, self.limits, _named(request, asked)))
             finally:

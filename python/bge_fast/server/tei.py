@@ -9,7 +9,11 @@ from bge_fast.server.aside import aside
 from bge_fast.server.encoding import adapted, is_query, refusing_long, vectors
 from bge_fast.server.limits import Limits
 from bge_fast.server.models import Models
-from bge_fast.server.tokens import described
+from bge_fast.server.refusals import Refusal
+from bge_fast.server.tokens import described, used
+
+# In JSON 20 kB each, where they have 1,024 numbers.
+_MOST_VECTORS = 16_384
 
 
 async def embed(models: Models, limits: Limits, asked: bodies.Embed) -> bytes:
@@ -32,6 +36,12 @@ async def embed_sparse(models: Models, limits: Limits, asked: bodies.Embed) -> b
 
 async def embed_all(models: Models, limits: Limits, asked: bodies.Embed) -> bytes:
     """``/embed_all``: BGE-M3's vectors of each token but the first."""
+    _, model = models.find(asked.model, "m3")
+    texts = bodies.listed(asked.inputs, limits.max_batch)
+    query = is_query(asked.prompt_name, "prompt_name")
+    if (tokens := await aside(sum(map(len, texts)), used, model, texts, query=query)) > _MOST_VECTORS:
+        reason = f"inputs have {tokens} tokens, and each is a vector: at most {_MOST_VECTORS} of one request"
+        raise Refusal(413, f"{reason}. Send fewer texts at a time", parameter="inputs")
     batch = (await _m3(models, limits, asked, colbert=True)).colbert
     return await aside(batch.vectors.size, lambda: b"[" + b",".join(map(_rows, batch)) + b"]")
 
