@@ -21,6 +21,11 @@ from tests.test_docs import blocks
 TEXTS = ["a wing in a slipstream", "heat transfer", "boundary layer " * 20]
 
 
+@pytest.fixture(autouse=True)
+def no_network() -> None:
+    """Not closed off here: the server listens on the loopback."""
+
+
 @pytest.fixture(scope="module")
 def models() -> dict[str, Any]:
     return {
