@@ -112,7 +112,7 @@ fn assemble_decoder(decoder: &Decoder, weights: &Weights, conversion: Conversion
     let operators = match conversion {
         Conversion::Draft => {
             decoder::check(decoder, weights, form)?;
-            return Ok(Builder::new(weights, conversion, Operators::Padded).finish::<&str>(&[]));
+            return Ok(Builder::new(weights, conversion, Operators::Padded).finish::<&str, &[&str], &str>(&[]));
         }
         Conversion::Prepared(prepared) => Operators::Ours(prepared),
         Conversion::InGraph | Conversion::Narrowed(_) => Operators::Cuda { merged: false },

@@ -206,11 +206,11 @@ impl<'a> Builder<'a> {
     }
 
     /// The graph, of these inputs.
-    pub(super) fn finish<N: AsRef<str>>(mut self, inputs: &[(N, &[&str])]) -> Assembled {
+    pub(super) fn finish<N: AsRef<str>, D: AsRef<[S]>, S: AsRef<str>>(mut self, inputs: &[(N, D)]) -> Assembled {
         let whole = if self.on_cuda() { DataType::Int32 } else { DataType::Int64 };
-        let input = |(name, dims): &(N, &[&str])| {
-            let name = name.as_ref();
-            ValueInfo::tensor(name, if name == PAST { DataType::Float } else { whole }, dims)
+        let input = |(name, dims): &(N, D)| {
+            let (name, dims): (_, Vec<&str>) = (name.as_ref(), dims.as_ref().iter().map(AsRef::as_ref).collect());
+            ValueInfo::tensor(name, if name == PAST { DataType::Float } else { whole }, &dims)
         };
         self.graph.input = inputs.iter().map(input).collect();
         let opset = |(domain, version): (&str, i64)| OperatorSetId { domain: domain.into(), version };

@@ -19,8 +19,12 @@ use crate::outputs::{Outputs, Part};
 use crate::weights::Weights;
 use crate::{Error, Result};
 
-/// An input of a graph with its dimensions.
-type Input = (String, &'static [&'static str]);
+/// An input of a graph with its dimensions. Those of one name are the same.
+type Input = (String, Vec<String>);
+
+fn input(name: &str, dims: &[&str]) -> Input {
+    (name.to_owned(), dims.iter().map(|&dim| dim.to_owned()).collect())
+}
 
 /// Where a decoder's graph asks for what of each text is no passage: `[texts, 2]`, tokens before and behind it.
 pub(crate) const KEPT: &str = "kept";
@@ -66,14 +70,14 @@ pub(super) fn assemble(decoder: &Decoder, weights: &Weights, graph: &mut Builder
     }
     let rotary = inverse_lengths(decoder.head_dim, decoder.rope_theta, decoder.rope_factor);
     let tower = Tower { decoder, names, rotary, past, apart: past || given };
-    let mut inputs: Vec<Input> = vec![("input_ids".into(), &["batch", "length"])];
+    let mut inputs: Vec<Input> = vec![input("input_ids", &["batch", "length"])];
     if graph.on_cuda() {
         inputs.extend(tower.inputs_on_cuda(graph, ""));
     } else {
-        inputs.push((ours::STARTS.into(), &["texts"]));
+        inputs.push(input(ours::STARTS, &["texts"]));
     }
     if past {
-        inputs.push((PAST.into(), &["layers", "beginning", "width"]));
+        inputs.push(input(PAST, &["layers", "beginning", "width"]));
     }
     let states = tower.embeddings(graph)?;
     if given {
@@ -101,7 +105,7 @@ impl Tower<'_> {
                 } else {
                     let next = starts_before(number);
                     states = compressed(graph, &states, [&starts, &next], depth, number);
-                    inputs.push((next.clone(), &["texts"]));
+                    inputs.push(input(&next, &["texts"]));
                     starts = next;
                 }
             }
@@ -112,7 +116,7 @@ impl Tower<'_> {
             }
         }
         if !inputs.is_empty() && !graph.on_cuda() {
-            inputs.push((KEPT.into(), &["texts", "sides"]));
+            inputs.push(input(KEPT, &["texts", "sides"]));
         }
         self.outputs(graph, outputs, &states, &scores)?;
         Ok(inputs)

@@ -5,7 +5,7 @@
 
 mod attention;
 
-use super::{Input, Tower};
+use super::{Input, Tower, input};
 use crate::graph::builder::{Builder, CONTRIB, cast_to};
 use crate::graph::layers::product;
 use crate::graph::onnx::{Attribute, DataType};
@@ -26,14 +26,16 @@ pub(crate) const RUNS: &str = "runs";
 impl Tower<'_> {
     /// How texts lie in a stage.
     pub(super) fn inputs_on_cuda(&self, graph: &Builder, stage: &str) -> Vec<Input> {
-        let mut inputs: Vec<(&str, &'static [&'static str])> = vec![(PLACES, &["length"]), (LAST_TOKENS, &["batch"])];
+        let length = format!("length{stage}");
+        let of = |name: &str, dims: &[&str]| input(&format!("{name}{stage}"), dims);
+        let mut inputs = vec![of(PLACES, &[&length]), of(LAST_TOKENS, &["batch"])];
         if self.is_grouped(graph) {
-            inputs.extend([(LAST_PLACES, &["batch"][..]), (LENGTH, &["1"][..])]);
+            inputs.extend([of(LAST_PLACES, &["batch"]), of(LENGTH, &["1"])]);
         }
         if !stage.is_empty() {
-            inputs.push((RUNS, &["batch", "length", "ratio"]));
+            inputs.push(of(RUNS, &["batch", &length, "ratio"]));
         }
-        inputs.into_iter().map(|(name, dims)| (format!("{name}{stage}"), dims)).collect()
+        inputs
     }
 
     /// Rows divided by the root of the mean of their squares, in float32.
