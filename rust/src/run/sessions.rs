@@ -83,8 +83,7 @@ impl Sessions {
         } else {
             device.for_bulk().map(|placement| lanes(vec![placement]))
         };
-        let few = packed && device.is_cuda();
-        let first = if few { Form { layout: Layout::Few, ..first } } else { first };
+        let first = if packed && device.is_cuda() { Form { layout: Layout::Few, ..first } } else { first };
         let sessions = Self {
             library,
             source,
