@@ -82,16 +82,24 @@ class Checkpoint:
         outputs: list[str] = ...,
     ) -> Checkpoint: ...
     def graph(
-        self, outputs: list[str], layout: Literal["plain", "masked", "halved", "packed"], *, half: bool = False
+        self,
+        outputs: list[str],
+        layout: Literal["plain", "masked", "halved", "packed", "few"],
+        *,
+        precision: Literal["fp32", "fp16", "bf16"] = "fp32",
+        cutoffs: list[int] = ...,
+        compress: tuple[list[int], int] = ...,
     ) -> tuple[bytes, Path]:
         """An ONNX model, and the folder that its weights lie in.
 
-        ``packed`` is for CUDA, and only there ``half``, whose matrices are in no file.
+        ``packed`` and ``few`` are for CUDA, as all graphs of decoders, which are ``plain``; and only there precisions
+        of 16 bits, whose matrices are in no file. Decoders score after each layer of ``cutoffs``; before
+        the layers of ``compress`` runs of so many tokens become one.
         """
 
     @property
-    def packs_on_cuda(self) -> bool:
-        """Whether a CUDA device takes it in fp16."""
+    def narrows_on_cuda(self) -> bool:
+        """Whether a CUDA device computes it in 16 bits."""
 
     def left_over(self) -> str | None: ...
     def head_width(self, layer: str) -> int:

@@ -7,6 +7,7 @@ import random
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -45,7 +46,7 @@ def make(folder: Path, layers: int, width: int, heads: int, *, reranker: bool) -
         tensors |= {"bert.pooler.dense.weight": _drawn(draw, (width, width), 0.05)}
         tensors |= {"bert.pooler.dense.bias": np.zeros(width, np.float16)}
     (folder / "config.json").write_text(json.dumps({**config, **sizes, **more}))
-    _save(folder / "model.safetensors", tensors)
+    save(folder / "model.safetensors", tensors, "F16")
 
 
 def _tensors(draw, layers, width):
@@ -83,10 +84,11 @@ def _drawn(draw, shape, scale):
     return (draw.standard_normal(shape, dtype=np.float32) * np.float32(scale)).astype(np.float16)
 
 
-def _save(path: Path, tensors: dict[str, np.ndarray]) -> None:
+def save(path: Path, tensors: dict[str, Any], stored: str) -> None:
+    """Arrays of one type, which safetensors calls `stored`."""
     header, end = {}, 0
     for name, values in tensors.items():
-        header[name] = {"dtype": "F16", "shape": values.shape, "data_offsets": [end, end + values.nbytes]}
+        header[name] = {"dtype": stored, "shape": values.shape, "data_offsets": [end, end + values.nbytes]}
         end += values.nbytes
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)

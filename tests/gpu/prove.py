@@ -14,6 +14,7 @@ _HERE = Path(__file__).resolve().parent
 PARTS = {
     "first_light": 60,
     "parity": 120,
+    "decoders": 120,
     "queries": 60,
     "speed": 90,
     "kernels": 60,

@@ -3,7 +3,7 @@
 import json
 import pickle
 import shutil
-import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,8 +17,7 @@ from bge_fast import (
     ModelFormatError,
     ModelNotFoundError,
 )
-from bge_fast.models import decoder
-from bge_fast.runtime.devices import Device
+from bge_fast.runtime.devices import CPU, Device
 from tests.support.checkpoints import checkpoint, edit_json
 
 TEXTS = ["the boundary layer of a wing", "", "热边界层", "heat transfer " * 30]
@@ -106,21 +105,35 @@ def test_it_pickles_and_tells_about_itself(qwen):
     assert qwen.model.config.head_dim == 16
 
 
-def test_it_runs_on_the_cpu_alone():
-    with pytest.raises(DeviceError, match=r"FlagLLMModel runs on the CPU alone, not on cuda:0"):
-        FlagLLMModel(str(checkpoint("decoder-qwen3")), devices="cuda:0")
-    with pytest.raises(DeviceError, match=r"not on cuda:0, cuda:1"):
-        FlagLLMModel(str(checkpoint("decoder-qwen3")), devices=[0, 1])
+def test_a_gpu_that_cannot_be_had_is_an_error_never_the_cpu():
+    for devices in ("cuda:0", [0, 1]):
+        with pytest.raises(DeviceError, match=r'no CUDA provider.*pip install "bge-fast\[gpu\]"'):
+            FlagLLMModel(str(checkpoint("decoder-qwen3")), devices=devices)
 
 
-def test_a_gpu_that_is_here_is_left_alone_with_one_warning(monkeypatch):
-    monkeypatch.setattr(decoder, "default_device", lambda: Device((0,)))
-    with pytest.warns(RuntimeWarning, match=r'FlagLLMModel runs on the CPU alone.*devices="cpu"') as said:
-        model = FlagLLMModel(str(checkpoint("decoder-qwen3")))
-    assert (len(said), model.info()["device"]) == (1, "cpu")
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        FlagLLMModel(str(checkpoint("decoder-qwen3")), devices="cpu").encode("a")
+@pytest.mark.parametrize(
+    ("asked", "on_cuda", "on_the_cpu"),
+    [
+        ({}, ("fp16", "fp32"), ("fp32",)),
+        ({"use_bf16": True}, ("bf16",), ("fp32",)),
+        ({"use_fp16": False}, ("fp32",), ("fp32",)),
+        ({"use_fp16": False, "use_bf16": True}, ("bf16",), ("fp32",)),
+        ({"precision": "fp32", "use_bf16": True}, ("fp32",), ("fp32",)),
+    ],
+)
+def test_what_is_computed_in_by_device(asked, on_cuda, on_the_cpu):
+    options = FlagLLMModel(str(checkpoint("decoder-qwen3")), devices="cpu", **asked)._engine_options
+    assert options.computations(Device((0,))) == on_cuda
+    assert options.computations(CPU) == on_the_cpu
+    encoder = replace(options, family="encoder").computations(Device((0,)))
+    assert encoder == (("fp32",) if asked else ("fp16", "fp32"))
+
+
+@pytest.mark.parametrize("precision", ["int8", "int4"])
+def test_integers_are_for_the_cpu(precision):
+    options = FlagLLMModel(str(checkpoint("decoder-qwen3")), precision=precision)._engine_options
+    with pytest.raises(ValueError, match=r'is for the CPU; on CUDA devices use "fp32" or "fp16" or "bf16"'):
+        options.computations(Device((0,)))
 
 
 def test_what_another_class_opens_is_told_with_that_class(tmp_path):

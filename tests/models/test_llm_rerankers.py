@@ -118,9 +118,9 @@ def test_passages_are_ranked(reranker):
     assert reranker.rank("lift", passages, top_k=2) == ranked[:2]
 
 
-def test_it_pickles_and_runs_on_the_cpu_alone(reranker):
+def test_it_pickles(reranker):
     assert pickle.loads(pickle.dumps(reranker)).compute_score(PAIRS) == reranker.compute_score(PAIRS)
-    with pytest.raises(DeviceError, match="runs on the CPU alone"):
+    with pytest.raises(DeviceError, match="no CUDA provider"):
         type(reranker)(reranker.model_name_or_path, devices=[0])
     assert not hasattr(reranker, "peft_path")
 

@@ -9,7 +9,7 @@ import pytest
 from onnx.external_data_helper import load_external_data_for_model
 from onnx.reference import ReferenceEvaluator
 
-from bge_fast import DeviceError, _core
+from bge_fast import _core
 from bge_fast.opening.checkpoint import graph_sizes
 from bge_fast.opening.choice import WEIGHTS
 from tests.support.checkpoints import checkpoint as folder_of
@@ -18,7 +18,7 @@ from tests.support.contrib import OPERATORS
 EMBEDDERS = ("tiny-bert", "tiny-camembert", "tiny-distilbert", "tiny-electra", "tiny-roberta", "tiny-xlmr")
 RERANKERS = ("tiny-reranker", "tiny-reranker-bert", "tiny-reranker-distilbert", "tiny-reranker-electra")
 CASES = (
-    *((name, (output,)) for name in EMBEDDERS for output in ("cls", "hidden_states")),
+    *((name, (output,)) for name in EMBEDDERS for output in ("cls", "hidden_states", "mean")),
     *((name, ("logits",)) for name in RERANKERS),
     *(("tiny-m3", outputs) for outputs in (("cls",), ("cls", "sparse", "colbert"))),
 )
@@ -87,9 +87,10 @@ def test_a_packed_graph_gives_what_the_padded_one_gives(name, outputs, layout):
     for place, alone in enumerate(padded(*checkpoint.graph(list(outputs), "plain"), ids, first)):
         for whole, one in zip(found, alone, strict=True):
             assert whole.dtype == np.float32
-            of_tokens = one.ndim == 3
+            of_tokens = whole.ndim == 3
             part = whole[:, starts[place] : starts[place + 1]] if of_tokens else whole[place : place + 1]
-            np.testing.assert_allclose(part, one, atol=1e-5)
+            expected = one if of_tokens or one.ndim == 2 else one.mean(axis=1)
+            np.testing.assert_allclose(part, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("layout", ["packed", "few"])
@@ -98,7 +99,7 @@ def test_a_packed_graph_gives_what_the_padded_one_gives(name, outputs, layout):
 def test_onnx_runtime_takes_all_of_it_but_for_the_kernel(name, outputs, half, layout):
     """Types and shapes fit together: a CPU lacks nothing but kernels."""
     _, checkpoint = opened(name)
-    graph, folder = checkpoint.graph(list(outputs), layout, half=half)
+    graph, folder = checkpoint.graph(list(outputs), layout, precision="fp16" if half else "fp32")
     model = onnx.load_model_from_string(graph)
     onnx.checker.check_graph(_without_data(model).graph, _context(model))
     options = onnxruntime.SessionOptions()
@@ -107,17 +108,26 @@ def test_onnx_runtime_takes_all_of_it_but_for_the_kernel(name, outputs, half, la
     if half:
         values = [onnxruntime.OrtValue.ortvalue_from_numpy(np.zeros(one.dims, np.float16)) for one in filled]
         options.add_external_initializers([one.name for one in filled], values)
-    with pytest.raises(Exception, match=r"NOT_IMPLEMENTED.* for [\w.]*PackedMultiHeadAttention"):
+    with pytest.raises(Exception, match=r"NOT_IMPLEMENTED.* for [\w.]*(PackedMultiHeadAttention|RestorePadding)"):
         onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
 
 def test_half_keeps_numbers_in_float16_and_puts_out_float32():
     _, checkpoint = opened("tiny-m3")
-    model = onnx.load_model_from_string(checkpoint.graph(["cls", "sparse", "colbert"], "packed", half=True)[0])
+    model = onnx.load_model_from_string(checkpoint.graph(["cls", "sparse", "colbert"], "packed", precision="fp16")[0])
     kinds = {one.data_type for one in model.graph.initializer}
     assert kinds == {onnx.TensorProto.FLOAT16, onnx.TensorProto.INT64}
     assert {one.type.tensor_type.elem_type for one in model.graph.output} == {onnx.TensorProto.FLOAT}
     assert {one.type.tensor_type.elem_type for one in model.graph.input} == {onnx.TensorProto.INT32}
+
+
+def test_means_of_many_texts_are_made_where_the_texts_are_and_of_few_later():
+    _, checkpoint = opened("tiny-bert")
+    named = {}
+    for layout in ("few", "packed", "plain"):
+        model = onnx.load_model_from_string(checkpoint.graph(["mean"], layout)[0])
+        named[layout] = [value.name for value in model.graph.output]
+    assert named == {"few": ["last_hidden_state"], "packed": ["mean_vecs"], "plain": ["last_hidden_state"]}
 
 
 def test_few_texts_take_one_product_where_many_take_three():
@@ -132,17 +142,9 @@ def test_few_texts_take_one_product_where_many_take_three():
     assert nodes["packed"].count("FusedMatMul") - nodes["few"].count("FusedMatMul") == 2 * layers
 
 
-def test_decoders_are_for_the_cpu():
-    folder = folder_of("decoder-qwen3")
-    sizes = graph_sizes("decoder-qwen3", json.loads((folder / "config.json").read_text()))
-    checkpoint = _core.Checkpoint([str(folder / "model.safetensors")], sizes, outputs=["last"])
-    with pytest.raises(DeviceError, match='CPU only so far. Pass devices="cpu"'):
-        checkpoint.graph(["last"], "packed", half=True)
-
-
 def test_scores_by_distance_are_not_packed():
     _, checkpoint = opened("tiny-mpnet")
-    assert not checkpoint.packs_on_cuda
+    assert not checkpoint.narrows_on_cuda
     with pytest.raises(Exception, match="cannot be packed"):
         checkpoint.graph(["cls"], "packed")
 

@@ -114,6 +114,8 @@ def test_driver_and_index(tmp_path, monkeypatch, count, index, said):
         ("libcublas.so.12", "nvidia-cublas-cu12"),
         ("libnvrtc.so.13", "nvidia-cuda-nvrtc"),
         ("libcurand.so.10", "nvidia-curand"),
+        ("libcufft.so.12", "nvidia-cufft"),
+        ("libcufft.so.11", "nvidia-cufft-cu12"),
         ("libcudnn.so.9", "nvidia-cudnn-cu13"),
     ],
 )

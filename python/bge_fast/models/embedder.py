@@ -38,7 +38,7 @@ class AbsEmbedder(Model):
 
     def _pooled_output(self) -> str:
         """What the graph must put out for the pooling method."""
-        return {"cls": "cls", "last_token": "last"}.get(self.pooling_method, "hidden_states")
+        return {"cls": "cls", "last_token": "last"}.get(self.pooling_method, "mean")
 
     def _query_options(self) -> dict[str, Any]:
         return {

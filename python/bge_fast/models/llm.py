@@ -28,11 +28,12 @@ class FlagLLMModel(DecoderEmbedder):
     Args:
         model_name_or_path: a checkpoint's folder, or a hub id.
         normalize_embeddings: scale vectors to unit length.
-        use_fp16: accepted, without effect: weights are used as they are stored, and arithmetic is float32.
-        use_bf16: the same.
+        use_fp16: on CUDA, compute in fp16. The CPU uses weights as they are stored, in float32.
+        use_bf16: on CUDA, compute in bf16, whatever ``use_fp16`` says.
         query_instruction_for_retrieval: put before each text of ``encode_queries``.
         query_instruction_format: how; first placeholder the instruction, second the text.
-        devices: ``None`` or ``"cpu"``.
+        devices: ``None``, ``"cpu"``, ``"cuda"``, ``"cuda:0"``, ``0``; ``None`` takes the first CUDA device where
+            ``onnxruntime-gpu`` is installed and usable, else the CPU.
         trust_remote_code: accepted, without effect: Python from a repository is never run.
         cache_dir: the hub's cache folder.
         batch_size: most texts of one ONNX Runtime call; batches are also bounded by their tokens.
@@ -40,7 +41,8 @@ class FlagLLMModel(DecoderEmbedder):
         passage_max_length: the same for passages.
         convert_to_numpy: return numpy arrays; ``False`` returns torch tensors and needs torch.
         truncate_dim: keep this many leading components, before normalization.
-        precision: of the products: ``"fp32"``, ``"bf16"``, ``"int8"`` or ``"int4"``; by default fp32.
+        precision: of the products: ``"fp32"`` or ``"bf16"``, on the CPU ``"int8"`` or ``"int4"``, on CUDA ``"fp16"``;
+            by default fp32, on CUDA what ``use_fp16`` and ``use_bf16`` say.
         threads: CPU threads; by default all that affinity and cgroup allow.
         on_fork: what a forked child does with a model that its parent opened: ``"reopen"`` or ``"error"``.
         on_truncate: what happens to texts over the length limit: ``"ignore"``, ``"warn"`` or ``"error"``.

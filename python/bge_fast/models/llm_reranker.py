@@ -14,21 +14,23 @@ class FlagLLMReranker(PromptedReranker):
     Args:
         model_name_or_path: a checkpoint's folder, or a hub id.
         peft_path: a folder with a LoRA adapter, which is merged into the weights.
-        use_fp16: accepted, without effect: weights are used as they are stored, and arithmetic is float32.
-        use_bf16: the same.
+        use_fp16: on CUDA, compute in fp16. The CPU uses weights as they are stored, in float32.
+        use_bf16: on CUDA, compute in bf16, whatever ``use_fp16`` says.
         query_instruction_for_rerank: put before each query; ``None`` puts nothing there.
         query_instruction_format: how; first placeholder the instruction, second the text.
         passage_instruction_for_rerank: put before each passage; ``None`` puts nothing there.
         passage_instruction_format: how.
         cache_dir: the hub's cache folder.
         trust_remote_code: accepted, without effect: Python from a repository is never run.
-        devices: ``None`` or ``"cpu"``.
+        devices: ``None``, ``"cpu"``, ``"cuda"``, ``"cuda:0"``, ``0``; ``None`` takes the first CUDA device where
+            ``onnxruntime-gpu`` is installed and usable, else the CPU.
         prompt: what stands behind each pair; ``None`` takes the class's.
         batch_size: most pairs of one ONNX Runtime call; batches are also bounded by their tokens.
         query_max_length: most tokens of a query; by default three quarters of ``max_length``.
         max_length: most tokens of a passage, and of query and passage together.
         normalize: map scores to 0 … 1 by the logistic function.
-        precision: of the products: ``"fp32"``, ``"bf16"``, ``"int8"`` or ``"int4"``; by default fp32.
+        precision: of the products: ``"fp32"`` or ``"bf16"``, on the CPU ``"int8"`` or ``"int4"``, on CUDA ``"fp16"``;
+            by default fp32, on CUDA what ``use_fp16`` and ``use_bf16`` say.
         threads: CPU threads; by default all that affinity and cgroup allow.
         on_fork: what a forked child does with a model that its parent opened: ``"reopen"`` or ``"error"``.
 

@@ -9,7 +9,6 @@ from bge_fast import _core
 from bge_fast.errors import DeviceError, ForkedProcessError, ModelFormatError, warn
 from bge_fast.opening.adapter import Merged, adapter_for
 from bge_fast.opening.architectures import graph_of
-from bge_fast.opening.choice import OWN
 from bge_fast.opening.files import Facts, ModelFiles
 from bge_fast.opening.hub import find_model
 from bge_fast.opening.kinds import check_family, declares_reranker, no_reranker
@@ -22,7 +21,7 @@ from bge_fast.runtime.library import check_cuda, default_device, load_runtime, u
 from bge_fast.runtime.threads import default_threads
 
 Outputs = tuple[str, ...]
-"""A set of a graph's outputs: ``cls`` or ``hidden_states``, ``sparse``, ``colbert``, ``logits``."""
+"""A set of a graph's outputs: ``cls``, ``mean``, ``last`` or ``hidden_states``, ``sparse``, ``colbert``, ``logits``."""
 _HEAD_OF = {"sparse": "sparse_linear", "colbert": "colbert_linear"}
 # What a checkpoint of a kind must have the tensors for.
 _OUTPUTS_OF_KIND: dict[str, Outputs] = {
@@ -55,6 +54,8 @@ class EngineOptions:
     """Its precision; ``None``: by the device."""
     prefer_fp16: bool = False
     """Without ``computation``: take an fp16 graph where the device is CUDA and there is one."""
+    prefer_bf16: bool = False
+    """Without ``computation``: the same of decoders in bf16, which goes before fp16."""
     threads: int | None = None
     low_memory: bool = False
     """Leave weights as they are stored: less private memory, slower runs."""
@@ -73,7 +74,7 @@ class EngineOptions:
     """Of the form of a checkpoint's graph that opens at once; others open when a call needs them."""
     waiting: Waiting = Waiting()
     warm_up: bool = False
-    """On CUDA: capture the runs of queries when the model opens."""
+    """On CUDA: capture the runs of queries when the model opens; of decoders run once."""
 
     def computations(self, device: Device) -> tuple[str, ...]:
         """Precisions of the computation that will do on ``device``, best first.
@@ -83,12 +84,16 @@ class EngineOptions:
         """
         if self.computation == "int4" and self.family == "encoder":
             raise ValueError('precision="int4" is for decoder-only models; encoders are small: use "int8" or "bf16"')
-        if self.computation in OWN and device != CPU:
-            raise ValueError(f'precision="{self.computation}" is for the CPU; on CUDA devices use "fp16" or "fp32"')
+        on_cuda = ("fp32", "fp16") if self.family == "encoder" else ("fp32", "fp16", "bf16")
+        if device.is_cuda and self.computation not in (None, *on_cuda):
+            these = " or ".join(f'"{one}"' for one in on_cuda)
+            raise ValueError(f'precision="{self.computation}" is for the CPU; on CUDA devices use {these}')
         if self.computation == "fp16" and device == CPU:
             raise ValueError('precision="fp16" is for CUDA devices; on the CPU leave precision out (fp32)')
         if self.computation is not None:
             return (self.computation,)
+        if device.is_cuda and self.prefer_bf16:
+            return ("bf16",) if "bf16" in on_cuda else ("fp32",)
         return ("fp16", "fp32") if device.is_cuda and self.prefer_fp16 else ("fp32",)
 
 
@@ -217,7 +222,7 @@ def _open_on(options: EngineOptions, device: Device, threads: int) -> tuple[Mode
     if files.adapter is not None:
         files = replace(files, merged=Merged(files.adapter, list(files.paths.values())))
     checkpoint = checkpoint_of(files)
-    if checkpoint is not None and files.computation == "fp16" and not checkpoint.packs_on_cuda:
+    if checkpoint is not None and files.computation == "fp16" and not checkpoint.narrows_on_cuda:
         files = _widened(files, options)
     check_room(files.name, files.sizes or {}, files.computation)
     heads = files.graph_heads if checkpoint is None else {one: checkpoint.head_width(one) for one in files.head_files}

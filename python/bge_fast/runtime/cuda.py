@@ -48,7 +48,9 @@ def pip_package(library: str) -> str:
     name = {"libcudart": "runtime", "libcublasLt": "cublas"}.get(stem, stem.removeprefix("lib"))
     if name == "cudnn":
         return "nvidia-cudnn-cu13"
-    return f"nvidia-{'cuda-' if name in ('runtime', 'nvrtc') else ''}{name}" + ("-cu12" if major == "12" else "")
+    # Its numbers are one behind.
+    of_cuda_12 = major == ("11" if name == "cufft" else "12")
+    return f"nvidia-{'cuda-' if name in ('runtime', 'nvrtc') else ''}{name}" + ("-cu12" if of_cuda_12 else "")
 
 
 def device_count() -> int | None:

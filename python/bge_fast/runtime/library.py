@@ -19,6 +19,7 @@ from bge_fast.runtime.locks import Lock
 
 _BUNDLED = Path(__file__).parent.parent / "_ort" / "libonnxruntime_bge_fast.so"
 _OLDEST = 24
+_TESTED = "1.31.1"
 _NO_TELEMETRY = "ORT_DISABLE_TELEMETRY"
 _INSTRUCTIONS = "BGE_FAST_INSTRUCTIONS"
 _environment = Lock()
@@ -134,7 +135,13 @@ def check_cuda(index: int) -> None:
     where = f'devices="cuda:{index}"'
     runtime = load_runtime()
     provider = runtime.path.with_name(cuda.PROVIDER)
-    if "CUDAExecutionProvider" not in runtime.providers or not provider.is_file():
+    if "CUDAExecutionProvider" not in runtime.providers and provider.is_file():
+        # A build with CUDA as a plug-in, which would have to be registered first.
+        raise DeviceError(
+            f"{where}: the ONNX Runtime in use ({runtime.path}, {runtime.version}) does not know the CUDA provider "
+            f'beside it. Install the version that was tested: pip install "onnxruntime-gpu[cuda,cudnn]=={_TESTED}"'
+        )
+    if not provider.is_file():
         bundled = "bundled" if runtime.path == _BUNDLED else str(runtime.path)
         raise DeviceError(
             f"{where}: the ONNX Runtime in use ({bundled}, {runtime.version}) has no CUDA provider. "

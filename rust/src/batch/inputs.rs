@@ -47,6 +47,8 @@ pub struct Inputs {
     pub lengths: Vec<usize>,
     /// Of each text, the tokens before and behind its passage, where passages get shorter: `[texts, 2]`.
     pub kept: Vec<i64>,
+    /// Tokens of a passage that become one there.
+    pub ratio: usize,
     /// Where each text begins before a layer, counted from 0, from which on passages have fewer tokens.
     pub starts_before: Vec<(usize, Vec<i64>)>,
     /// Keys and values of what all texts begin with, which is none of their tokens here.
@@ -81,6 +83,7 @@ impl Inputs {
             position_ids: Vec::with_capacity(tokens),
             lengths,
             kept: Vec::new(),
+            ratio: 1,
             starts_before: Vec::new(),
             past: None,
         };
@@ -93,12 +96,13 @@ impl Inputs {
     /// Counts the tokens that are left where, before each of `layers`, runs of `ratio` tokens of each passage become one. Of each text,
     /// `around` tokens are before and behind its passage.
     pub fn compress(&mut self, layers: impl Iterator<Item = usize>, ratio: usize, around: &[[usize; 2]]) {
+        self.ratio = ratio.max(1);
         self.kept = around.iter().flatten().copied().map(whole).collect();
         let mut lengths = self.lengths.clone();
         for layer in layers {
             for (length, around) in lengths.iter_mut().zip(around) {
                 let around: usize = around.iter().sum();
-                *length = around + (*length - around).div_ceil(ratio.max(1));
+                *length = around + (*length - around).div_ceil(self.ratio);
             }
             let starts = starts(lengths.iter().copied()).into_iter().map(whole).collect();
             self.starts_before.push((layer, starts));

@@ -10,6 +10,8 @@ pub const TOKEN_BUDGET: usize = 512;
 pub const CUDA_TOKEN_BUDGET: usize = 16_384;
 /// The same for packed texts. Relative bulk speed on one H200, BERT base in fp16, 10 – 500 tokens: 4096: 0.73, 16384: 0.87, 65536: 1.00.
 pub const PACKED_TOKEN_BUDGET: usize = 65_536;
+/// Tokens of a run of bulk work on a CUDA device while queries come: as long as a query may have to wait.
+const BESIDE_QUERIES: usize = 8192;
 /// Texts and tokens of a run that a CUDA device replays.
 pub(crate) const FEW_TEXTS: usize = 8;
 pub(crate) const FEW_TOKENS: usize = 512;
@@ -120,6 +122,15 @@ pub fn plan(lengths: &[usize], capacity: Capacity) -> Vec<Batch> {
     groups.map(|rows| laid_out(rows.to_vec(), lengths, capacity.mixed)).collect()
 }
 
+/// How many texts of a batch, at least one, make a run that queries can wait for: of these lengths, the longest first.
+pub(crate) fn beside_queries(lengths: impl Iterator<Item = usize>) -> usize {
+    let sums = lengths.scan(0, |sum, length| {
+        *sum += length;
+        Some(*sum)
+    });
+    sums.take_while(|&sum| sum <= BESIDE_QUERIES).count().max(1)
+}
+
 /// Whether one more text, no longer than those of `group`, fits beside them.
 fn fits(group: &[usize], tokens: usize, length: usize, longest: usize, capacity: Capacity) -> bool {
     let rows = group.len() + 1;
@@ -204,6 +215,13 @@ mod tests {
     fn a_long_text_goes_alone_whatever_the_budget() {
         let batches = plan(&[600, 600, 512, 512], Capacity { tokens: CUDA_TOKEN_BUDGET, ..of(256) });
         assert_eq!(batches.iter().map(|b| b.rows.clone()).collect::<Vec<_>>(), [vec![0], vec![1], vec![2, 3]]);
+    }
+
+    #[test]
+    fn beside_queries_runs_are_small_but_never_empty() {
+        assert_eq!(beside_queries([9000, 3].into_iter()), 1);
+        assert_eq!(beside_queries([4096, 4000, 96, 1].into_iter()), 3);
+        assert_eq!(beside_queries([128; 512].into_iter()), 64);
     }
 
     #[test]

@@ -37,14 +37,6 @@ impl Checkpoint {
         Ok(checkpoint)
     }
 
-    /// The graph in one of its forms, complete in itself and its external data.
-    ///
-    /// # Errors
-    /// Those of [`assemble`].
-    pub fn assemble(&self, form: Form) -> Result<Assembled> {
-        assemble(&self.network, &self.weights, Conversion::InGraph, form)
-    }
-
     /// The graph for a session that is handed its float32 tensors.
     ///
     /// # Errors
@@ -53,20 +45,27 @@ impl Checkpoint {
         assemble(&self.network, &self.weights, Conversion::Prepared(prepared), form)
     }
 
-    /// The graph for a CUDA device, whose texts lie one behind the other; in float16 for a session that is handed its tensors.
+    /// The graph of ONNX Runtime's operators, for a CUDA device where its form says so; in 16 bits for a session that is handed its
+    /// tensors, else complete in itself and its external data.
     ///
     /// # Errors
-    /// Those of [`assemble`]; [`crate::Error::ModelFormat`] for a weight beyond float16.
+    /// Those of [`assemble`]; [`crate::Error::ModelFormat`] for a weight beyond 16 bits.
     pub fn assemble_for_cuda(&self, prepared: &Prepared, form: Form) -> Result<Assembled> {
         let conversion = if form.half { Conversion::Narrowed(prepared) } else { Conversion::InGraph };
         assemble(&self.network, &self.weights, conversion, form)
     }
 
-    /// Whether a CUDA device takes its texts one behind the other: not where scores depend on distances, since the operator
-    /// would take them of all pairs of tokens.
+    /// Whether a CUDA device computes it in 16 bits: not where scores depend on distances.
+    #[must_use]
+    pub fn narrows_on_cuda(&self) -> bool {
+        !matches!(&self.network, Network::Encoder(encoder) if encoder.architecture.distances.is_some())
+    }
+
+    /// Whether a CUDA device takes its texts one behind the other. Operators for that know no distances, or would take them of all pairs
+    /// of tokens, and none that looks to the left only has float32.
     #[must_use]
     pub fn packs_on_cuda(&self) -> bool {
-        !matches!(&self.network, Network::Encoder(encoder) if encoder.architecture.distances.is_some())
+        matches!(&self.network, Network::Encoder(_)) && self.narrows_on_cuda()
     }
 
     /// The first tensor of a layer that the sizes do not have, where there is one: it is not run.

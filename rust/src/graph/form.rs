@@ -11,7 +11,7 @@ pub struct Form {
     pub outputs: Outputs,
     /// Which batches it takes.
     pub layout: Layout,
-    /// Computed in float16 where the model is, on a CUDA device.
+    /// Computed in 16 bits where the model is, on a CUDA device.
     pub half: bool,
     /// How far through a decoder's layers it goes.
     pub depth: Depth,

@@ -5,6 +5,7 @@ use super::bert::{Bert, first_tokens};
 use super::builder::Builder;
 use super::layers::{linear, token_linear};
 use super::onnx::Attribute;
+use super::packed;
 use crate::outputs::{Outputs, Part};
 use crate::{Error, Result};
 
@@ -17,8 +18,13 @@ pub(super) fn add(graph: &mut Builder, bert: &Bert, outputs: Outputs, states: &s
     for part in outputs.iter() {
         match part {
             Part::Cls => graph.put_out("dense_vecs", &["batch", &hidden]),
+            // Of few tokens it is taken later: some of them may belong to no text.
+            Part::Mean if graph.on_cuda() && !graph.merges() => {
+                packed::means(graph, states);
+                graph.output("mean_vecs", &["batch", &hidden]);
+            }
             // An encoder's rows are taken later.
-            Part::HiddenStates | Part::Last => {
+            Part::HiddenStates | Part::Mean | Part::Last => {
                 let output = graph.before("last_hidden_state");
                 of_tokens(graph, states, &output);
                 graph.put_out("last_hidden_state", &["batch", "length", &hidden]);

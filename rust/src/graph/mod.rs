@@ -28,7 +28,7 @@ use self::builder::{Builder, Operators};
 pub(crate) use self::builder::{LAYER, OURS};
 pub use self::checkpoint::Checkpoint;
 pub use self::decoder::{Decoder, Head};
-pub(crate) use self::decoder::{KEPT, PAST, layer_of_starts};
+pub(crate) use self::decoder::{KEPT, LAST_PLACES, LAST_TOKENS, LENGTH, PAST, PLACES, RUNS, layer_of_starts};
 pub use self::external::external_files;
 pub use self::form::{Depth, Form};
 pub(crate) use self::ours::STARTS;
@@ -48,8 +48,8 @@ pub struct Assembled {
     pub tensors: Vec<Initializer>,
     /// What operators of our own compute; each tells its place here.
     pub layers: Arc<Vec<Layer>>,
-    /// Whether it is one for CUDA, with texts one behind the other.
-    pub packed: bool,
+    /// Whether it is one for CUDA.
+    pub on_cuda: bool,
     /// Whether it is one of those for few texts, whose runs are captured.
     pub captured: bool,
 }
@@ -73,7 +73,7 @@ pub enum Conversion<'a> {
     Draft,
     /// They are made beforehand and shared by all sessions; the graph can be opened only by who hands them over.
     Prepared(&'a Prepared),
-    /// The same in float16.
+    /// The same in 16 bits.
     Narrowed(&'a Prepared),
 }
 
@@ -109,15 +109,16 @@ pub fn assemble(network: &Network, weights: &Weights, conversion: Conversion, fo
 }
 
 fn assemble_decoder(decoder: &Decoder, weights: &Weights, conversion: Conversion, form: Form) -> Result<Assembled> {
-    let Conversion::Prepared(prepared) = conversion else {
-        decoder::check(decoder, weights, form)?;
-        return match conversion {
-            Conversion::Draft => Ok(Builder::new(weights, conversion, Operators::Padded).finish::<&str>(&[])),
-            _ => Err(Error::Device("decoder-only models run on the CPU only so far. Pass devices=\"cpu\"".into())),
-        };
+    let operators = match conversion {
+        Conversion::Draft => {
+            decoder::check(decoder, weights, form)?;
+            return Ok(Builder::new(weights, conversion, Operators::Padded).finish::<&str, &[&str], &str>(&[]));
+        }
+        Conversion::Prepared(prepared) => Operators::Ours(prepared),
+        Conversion::InGraph | Conversion::Narrowed(_) => Operators::Cuda { merged: false },
     };
-    let mut graph = Builder::new(weights, conversion, Operators::Ours(prepared));
-    let inputs = decoder::assemble(decoder, weights, prepared, &mut graph, form)?;
+    let mut graph = Builder::new(weights, conversion, operators);
+    let inputs = decoder::assemble(decoder, weights, &mut graph, form)?;
     Ok(graph.finish(&inputs))
 }
 

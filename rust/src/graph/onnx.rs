@@ -19,6 +19,7 @@ pub enum DataType {
 pub enum Attribute {
     Int(&'static str, i64),
     Float(&'static str, f32),
+    Ints(&'static str, &'static [i64]),
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -79,6 +80,8 @@ pub struct AttributeProto {
     pub f: f32,
     #[prost(int64, tag = "3")]
     pub i: i64,
+    #[prost(int64, repeated, tag = "8")]
+    pub ints: Vec<i64>,
     #[prost(int32, tag = "20")]
     pub r#type: i32,
 }
@@ -86,8 +89,11 @@ pub struct AttributeProto {
 impl From<Attribute> for AttributeProto {
     fn from(attribute: Attribute) -> Self {
         match attribute {
-            Attribute::Float(name, f) => Self { name: name.into(), f, i: 0, r#type: 1 },
-            Attribute::Int(name, i) => Self { name: name.into(), f: 0.0, i, r#type: 2 },
+            Attribute::Float(name, f) => Self { name: name.into(), f, r#type: 1, ..Self::default() },
+            Attribute::Int(name, i) => Self { name: name.into(), i, r#type: 2, ..Self::default() },
+            Attribute::Ints(name, ints) => {
+                Self { name: name.into(), ints: ints.to_vec(), r#type: 7, ..Self::default() }
+            }
         }
     }
 }
@@ -125,9 +131,9 @@ impl TensorProto {
         Self { dims, float_data: values, name: name.into(), data_type: DataType::Float as i32, ..Self::default() }
     }
 
-    /// The same in float16, of their bytes.
-    pub fn halves(name: &str, dims: Vec<i64>, raw_data: Vec<u8>) -> Self {
-        Self { dims, raw_data, name: name.into(), data_type: DataType::Float16 as i32, ..Self::default() }
+    /// The same in any type, of their bytes.
+    pub fn raw(name: &str, data_type: DataType, dims: Vec<i64>, raw_data: Vec<u8>) -> Self {
+        Self { dims, raw_data, name: name.into(), data_type: data_type as i32, ..Self::default() }
     }
 
     /// `length` bytes of the file `location`, a path below the folder that the session is told.

@@ -1,9 +1,9 @@
 //! Layers as ONNX Runtime's operators for CUDA, on tokens `[tokens, hidden]` of texts that lie one behind the other: no padding,
 //! no mask, and no plans for each shape.
 
-use super::builder::{Builder, CONTRIB};
+use super::builder::{Builder, CONTRIB, cast_to};
 use super::layers::{Attention, linear, product};
-use super::onnx::Attribute;
+use super::onnx::{Attribute, DataType};
 use super::ours::STARTS;
 use crate::Result;
 
@@ -78,6 +78,22 @@ pub(super) fn taken_bias(graph: &mut Builder, dense: &str, value: &str, size: us
         *number += row.iter().zip(&added).map(|(weight, value)| weight * value).sum::<f32>();
     }
     graph.numbers(&format!("{dense}.bias.taken"), &[size], bias)
+}
+
+/// The mean of each text's tokens, in float32, as `mean_vecs`.
+pub(super) fn means(graph: &mut Builder, states: &str) {
+    let padded = graph.node_of(CONTRIB, "RestorePadding", &[states, TOKEN_OFFSETS], "mean.padded", &[]);
+    let padded = graph.float32(&padded);
+    let axis = graph.constant("axis_1", &[1]);
+    let sums = graph.node("ReduceSum", &[&padded, &axis], "mean.sums", &[Attribute::Int("keepdims", 0)]);
+    let (zero, one) = (graph.constant("zero", &[0]), graph.constant("one", &[1]));
+    let (last, end) = (graph.constant("last", &[-1]), graph.constant("end", &[i64::MAX]));
+    let begins = graph.node("Slice", &[STARTS, &zero, &last], "mean.begins", &[]);
+    let ends = graph.node("Slice", &[STARTS, &one, &end], "mean.ends", &[]);
+    let lengths = graph.node("Sub", &[&ends, &begins], "mean.lengths", &[]);
+    let lengths = graph.node("Cast", &[&lengths], "mean.lengths.float32", &[cast_to(DataType::Float)]);
+    let lengths = graph.node("Unsqueeze", &[&lengths, &axis], "mean.lengths.column", &[]);
+    graph.node("Div", &[&sums, &lengths], "mean_vecs", &[]);
 }
 
 /// The first token of each text.

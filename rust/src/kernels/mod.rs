@@ -39,7 +39,7 @@ pub use self::normalize::{LayerNorm, Summands, add_and_norm};
 pub use self::panels::{COLUMNS, Format, Panels};
 pub use self::quantized::Read;
 pub use self::rms_norm::{RmsNorm, rms_norm};
-pub use self::rotary::RotaryTable;
+pub use self::rotary::{RotaryTable, inverse_lengths};
 pub use self::threads::{Alone, Threads};
 
 #[cfg(test)]

@@ -15,6 +15,15 @@ pub struct RotaryTable {
     blocks: RwLock<Vec<Arc<[f32]>>>,
 }
 
+/// What the angle grows by from token to token, for each two numbers of a head of `size`: see [`RotaryTable::new`].
+#[must_use]
+#[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "rounded where torch rounds")]
+pub fn inverse_lengths(size: usize, theta: f64, factor: f64) -> Vec<f32> {
+    let exponent = |pair: usize| (2 * pair) as f32 / size as f32;
+    let inverse = |pair: usize| 1.0 / theta.powf(f64::from(exponent(pair))) as f32 / factor as f32;
+    (0..size / 2).map(inverse).collect()
+}
+
 /// The cosines and sines of the first positions.
 pub(super) struct Rotary {
     half: usize,
@@ -28,12 +37,9 @@ impl RotaryTable {
     /// # Panics
     /// Where `size` is odd.
     #[must_use]
-    #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "rounded where torch rounds")]
     pub fn new(size: usize, theta: f64, factor: f64) -> Self {
         assert!(size > 0 && size.is_multiple_of(2), "two halves of a head");
-        let exponent = |pair: usize| (2 * pair) as f32 / size as f32;
-        let inverse = |pair: usize| 1.0 / theta.powf(f64::from(exponent(pair))) as f32 / factor as f32;
-        Self { inverse: (0..size / 2).map(inverse).collect(), blocks: RwLock::default() }
+        Self { inverse: inverse_lengths(size, theta, factor), blocks: RwLock::default() }
     }
 
     /// Numbers of a head.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::model::{Model, Verb, form_of, session_of};
-use crate::batch::{Batch, Inputs};
+use crate::batch::{Batch, Inputs, beside_queries};
 use crate::ort::Values;
 use crate::outputs::{Outcome, RowError, not_finite_texts};
 use crate::run::{Permit, Place, Watcher, interruptible};
@@ -48,7 +48,11 @@ impl Model {
             self.counts().ran(&inputs);
             self.rows(batch, &inputs, &values, verb, exact)
         };
-        if place.on_device() { finish(batch, false, &mut once) } else { rows_of(once(batch, false)?) }
+        if !place.on_device() {
+            return rows_of(once(batch, false)?);
+        }
+        let length = |row: usize| tokens[row].ids.len();
+        in_parts(batch, &length, &|| place.beside_queries(), &mut |part| finish(part, false, &mut once))
     }
 
     /// What a run of a batch gave.
@@ -73,6 +77,24 @@ impl Model {
             Err(error) => Err(error),
         }
     }
+}
+
+/// Rows of a batch by `run`, which is given small parts of it while somebody else waits.
+fn in_parts<R>(
+    batch: &Batch,
+    length: &dyn Fn(usize) -> usize,
+    others_wait: &dyn Fn() -> bool,
+    run: &mut dyn FnMut(&Batch) -> Outcome<Vec<R>>,
+) -> Outcome<Vec<R>> {
+    let mut rows = Vec::with_capacity(batch.rows.len());
+    while rows.len() < batch.rows.len() {
+        let rest = &batch.rows[rows.len()..];
+        let lengths = rest.iter().map(|&row| length(row));
+        let count = if others_wait() { beside_queries(lengths) } else { rest.len() };
+        let part = Batch { rows: rest[..count].to_vec(), length: length(rest[0]), layout: batch.layout };
+        rows.extend(run(&part)?);
+    }
+    Ok(rows)
 }
 
 /// Rows of a batch by `once`, which runs a part of it, `exact` or not, as often as that takes.
@@ -178,6 +200,28 @@ mod tests {
         let mut device = Device { room: 1, overflow: &[9], ..ROOMY };
         let rows = run(&mut device).expect("fits");
         assert_eq!(rows, [(7, false), (3, false), (9, true), (1, false), (5, false)]);
+    }
+
+    #[test]
+    fn while_others_wait_parts_are_small_and_rows_keep_their_order() {
+        let batch = Batch { rows: (0..100).rev().collect(), length: 1000, layout: Layout::Packed };
+        let (mut runs, looked) = (Vec::new(), std::cell::Cell::new(0));
+        // A query comes when two runs are over, and goes after two more.
+        let others_wait = || (2..4).contains(&looked.replace(looked.get() + 1));
+        let mut run = |part: &Batch| {
+            runs.push(part.rows.len());
+            Ok(part.rows.clone())
+        };
+        let alone = in_parts(&batch, &|_| 1000, &|| false, &mut run).expect("runs");
+        assert_eq!((alone, std::mem::take(&mut runs)), (batch.rows.clone(), vec![100]));
+        looked.set(2);
+        let mut run = |part: &Batch| {
+            assert_eq!(part.length, 1000);
+            runs.push(part.rows.len());
+            Ok(part.rows.clone())
+        };
+        assert_eq!(in_parts(&batch, &|_| 1000, &others_wait, &mut run).expect("runs"), batch.rows);
+        assert_eq!(runs, [8, 8, 84]);
     }
 
     #[test]

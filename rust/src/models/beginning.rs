@@ -50,9 +50,10 @@ impl Beginning {
 }
 
 impl Model {
-    /// A beginning of these tokens, computed now unless it is one of the last; `None` where it is not worth it.
+    /// A beginning of these tokens, computed now unless it is one of the last; `None` where it is not worth it, and where operators
+    /// are not our own: there it is computed with each text.
     pub(super) fn beginning(&self, ids: &[u32], watcher: &mut Watcher) -> Result<Option<Arc<Beginning>>> {
-        if ids.len() < SHORTEST {
+        if ids.len() < SHORTEST || !self.sessions().own_operators() {
             return Ok(None);
         }
         let mut kept = self.kept(watcher)?;

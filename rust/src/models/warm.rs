@@ -3,13 +3,12 @@
 use super::model::{Model, session_of};
 use crate::Result;
 use crate::batch::{Batch, FEW_SIZES, Inputs, Layout};
-use crate::graph::Form;
 use crate::run::{Patience, Watcher};
 use crate::tokenizer::Tokens;
 
 impl Model {
     /// On CUDA devices captures runs of few texts, of every size that texts of up to `longest` tokens need, for the outputs of the form
-    /// that was opened first.
+    /// that was opened first; where nothing is captured, runs once.
     ///
     /// # Errors
     /// Those of a run.
@@ -18,17 +17,18 @@ impl Model {
         if !place.on_device() {
             return Ok(());
         }
-        let form = Form { layout: Layout::Few, ..self.sessions().first() };
+        let form = self.sessions().first();
+        let lengths = if form.layout == Layout::Few { sizes(longest) } else { vec![vec![longest.min(FEW_SIZES[0])]] };
         let session = session_of(place, form)?;
         let mut goes_on = |_| true;
         let mut watcher = Watcher::new(&mut goes_on, Patience::default());
         // All devices at once, so that each has its turn.
         let permits = (0..place.devices()).map(|_| place.enter(&mut watcher)).collect::<Result<Vec<_>>>()?;
-        for lengths in sizes(longest) {
+        for lengths in lengths {
             let text =
                 |&length: &usize| Tokens { ids: vec![self.rules().pad_id; length], total: length, first: length };
             let texts: Vec<Tokens> = lengths.iter().map(text).collect();
-            let batch = Batch { rows: (0..texts.len()).collect(), length: lengths[0], layout: Layout::Few };
+            let batch = Batch { rows: (0..texts.len()).collect(), length: lengths[0], layout: form.layout };
             let inputs = Inputs::new(&batch, &texts, self.rules());
             let feed = session.feed(&inputs)?;
             permits.iter().try_for_each(|permit| place.run(permit, form, &feed, form.outputs).map(drop))?;

@@ -229,7 +229,7 @@ mod tests {
     fn each_text_gets_what_belongs_to_it_in_runs_of_few_sizes() {
         let session = session();
         let named = signature::inputs(session.inputs()).expect("are known");
-        assert!(named.packed);
+        assert_eq!(named.laid_out, signature::LaidOut::Packed);
         let outputs = [c"dense_vecs", c"logits", c"sparse_vecs"];
         let outputs = outputs.map(|name| signature::output(session.outputs(), name).expect("is declared"));
         let signature = Signature { inputs: &named.named, outputs: &outputs };

@@ -8,7 +8,7 @@ use ::ort::value::DynValue;
 
 use super::Placement;
 use crate::graph::{Assembled, Initializer};
-use crate::prepared::{Numbers, Prepared};
+use crate::prepared::{Narrow, Numbers, Prepared};
 use crate::{Error, Result};
 
 /// A checkpoint's tensors, and the copies of its matrices that ONNX Runtime repacked for its kernels: made for the first
@@ -48,7 +48,8 @@ impl HandedOver {
                 builder.with_config_entry("session.model_external_initializers_file_folder_path", folder)?;
             let Placement::Cpu { low_memory, .. } = placement else {
                 // Copied to the device once. Tensors of float32 are read from the file.
-                for tensor in assembled.tensors.iter().filter(|tensor| matches!(tensor.numbers, Numbers::Narrowed(_))) {
+                for tensor in assembled.tensors.iter().filter(|tensor| matches!(tensor.numbers, Numbers::Narrowed(..)))
+                {
                     builder = builder.with_external_initializer(&tensor.name, self.value(tensor)?)?;
                 }
                 return Ok(builder);
@@ -86,10 +87,10 @@ impl HandedOver {
 }
 
 fn element_type(numbers: &Numbers) -> ::ort::sys::ONNXTensorElementDataType {
+    use ::ort::sys::ONNXTensorElementDataType as Element;
     match numbers {
-        Numbers::Narrowed(_) => ::ort::sys::ONNXTensorElementDataType::ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16,
-        Numbers::Stored(_) | Numbers::Converted(_) => {
-            ::ort::sys::ONNXTensorElementDataType::ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT
-        }
+        Numbers::Narrowed(_, Narrow::Float16) => Element::ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16,
+        Numbers::Narrowed(_, Narrow::Bf16) => Element::ONNX_TENSOR_ELEMENT_DATA_TYPE_BFLOAT16,
+        Numbers::Stored(_) | Numbers::Converted(_) => Element::ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT,
     }
 }

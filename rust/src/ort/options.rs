@@ -48,9 +48,9 @@ impl std::fmt::Display for Placement {
 
 /// What a graph of ours for CUDA asks of its session.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Packed {
+pub(super) struct Ours {
     /// It is one.
-    pub packed: bool,
+    pub on_cuda: bool,
     /// Its runs are captured.
     pub captured: bool,
 }
@@ -59,7 +59,7 @@ pub(super) struct Packed {
 ///
 /// # Errors
 /// [`Error::Device`] where the device cannot be used.
-pub(super) fn options(runtime: &Library, placement: Placement, graph: Packed) -> Result<SessionBuilder> {
+pub(super) fn options(runtime: &Library, placement: Placement, graph: Ours) -> Result<SessionBuilder> {
     let build = || -> ::ort::Result<SessionBuilder> {
         let builder = Session::builder(&runtime.environment)?
             .with_optimization_level(GraphOptimizationLevel::All)?
@@ -79,7 +79,7 @@ pub(super) fn options(runtime: &Library, placement: Placement, graph: Packed) ->
             Placement::Cuda(index) => Ok(builder
                 .with_intra_threads(1)?
                 .with_intra_op_spinning(false)?
-                .with_config_entry("session.disable_cpu_ep_fallback", if graph.packed { "1" } else { "0" })?
+                .with_config_entry("session.disable_cpu_ep_fallback", if graph.on_cuda { "1" } else { "0" })?
                 .with_execution_providers([cuda(index, graph).build().error_on_failure()])?),
         }
     };
@@ -89,10 +89,10 @@ pub(super) fn options(runtime: &Library, placement: Placement, graph: Packed) ->
     })
 }
 
-fn cuda(index: i32, Packed { packed, captured }: Packed) -> ep::CUDA {
+fn cuda(index: i32, Ours { on_cuda, captured }: Ours) -> ep::CUDA {
     // TF32 rounds inputs to 10 bits: fp32 would not be fp32.
     let provider = ep::CUDA::default().with_device_id(index).with_tf32(false);
-    if packed {
+    if on_cuda {
         // Short texts too: otherwise those in float32 take the kernel that writes all scores to memory.
         let attention = AttentionBackend::FLASH_ATTENTION | AttentionBackend::EFFICIENT_ATTENTION;
         provider.with_attention_backend(attention).with_cuda_graph(captured)

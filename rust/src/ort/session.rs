@@ -14,8 +14,8 @@ use ::ort::value::{DynValue, Outlet};
 use super::captured::{Captured, Signature, while_nothing_is_captured};
 use super::driver::Memory;
 use super::environment::without_variables;
-use super::options::{self, Packed, Placement};
-use super::signature::{self, Input};
+use super::options::{self, Ours, Placement};
+use super::signature::{self, Input, LaidOut};
 use super::threads::startable;
 use super::values::{FedTensor, Feed, Values};
 use super::{HandedOver, Library, operators};
@@ -33,10 +33,10 @@ pub enum Graph {
 }
 
 impl Graph {
-    fn packed(&self) -> Packed {
+    fn ours(&self) -> Ours {
         match self {
-            Self::File(_) => Packed::default(),
-            Self::Assembled(graph, _) => Packed { packed: graph.packed, captured: graph.captured },
+            Self::File(_) => Ours::default(),
+            Self::Assembled(graph, _) => Ours { on_cuda: graph.on_cuda, captured: graph.captured },
         }
     }
 }
@@ -74,7 +74,7 @@ impl Session {
     }
 
     fn open_now(library: &Library, graph: &Graph, placement: Placement) -> Result<Self> {
-        let mut builder = options::options(library, placement, graph.packed())?;
+        let mut builder = options::options(library, placement, graph.ours())?;
         let (session, handed) = match graph {
             Graph::File(path) => (builder.commit_from_file(path), None),
             Graph::Assembled(assembled, handed) => {
@@ -89,7 +89,7 @@ impl Session {
         let session = session.map_err(|error| refused(&error, placement))?;
         let (inputs, outputs) = (signature::inputs(session.inputs())?, signature::outputs(session.outputs())?);
         let captured = match placement {
-            Placement::Cuda(index) if graph.packed().captured => {
+            Placement::Cuda(index) if graph.ours().captured => {
                 Some(ManuallyDrop::new(Captured::new(Memory::Cuda(index))))
             }
             _ => None,
@@ -111,8 +111,10 @@ impl Session {
     /// # Errors
     /// [`Error::ModelFormat`] with both widths.
     pub fn check_width(&self, dimension: usize) -> Result<()> {
-        let states =
-            self.outputs.iter().filter(|(part, _)| matches!(part, Part::Cls | Part::HiddenStates | Part::Last));
+        let states = self
+            .outputs
+            .iter()
+            .filter(|(part, _)| matches!(part, Part::Cls | Part::HiddenStates | Part::Mean | Part::Last));
         let declared = |(_, name): &(Part, CString)| signature::width(self.opened.outputs(), name.to_str().ok()?);
         match states.filter_map(declared).find(|&width| width != dimension) {
             Some(width) => Err(Error::ModelFormat(format!(
@@ -130,8 +132,10 @@ impl Session {
         if self.captured.is_some() {
             return Ok(Feed::Few(inputs));
         }
-        let tensor = |(_, input): &(CString, Input)| {
-            if self.inputs.packed { input.packed(inputs).map(FedTensor::Owned) } else { input.padded(inputs) }
+        let tensor = |(_, input): &(CString, Input)| match self.inputs.laid_out {
+            LaidOut::Anyhow => input.padded(inputs),
+            LaidOut::Packed => input.packed(inputs).map(FedTensor::Owned),
+            LaidOut::Decoder => input.of_decoder(inputs).map(FedTensor::Owned),
         };
         let tensors: ::ort::Result<_> = self.inputs.named.iter().map(tensor).collect();
         tensors.map(Feed::Tensors).map_err(failed)
@@ -217,17 +221,17 @@ impl Session {
     fn without(&self, part: Part) -> Error {
         let names: Vec<&str> = self.opened.outputs().iter().map(Outlet::name).collect();
         let hint = match part {
-            Part::Cls | Part::HiddenStates | Part::Last if names.contains(&"logits") => {
+            Part::Cls | Part::HiddenStates | Part::Mean | Part::Last if names.contains(&"logits") => {
                 ". A graph with logits is a reranker, not an embedder"
             }
-            Part::Cls | Part::HiddenStates | Part::Last => {
+            Part::Cls | Part::HiddenStates | Part::Mean | Part::Last => {
                 ". A graph that pools by itself cannot be used: export it with the hidden states of all tokens"
             }
             Part::Logits => ". A graph without logits is an embedder, not a reranker",
             _ => "",
         };
-        // Our own name of the first row means nothing to who made the graph.
-        let wanted = part.names().iter().find(|&&name| name != "dense_vecs").unwrap_or(&"");
+        // Our own names of rows mean nothing to who made the graph.
+        let wanted = part.names().iter().find(|&&name| !["dense_vecs", "mean_vecs"].contains(&name)).unwrap_or(&"");
         Error::ModelFormat(format!("the graph has no output \"{wanted}\", only {names:?}{hint}"))
     }
 }

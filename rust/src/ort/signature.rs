@@ -5,7 +5,10 @@ use std::ffi::{CStr, CString};
 use ::ort::value::{Outlet, Tensor, TensorElementType, TensorRef, ValueType};
 
 use super::values::FedTensor;
-use crate::graph::{FIRST_TOKENS, KEPT, PAST, STARTS, TOKEN_OFFSETS, layer_of_starts};
+use crate::batch::Padded;
+use crate::graph::{
+    FIRST_TOKENS, KEPT, LAST_PLACES, LAST_TOKENS, LENGTH, PAST, PLACES, RUNS, STARTS, TOKEN_OFFSETS, layer_of_starts,
+};
 use crate::outputs::Part;
 use crate::{Error, Result};
 
@@ -28,6 +31,8 @@ pub(super) enum Input {
     Kept,
     /// Keys and values of a beginning.
     Past,
+    /// How texts of a decoder lie on CUDA, at the beginning or before a layer.
+    Padded(Padded, Option<usize>),
 }
 
 impl Input {
@@ -39,7 +44,7 @@ impl Input {
             Self::Offsets => vec![texts, tokens],
             Self::First => vec![texts],
             // Only decoders have them, which are not captured.
-            Self::StartsBefore(_) | Self::Kept | Self::Past => Vec::new(),
+            Self::StartsBefore(_) | Self::Kept | Self::Past | Self::Padded(..) => Vec::new(),
         }
     }
 
@@ -69,6 +74,14 @@ impl Input {
         Tensor::from_array(([values.len()], values))
     }
 
+    /// For a graph of a decoder on CUDA.
+    pub(super) fn of_decoder(self, inputs: &crate::batch::Inputs) -> ::ort::Result<Tensor<i32>> {
+        if let Self::Padded(what, layer) = self {
+            return Tensor::from_array(inputs.padded(what, layer));
+        }
+        Tensor::from_array((inputs.shape, narrow(self.values(inputs)).collect::<Vec<_>>()))
+    }
+
     /// Its numbers for a captured run: those of tokens end early, texts that are missing are empty.
     pub(super) fn few(self, inputs: &crate::batch::Inputs, texts: usize, tokens: usize) -> Vec<i32> {
         let mut values: Vec<i32> = match self {
@@ -94,7 +107,7 @@ impl Input {
             Self::StartsBefore(layer) => inputs.starts_before(layer),
             Self::Kept => &inputs.kept,
             Self::First => &inputs.starts[..inputs.rows],
-            Self::Offsets | Self::Past => &[],
+            Self::Offsets | Self::Past | Self::Padded(..) => &[],
         }
     }
 }
@@ -107,23 +120,57 @@ fn narrow(values: &[i64]) -> impl Iterator<Item = i32> {
 pub(super) struct Inputs {
     /// Each with the name that it has there.
     pub named: Vec<(CString, Input)>,
-    /// Whether they are int32, one text behind the other: a graph of ours for CUDA.
-    pub packed: bool,
+    pub laid_out: LaidOut,
+}
+
+/// How texts lie in a graph's inputs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LaidOut {
+    /// int64, `[batch, length]`, or as our own operators take them.
+    Anyhow,
+    /// int32, one behind the other: an encoder of ours for CUDA.
+    Packed,
+    /// int32, `[batch, length]`: a decoder of ours for CUDA.
+    Decoder,
 }
 
 /// The inputs of a graph: all of them int64, `[batch, length]`, neither of which is fixed, but in graphs of ours.
 pub(super) fn inputs(outlets: &[Outlet]) -> Result<Inputs> {
-    let packed = outlets.iter().any(|outlet| outlet.name() == TOKEN_OFFSETS);
-    let known = |outlet| if packed { packed_input(outlet) } else { known_input(outlet) };
-    Ok(Inputs { named: outlets.iter().map(known).collect::<Result<_>>()?, packed })
+    let has = |name| outlets.iter().any(|outlet| outlet.name() == name);
+    let laid_out = match () {
+        () if has(TOKEN_OFFSETS) => LaidOut::Packed,
+        () if has(LAST_TOKENS) => LaidOut::Decoder,
+        () => LaidOut::Anyhow,
+    };
+    let known = |outlet| if laid_out == LaidOut::Anyhow { known_input(outlet) } else { input_on_cuda(outlet) };
+    Ok(Inputs { named: outlets.iter().map(known).collect::<Result<_>>()?, laid_out })
 }
 
-fn packed_input(outlet: &Outlet) -> Result<(CString, Input)> {
-    match outlet.name() {
-        name @ TOKEN_OFFSETS => Ok((c_name(name)?, Input::Offsets)),
-        name @ FIRST_TOKENS => Ok((c_name(name)?, Input::First)),
-        name => Ok((c_name(name)?, named(name)?)),
-    }
+fn input_on_cuda(outlet: &Outlet) -> Result<(CString, Input)> {
+    let name = outlet.name();
+    let input = match name {
+        TOKEN_OFFSETS => Input::Offsets,
+        FIRST_TOKENS => Input::First,
+        name => padded_input(name).map_or_else(|| named(name), Ok)?,
+    };
+    Ok((c_name(name)?, input))
+}
+
+/// Its name, and behind a point the layer before which it holds.
+fn padded_input(name: &str) -> Option<Input> {
+    let (name, layer) = match name.split_once('.') {
+        Some((name, layer)) => (name, Some(layer.parse().ok()?)),
+        None => (name, None),
+    };
+    let what = match name {
+        PLACES => Padded::Places,
+        LENGTH => Padded::Length,
+        LAST_PLACES => Padded::LastPlaces,
+        LAST_TOKENS => Padded::LastTokens,
+        RUNS => Padded::Runs,
+        _ => return None,
+    };
+    Some(Input::Padded(what, layer))
 }
 
 fn named(name: &str) -> Result<Input> {

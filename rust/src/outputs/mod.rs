@@ -34,12 +34,14 @@ pub enum Part {
     Last = 32,
     /// A decoder's keys and values, before positions turn them: `[layers, tokens, width]`.
     Past = 64,
+    /// The mean of a text's hidden states, `[rows, hidden]`.
+    Mean = 128,
 }
 
 impl Part {
     /// Each of them.
-    pub const ALL: [Self; 7] =
-        [Self::Cls, Self::HiddenStates, Self::Sparse, Self::Colbert, Self::Logits, Self::Last, Self::Past];
+    pub const ALL: [Self; 8] =
+        [Self::Cls, Self::HiddenStates, Self::Mean, Self::Sparse, Self::Colbert, Self::Logits, Self::Last, Self::Past];
 
     /// Names that graphs have for it, best first: ours, transformers', sentence-transformers'.
     #[must_use]
@@ -51,8 +53,10 @@ impl Part {
             Self::Sparse => &["sparse_vecs"],
             Self::Colbert => &["colbert_vecs"],
             Self::Logits => &["logits"],
-            // Of hidden states the last token's is taken later.
             Self::Past => &["past"],
+            // Of hidden states it is taken later.
+            Self::Mean => &["mean_vecs", "last_hidden_state", "token_embeddings"],
+            // Of hidden states the last token's is taken later.
             Self::Last => &["last", "last_hidden_state", "token_embeddings"],
         }
     }
@@ -97,6 +101,12 @@ impl Outputs {
         self.contains(Part::Cls) || self.contains(Part::Logits)
     }
 
+    /// Whether there is one row for each text and nothing for each token, where the graph takes rows itself.
+    #[must_use]
+    pub fn of_texts(self) -> bool {
+        self.iter().all(|part| matches!(part, Part::Cls | Part::Logits | Part::Mean | Part::Last))
+    }
+
     /// Whether the first token's hidden state is all that is asked of the last layer.
     #[must_use]
     pub fn first_row_only(self) -> bool {
@@ -122,6 +132,7 @@ impl std::str::FromStr for Part {
             "logits" => Ok(Self::Logits),
             "last" => Ok(Self::Last),
             "past" => Ok(Self::Past),
+            "mean" => Ok(Self::Mean),
             other => Err(Error::Value(format!("{other:?} is not an output of a graph"))),
         }
     }

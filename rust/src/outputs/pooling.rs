@@ -22,7 +22,7 @@ impl Pooling {
         match self {
             Self::Cls => Part::Cls,
             Self::LastToken => Part::Last,
-            Self::Mean => Part::HiddenStates,
+            Self::Mean => Part::Mean,
         }
     }
 }

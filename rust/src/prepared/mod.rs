@@ -1,9 +1,10 @@
-//! A checkpoint's tensors as graphs want them: as they are stored, converted to float32, narrowed to float16, or packed for our
+//! A checkpoint's tensors as graphs want them: as they are stored, converted to float32, narrowed to 16 bits, or packed for our
 //! own kernels. Each is made once, and all sessions share it.
 
-mod float16;
+mod arithmetic;
 pub(crate) mod float32;
 mod layers;
+mod narrow;
 mod pack;
 mod store;
 
@@ -14,64 +15,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-pub(crate) use self::float16::narrow;
+pub use self::arithmetic::Arithmetic;
 use self::layers::Matrix;
 pub use self::layers::{
     AttentionLayer, CausalLayer, DistanceTable, GatedLayer, Layer, LinearLayer, NormLayer, RmsNormLayer,
 };
+pub use self::narrow::Narrow;
 use self::pack::Stack;
 use self::store::{Pieces, Region, Store};
-use crate::kernels::{Activation, COLUMNS, Cpu, RotaryTable};
+use crate::kernels::{Activation, COLUMNS, RotaryTable};
 use crate::weights::{Dtype, Tensor, Weights};
 use crate::{Error, Result};
 
 /// As often, pages that were read are let go of: a few dozen MB are read meanwhile.
 const RELEASE_INTERVAL: Duration = Duration::from_millis(20);
-
-/// What products are computed in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Arithmetic {
-    /// float32, from weights as they are stored.
-    Float32,
-    /// bfloat16, with sums in float32.
-    Bf16,
-    /// 8-bit integers, with a scale for each block of numbers.
-    Int8,
-    /// The same from weights in 4 bits.
-    Int4,
-    /// float16, weights and activations, on CUDA devices.
-    Float16,
-}
-
-impl Arithmetic {
-    /// Whether weights are rounded to steps of a scale.
-    #[must_use]
-    pub fn is_quantized(self) -> bool {
-        matches!(self, Self::Int8 | Self::Int4)
-    }
-}
-
-impl std::str::FromStr for Arithmetic {
-    type Err = Error;
-
-    /// # Errors
-    /// [`Error::Value`] for one that the processor does not have.
-    fn from_str(name: &str) -> Result<Self> {
-        match name {
-            "fp32" => Ok(Self::Float32),
-            "bf16" if Cpu::chosen().bf16.is_some() => Ok(Self::Bf16),
-            "bf16" => Err(Error::Value(
-                "precision=\"bf16\" needs a processor that multiplies bfloat16 (AVX512-BF16 or AMX), and this one does not. Use \
-                 precision=\"int8\" or \"fp32\""
-                    .into(),
-            )),
-            "int8" => Ok(Self::Int8),
-            "fp16" => Ok(Self::Float16),
-            "int4" => Ok(Self::Int4),
-            other => Err(Error::Value(format!("unknown arithmetic {other:?}"))),
-        }
-    }
-}
 
 /// A checkpoint's tensors, and what was made of them.
 pub struct Prepared {
@@ -124,8 +81,8 @@ pub enum Numbers {
     Stored(Tensor),
     /// float32, made of another type.
     Converted(Arc<Region>),
-    /// float16.
-    Narrowed(Arc<Region>),
+    /// 16 bits.
+    Narrowed(Arc<Region>, Narrow),
 }
 
 impl Prepared {
@@ -169,15 +126,22 @@ impl Prepared {
         Ok(Numbers::Converted(region))
     }
 
-    /// The tensor called `name` as float16, narrowed now if this is the first time that it is asked for.
+    /// What weights are narrowed to: for CUDA devices.
+    #[must_use]
+    pub fn narrow(&self) -> Narrow {
+        if self.arithmetic == Arithmetic::Bf16 { Narrow::Bf16 } else { Narrow::Float16 }
+    }
+
+    /// The tensor called `name` in 16 bits, narrowed now if this is the first time that it is asked for.
     ///
     /// # Errors
-    /// [`crate::Error::ModelFormat`] for a number beyond float16; [`crate::Error::OutOfMemory`].
-    pub fn float16(&self, name: &str, tensor: &Tensor) -> Result<Numbers> {
+    /// [`crate::Error::ModelFormat`] for a number beyond the type; [`crate::Error::OutOfMemory`].
+    pub fn narrowed(&self, name: &str, tensor: &Tensor) -> Result<Numbers> {
+        let kind = self.narrow();
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         let Made { store, narrowed, .. } = &mut *made;
         if let Some(region) = narrowed.get(name) {
-            return Ok(Numbers::Narrowed(Arc::clone(region)));
+            return Ok(Numbers::Narrowed(Arc::clone(region), kind));
         }
         let stored = self.weights.bytes(tensor);
         let (rows, width) = (tensor.shape[0], tensor.shape[1..].iter().product::<usize>());
@@ -185,15 +149,15 @@ impl Prepared {
         let write = |row: usize, narrow: &mut [u8]| {
             let mut numbers = vec![0.0; width];
             float32::read_row(stored, tensor, row, 0..width, &mut numbers);
-            overflows.fetch_or(!float16::write(&numbers, narrow), Ordering::Relaxed);
+            overflows.fetch_or(!kind.write(&numbers, narrow), Ordering::Relaxed);
         };
         let pieces = Pieces { count: rows, size: 2 * width, in_file: true, threads: self.threads, write: &write };
         let region = Arc::new(store.keep(&pieces)?);
         if overflows.into_inner() {
-            return Err(float16::overflow(name));
+            return Err(kind.overflow(name));
         }
         narrowed.insert(name.to_owned(), Arc::clone(&region));
-        Ok(Numbers::Narrowed(region))
+        Ok(Numbers::Narrowed(region, kind))
     }
 
     /// A linear layer, packed now if this is the first time that it is asked for.
@@ -265,7 +229,7 @@ impl Prepared {
     pub fn bytes<'a>(&'a self, numbers: &'a Numbers) -> &'a [u8] {
         match numbers {
             Numbers::Stored(tensor) => self.weights.bytes(tensor),
-            Numbers::Converted(region) | Numbers::Narrowed(region) => region.bytes(),
+            Numbers::Converted(region) | Numbers::Narrowed(region, _) => region.bytes(),
         }
     }
 

@@ -40,7 +40,7 @@ fn numbers_of_other_types_are_converted_once() {
     assert_eq!(converted(&short, &tensor), expected, "released pages come back");
     let regions = [0, 1].map(|_| match short.float32("a", &tensor).unwrap() {
         Numbers::Converted(region) => region,
-        Numbers::Stored(_) | Numbers::Narrowed(_) => panic!("16 bits are no float32"),
+        Numbers::Stored(_) | Numbers::Narrowed(..) => panic!("16 bits are no float32"),
     });
     assert!(Arc::ptr_eq(&regions[0], &regions[1]));
 }

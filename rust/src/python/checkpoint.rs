@@ -10,7 +10,7 @@ use pyo3::types::{PyBytes, PyDict};
 use super::decoder::DecoderSizes;
 use super::{detached, to_python};
 use crate::batch::Layout;
-use crate::graph::{Activation, Architecture, Encoder, Form, Network};
+use crate::graph::{Activation, Architecture, Depth, Encoder, Form, Network};
 use crate::outputs::Outputs;
 use crate::prepared::{Arithmetic, Prepared};
 use crate::run::{GraphFile, GraphSource};
@@ -52,27 +52,35 @@ impl Checkpoint {
     }
 
     /// One form of the graph: a serialized ONNX model, and the folder its external data is relative to. `layout` is `"plain"`,
-    /// `"masked"`, `"halved"`, or `"packed"` for CUDA; there with `half` in float16, whose matrices are not in the files.
-    #[pyo3(signature = (outputs, layout, *, half=false))]
+    /// `"masked"`, `"halved"`, or `"packed"` for CUDA, where decoders are `"plain"`; there in fp16 or bf16 too, whose matrices are not in
+    /// the files. Decoders score after each layer of `cutoffs`; before the layers of `compress` runs of so many tokens become one.
+    #[pyo3(signature = (outputs, layout, *, precision="fp32", cutoffs=Vec::new(), compress=(Vec::new(), 1)))]
     fn graph<'py>(
         &self,
         py: Python<'py>,
         outputs: Vec<String>,
         layout: &str,
-        half: bool,
+        precision: &str,
+        cutoffs: Vec<usize>,
+        compress: (Vec<usize>, u32),
     ) -> PyResult<(Bound<'py, PyBytes>, PathBuf)> {
-        let form = || Ok(Form { half, ..Form::of(Outputs::named(&outputs)?, layout.parse::<Layout>()?) });
         let assembled = detached(py, || {
-            let prepared = Prepared::new(Arc::clone(self.0.weights()), Arithmetic::Float16, 1);
-            if half { self.0.assemble_for_cuda(&prepared, form()?) } else { self.0.assemble(form()?) }
+            let arithmetic: Arithmetic = precision.parse()?;
+            let prepared = Prepared::new(Arc::clone(self.0.weights()), arithmetic, 1);
+            let form = Form {
+                half: arithmetic.is_narrow(),
+                depth: Depth::of(&cutoffs, &compress.0, compress.1)?,
+                ..Form::of(Outputs::named(&outputs)?, layout.parse::<Layout>()?)
+            };
+            self.0.assemble_for_cuda(&prepared, form)
         })?;
         Ok((PyBytes::new(py, &assembled.proto), assembled.folder))
     }
 
-    /// Whether a CUDA device takes it in float16.
+    /// Whether a CUDA device computes it in 16 bits.
     #[getter]
-    fn packs_on_cuda(&self) -> bool {
-        self.0.packs_on_cuda()
+    fn narrows_on_cuda(&self) -> bool {
+        self.0.narrows_on_cuda()
     }
 
     /// The first tensor of a layer that the configuration does not have, where there is one: it is not run.

@@ -4,6 +4,7 @@ use crate::batch::{ALONE, CUDA_TOKEN_BUDGET, Capacity, Mixed, PACKED_TOKEN_BUDGE
 use crate::kernels::{Cpu, Vectors};
 use crate::ort::Placement;
 use crate::prepared::Arithmetic;
+use crate::{Error, Result};
 
 /// Runs at a time of bulk work; on more cores each run gets several threads.
 const MOST_RUNS: usize = 8;
@@ -58,6 +59,21 @@ impl Device {
             Self::Cuda { .. } => (CUDA_TOKEN_BUDGET, ALONE),
         };
         Capacity { tokens, rows, mixed, alone, few: packed && self.is_cuda() }
+    }
+
+    /// Sees that it computes in `arithmetic`.
+    ///
+    /// # Errors
+    /// [`Error::Value`] for a processor that does not.
+    pub(super) fn check(self, arithmetic: Arithmetic) -> Result<()> {
+        if self.is_cuda() || arithmetic != Arithmetic::Bf16 || Cpu::chosen().bf16.is_some() {
+            return Ok(());
+        }
+        Err(Error::Value(
+            "precision=\"bf16\" needs a processor that multiplies bfloat16 (AVX512-BF16 or AMX), and this one does not. Use \
+             precision=\"int8\" or \"fp32\""
+                .into(),
+        ))
     }
 
     /// Whether checkpoints are run by operators of our own: in float32 only where the processor has vectors for them, since

@@ -70,6 +70,12 @@ impl<'a> Place<'a> {
         self.sessions.device().is_cuda()
     }
 
+    /// Whether queries come beside the bulk work that runs here, on devices, where one run keeps them waiting.
+    pub(crate) fn beside_queries(&self) -> bool {
+        let queries = &self.sessions.queries;
+        self.on_device() && !std::ptr::eq(queries, self.group) && queries.queue.is_visited()
+    }
+
     /// Runs a batch that was made ready for the session of this form.
     ///
     /// # Errors

@@ -42,7 +42,7 @@ pub struct Sessions {
     ours: bool,
     /// Texts lie one behind the other.
     packed: bool,
-    /// Computed in float16, but where more is needed.
+    /// Computed in 16 bits, but where more is needed.
     half: bool,
     device: Device,
     process: u32,
@@ -66,12 +66,14 @@ impl Sessions {
         dimension: usize,
     ) -> Result<Self> {
         let device = *devices.first().ok_or_else(|| Error::Value("no device is named".into()))?;
-        let (mut handed, mut ours, mut packed) = (None, false, false);
+        device.check(arithmetic)?;
+        let (mut handed, mut ours, mut packed, mut half) = (None, false, false, false);
         if let GraphSource::Checkpoint(checkpoint) = &source {
             let prepared = Prepared::new(Arc::clone(checkpoint.weights()), arithmetic, device.threads());
             handed = Some(Arc::new(HandedOver::new(Arc::new(prepared))));
-            ours = source.decodes() || device.takes_our_operators(arithmetic);
+            ours = device.takes_our_operators(arithmetic) || (source.decodes() && !device.is_cuda());
             packed = ours || (device.is_cuda() && checkpoint.packs_on_cuda());
+            half = device.is_cuda() && checkpoint.narrows_on_cuda() && arithmetic.is_narrow();
         }
         let lanes = |placements: Vec<Placement>| Arc::new(placements.into_iter().map(Lane::new).collect::<Vec<_>>());
         let queries = lanes(devices.iter().map(|device| device.for_queries()).collect());
@@ -81,15 +83,14 @@ impl Sessions {
         } else {
             device.for_bulk().map(|placement| lanes(vec![placement]))
         };
-        let few = packed && device.is_cuda();
-        let first = if few { Form { layout: Layout::Few, ..first } } else { first };
+        let first = if packed && device.is_cuda() { Form { layout: Layout::Few, ..first } } else { first };
         let sessions = Self {
             library,
             source,
             handed,
             ours,
             packed,
-            half: packed && arithmetic == Arithmetic::Float16,
+            half,
             device,
             process: std::process::id(),
             first,
@@ -122,10 +123,13 @@ impl Sessions {
     /// What one run takes, of at most `rows` texts.
     #[must_use]
     pub fn capacity(&self, rows: usize, outputs: Outputs) -> Capacity {
-        self.device.capacity(rows, self.packed, !outputs.first_row_only())
+        let capacity = self.device.capacity(rows, self.packed, !outputs.of_texts());
+        // In 16 bits a decoder's attention keeps no scores.
+        let alone = if self.half && self.source.decodes() { usize::MAX } else { capacity.alone };
+        Capacity { alone, ..capacity }
     }
 
-    /// Whether it computes in float16.
+    /// Whether it computes in 16 bits.
     #[must_use]
     pub fn half(&self) -> bool {
         self.half
@@ -151,10 +155,10 @@ impl Sessions {
         self.ours
     }
 
-    /// Whether a run may take so long that it has to be stopped in its midst.
+    /// Whether a run may take so long that it has to be stopped in its midst, which our own operators can.
     #[must_use]
     pub fn runs_take_long(&self) -> bool {
-        self.source.decodes()
+        self.source.decodes() && !self.device.is_cuda()
     }
 
     /// The form that was opened first.
@@ -198,6 +202,10 @@ impl Sessions {
         match &self.source {
             // A file has only one, which takes every batch.
             GraphSource::File(_) => Form { half: false, ..Form::of(Outputs::NONE, Layout::Masked) },
+            // Who looks to the left only sees no padding behind.
+            GraphSource::Checkpoint(_) if self.source.decodes() && self.device.is_cuda() => {
+                Form { layout: Layout::Plain, half: form.half && self.half, ..form }
+            }
             GraphSource::Checkpoint(_) if self.packed => {
                 // What overflowed in float16 is rare.
                 let few = form.layout == Layout::Few && form.half;

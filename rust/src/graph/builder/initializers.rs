@@ -5,7 +5,7 @@ use std::path::Path;
 use super::{Builder, cast_to};
 use crate::graph::onnx::{DataType, TensorProto};
 use crate::graph::{Conversion, Initializer};
-use crate::prepared::{Numbers, float32, narrow};
+use crate::prepared::{Numbers, float32};
 use crate::weights::{Dtype, Tensor};
 use crate::{Error, Result};
 
@@ -51,10 +51,9 @@ impl Builder<'_> {
     /// Few numbers, kept in the graph itself.
     pub(in crate::graph) fn numbers(&mut self, name: &str, shape: &[usize], values: Vec<f32>) -> Result<String> {
         if self.known.insert(name.to_owned()) {
-            let tensor = if self.half() {
-                TensorProto::halves(name, dims(shape), narrow(name, &values)?)
-            } else {
-                TensorProto::floats(name, dims(shape), values)
+            let tensor = match self.narrow() {
+                Some(kind) => TensorProto::raw(name, data_type(kind.dtype()), dims(shape), kind.bytes(name, &values)?),
+                None => TensorProto::floats(name, dims(shape), values),
             };
             self.graph.initializer.push(tensor);
         }
@@ -79,12 +78,16 @@ impl Builder<'_> {
         Ok(self.widened(tensor.dtype, stored))
     }
 
-    /// A tensor made float32 or float16, row by row, beforehand. ONNX Runtime only sees that the file that the graph points at is there: what it
+    /// A tensor made float32 or narrowed, row by row, beforehand. ONNX Runtime only sees that the file that the graph points at is there: what it
     /// is handed counts.
     fn converted(&mut self, name: &str, tensor: &Tensor) -> Result<String> {
         let numbers = match self.conversion {
             Conversion::Prepared(prepared) => Some(prepared.float32(name, tensor)?),
-            Conversion::Narrowed(prepared) => Some(prepared.float16(name, tensor)?),
+            // What is stored in that type already is read where it lies.
+            Conversion::Narrowed(prepared) if tensor.strides.is_none() && tensor.dtype == prepared.narrow().dtype() => {
+                None
+            }
+            Conversion::Narrowed(prepared) => Some(prepared.narrowed(name, tensor)?),
             Conversion::Draft => None,
             Conversion::InGraph => {
                 let (shape, strides) = (&tensor.shape, tensor.strides.as_deref().unwrap_or_default());
@@ -128,7 +131,7 @@ impl Builder<'_> {
         let file = self.weights.files().nth(tensor.file).unwrap_or(Path::new(""));
         let location = file.strip_prefix(&self.folder).unwrap_or(file).to_string_lossy();
         let data_type = match numbers {
-            Some(Numbers::Narrowed(_)) => DataType::Float16,
+            Some(Numbers::Narrowed(_, kind)) => data_type(kind.dtype()),
             Some(Numbers::Stored(_) | Numbers::Converted(_)) => DataType::Float,
             None => data_type(tensor.dtype),
         };
@@ -153,7 +156,7 @@ pub(super) fn dims(shape: &[usize]) -> Vec<i64> {
     shape.iter().map(|&size| i64::try_from(size).unwrap_or(i64::MAX)).collect()
 }
 
-fn data_type(dtype: Dtype) -> DataType {
+pub(super) fn data_type(dtype: Dtype) -> DataType {
     match dtype {
         Dtype::F32 => DataType::Float,
         Dtype::F64 => DataType::Double,

@@ -9,11 +9,12 @@ use std::sync::Arc;
 
 use prost::Message;
 
+use self::initializers::data_type;
 use super::decoder::PAST;
 use super::external::common_folder;
 use super::onnx::{Attribute, DataType, GraphProto, ModelProto, NodeProto, OperatorSetId, ValueInfo};
 use super::{Assembled, Conversion, Initializer};
-use crate::prepared::{Layer, Prepared};
+use crate::prepared::{Layer, Narrow, Prepared};
 use crate::weights::Weights;
 
 /// Operators of our own.
@@ -32,7 +33,7 @@ pub(super) enum Operators<'a> {
     Padded,
     /// Those of our own, with their numbers, on `[1, tokens, hidden]`.
     Ours(&'a Prepared),
-    /// ONNX Runtime's for CUDA, on `[tokens, hidden]`.
+    /// ONNX Runtime's for CUDA: of encoders on `[tokens, hidden]`, of decoders on `[batch, length, hidden]`.
     Cuda {
         /// Queries, keys and values are one product: of few tokens it takes less time than three, of many it does not make up for
         /// the copies that take it apart.
@@ -83,7 +84,7 @@ impl<'a> Builder<'a> {
         if let Operators::Ours(prepared) = self.operators { Some(prepared) } else { None }
     }
 
-    /// Whether texts lie one behind the other for ONNX Runtime's operators.
+    /// Whether layers are ONNX Runtime's operators for CUDA.
     pub(super) fn on_cuda(&self) -> bool {
         self.operators.on_cuda()
     }
@@ -93,9 +94,29 @@ impl<'a> Builder<'a> {
         self.operators.merges()
     }
 
-    /// Whether it computes in float16.
+    /// The type of 16 bits that it computes in, if it does.
+    pub(super) fn narrow(&self) -> Option<Narrow> {
+        if let Conversion::Narrowed(prepared) = self.conversion { Some(prepared.narrow()) } else { None }
+    }
+
+    /// Whether it computes in 16 bits.
     pub(super) fn half(&self) -> bool {
-        matches!(self.conversion, Conversion::Narrowed(_))
+        self.narrow().is_some()
+    }
+
+    /// `values` in the 16 bits that it computes in, or as they are.
+    pub(super) fn narrowed(&mut self, values: &str) -> String {
+        let Some(kind) = self.narrow() else { return values.to_owned() };
+        let to = [cast_to(data_type(kind.dtype()))];
+        self.node_once("Cast", &[values], &format!("{values}.narrow"), &to)
+    }
+
+    /// Narrow `values` as float32.
+    pub(super) fn float32(&mut self, values: &str) -> String {
+        if !self.half() {
+            return values.to_owned();
+        }
+        self.node_once("Cast", &[values], &format!("{values}.float32"), &[cast_to(DataType::Float)])
     }
 
     pub(super) fn node(&mut self, operator: &str, inputs: &[&str], output: &str, attributes: &[Attribute]) -> String {
@@ -136,6 +157,19 @@ impl<'a> Builder<'a> {
         self.node_of(OURS, operator, inputs, output, &[Attribute::Int(LAYER, place)])
     }
 
+    /// A node of several outputs, the first of which it gives; the others have names that nobody else has.
+    pub(super) fn node_with(
+        &mut self,
+        domain: &str,
+        operator: &str,
+        inputs: &[&str],
+        outputs: &[&str],
+        attributes: &[Attribute],
+    ) -> String {
+        self.push(domain, operator, inputs, outputs, attributes);
+        outputs.first().copied().unwrap_or_default().to_owned()
+    }
+
     /// Equal parts of `values` along an axis.
     pub(super) fn split(&mut self, values: &str, axis: i64, parts: &[&str]) {
         let count = i64::try_from(parts.len()).unwrap_or(i64::MAX);
@@ -160,7 +194,7 @@ impl<'a> Builder<'a> {
 
     /// What a value is called that becomes the output `name`.
     pub(super) fn before(&self, name: &str) -> String {
-        if self.half() { format!("{name}.float16") } else { name.to_owned() }
+        if self.half() { format!("{name}.narrow") } else { name.to_owned() }
     }
 
     /// Puts out what was computed under the name that [`Self::before`] gave.
@@ -172,11 +206,11 @@ impl<'a> Builder<'a> {
     }
 
     /// The graph, of these inputs.
-    pub(super) fn finish<N: AsRef<str>>(mut self, inputs: &[(N, &[&str])]) -> Assembled {
+    pub(super) fn finish<N: AsRef<str>, D: AsRef<[S]>, S: AsRef<str>>(mut self, inputs: &[(N, D)]) -> Assembled {
         let whole = if self.on_cuda() { DataType::Int32 } else { DataType::Int64 };
-        let input = |(name, dims): &(N, &[&str])| {
-            let name = name.as_ref();
-            ValueInfo::tensor(name, if name == PAST { DataType::Float } else { whole }, dims)
+        let input = |(name, dims): &(N, D)| {
+            let (name, dims): (_, Vec<&str>) = (name.as_ref(), dims.as_ref().iter().map(AsRef::as_ref).collect());
+            ValueInfo::tensor(name, if name == PAST { DataType::Float } else { whole }, &dims)
         };
         self.graph.input = inputs.iter().map(input).collect();
         let opset = |(domain, version): (&str, i64)| OperatorSetId { domain: domain.into(), version };
@@ -191,7 +225,7 @@ impl<'a> Builder<'a> {
             proto: model.encode_to_vec(),
             folder: self.folder,
             tensors: self.tensors,
-            packed: self.operators.on_cuda(),
+            on_cuda: self.operators.on_cuda(),
             captured: self.operators.merges(),
             layers: Arc::new(self.layers),
         }

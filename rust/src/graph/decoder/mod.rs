@@ -1,36 +1,42 @@
-//! Decoder-only models: Llama (Touvron et al., 2023) and its relatives. Texts lie one behind the other, and all layers but the sums are
-//! operators of our own.
+//! Decoder-only models: Llama (Touvron et al., 2023) and its relatives. On the CPU texts lie one behind the other, and all layers but the
+//! sums are operators of our own; on CUDA texts are padded, and all are ONNX Runtime's.
 
+mod cuda;
 mod names;
 mod parts;
 mod past;
 mod scores;
 mod sizes;
 
+pub(crate) use self::cuda::{LAST_PLACES, LAST_TOKENS, LENGTH, PLACES, RUNS};
 use self::names::Names;
-use self::parts::last_tokens;
 use self::scores::compressed;
 pub use self::sizes::{Decoder, Head};
 use super::builder::Builder;
 use super::{Depth, Form, ours};
-use crate::Result;
+use crate::kernels::inverse_lengths;
 use crate::outputs::{Outputs, Part};
-use crate::prepared::Prepared;
 use crate::weights::Weights;
+use crate::{Error, Result};
 
-/// An input of a graph with its dimensions.
-type Input = (String, &'static [&'static str]);
+/// An input of a graph with its dimensions. Those of one name are the same.
+type Input = (String, Vec<String>);
+
+fn input(name: &str, dims: &[&str]) -> Input {
+    (name.to_owned(), dims.iter().map(|&dim| dim.to_owned()).collect())
+}
 
 /// Where a decoder's graph asks for what of each text is no passage: `[texts, 2]`, tokens before and behind it.
 pub(crate) const KEPT: &str = "kept";
 /// The keys and values of a beginning, as what goes in and what comes out is called: `[layers, tokens, width]`.
 pub(crate) const PAST: &str = "past";
 
-/// A decoder, what its tensors are called, and what their numbers come from.
+/// A decoder, what its tensors are called, and how its layers lie in a graph.
 struct Tower<'a> {
     decoder: &'a Decoder,
     names: Names,
-    prepared: &'a Prepared,
+    /// What the angle of two numbers of a head grows by from token to token.
+    rotary: Vec<f32>,
     /// Texts go on behind a beginning.
     past: bool,
     /// Keys and values are a product of their own.
@@ -54,21 +60,24 @@ pub(super) fn left_over<'w>(decoder: &Decoder, weights: &'w Weights) -> Result<O
 ///
 /// # Errors
 /// As [`check`].
-pub(super) fn assemble(
-    decoder: &Decoder,
-    weights: &Weights,
-    prepared: &Prepared,
-    graph: &mut Builder,
-    form: Form,
-) -> Result<Vec<Input>> {
+pub(super) fn assemble(decoder: &Decoder, weights: &Weights, graph: &mut Builder, form: Form) -> Result<Vec<Input>> {
     let names = Names::new(weights)?;
     names.check(decoder, weights, form)?;
     let Form { outputs, depth, past, .. } = form;
     let given = outputs.contains(Part::Past);
-    let tower = Tower { decoder, names, prepared, past, apart: past || given };
-    let mut inputs: Vec<Input> = vec![("input_ids".into(), &["batch", "length"]), (ours::STARTS.into(), &["texts"])];
+    if graph.on_cuda() && (past || given) {
+        return Err(Error::Internal("a beginning is for the CPU".into()));
+    }
+    let rotary = inverse_lengths(decoder.head_dim, decoder.rope_theta, decoder.rope_factor);
+    let tower = Tower { decoder, names, rotary, past, apart: past || given };
+    let mut inputs: Vec<Input> = vec![input("input_ids", &["batch", "length"])];
+    if graph.on_cuda() {
+        inputs.extend(tower.inputs_on_cuda(graph, ""));
+    } else {
+        inputs.push(input(ours::STARTS, &["texts"]));
+    }
     if past {
-        inputs.push((PAST.into(), &["layers", "beginning", "width"]));
+        inputs.push(input(PAST, &["layers", "beginning", "width"]));
     }
     let states = tower.embeddings(graph)?;
     if given {
@@ -80,26 +89,34 @@ pub(super) fn assemble(
 }
 
 impl Tower<'_> {
-    /// Adds the layers, and what comes out behind the last and behind others; gives inputs that they need.
+    /// Adds the layers, and what comes out behind the last and behind others; gives inputs that they need. `starts` is the input that tells
+    /// where texts begin, on CUDA the stage.
     fn scored(&self, graph: &mut Builder, mut states: String, outputs: Outputs, depth: Depth) -> Result<Vec<Input>> {
         let cutoffs = depth.cutoffs(self.decoder.num_hidden_layers);
         let last = cutoffs[cutoffs.len() - 1];
-        let (mut starts, mut inputs, mut scores) = (ours::STARTS.to_owned(), Vec::<Input>::new(), Vec::new());
+        let mut starts = if graph.on_cuda() { String::new() } else { ours::STARTS.to_owned() };
+        let (mut inputs, mut scores) = (Vec::<Input>::new(), Vec::new());
         for number in 0..last {
             if depth.compressing().any(|layer| layer == number) {
-                let next = starts_before(number);
-                states = compressed(graph, &states, [&starts, &next], depth, number);
-                inputs.push((next.clone(), &["texts"]));
-                starts = next;
+                if graph.on_cuda() {
+                    starts = format!(".{number}");
+                    states = self.compressed_on_cuda(graph, &states, &starts);
+                    inputs.extend(self.inputs_on_cuda(graph, &starts));
+                } else {
+                    let next = starts_before(number);
+                    states = compressed(graph, &states, [&starts, &next], depth, number);
+                    inputs.push(input(&next, &["texts"]));
+                    starts = next;
+                }
             }
             states = self.layer(graph, number, &states, &starts, number + 1 == last)?;
             if outputs.contains(Part::Logits) && cutoffs.contains(&(number + 1)) {
-                let rows = if number + 1 == last { states.clone() } else { last_tokens(graph, &states, &starts) };
+                let rows = if number + 1 == last { states.clone() } else { self.last_tokens(graph, &states, &starts) };
                 scores.push(self.score(graph, &rows, number + 1, scores.len())?);
             }
         }
-        if !inputs.is_empty() {
-            inputs.push((KEPT.into(), &["texts", "sides"]));
+        if !inputs.is_empty() && !graph.on_cuda() {
+            inputs.push(input(KEPT, &["texts", "sides"]));
         }
         self.outputs(graph, outputs, &states, &scores)?;
         Ok(inputs)

@@ -1,5 +1,6 @@
 //! What comes out of a decoder: the last token's row, and scores after layers.
 
+use super::cuda::capped;
 use super::{KEPT, Tower};
 use crate::graph::builder::Builder;
 use crate::graph::form::Depth;
@@ -20,11 +21,7 @@ impl Tower<'_> {
         let axis = graph.constant("axis_1", &[1]);
         let mut score = graph.node("ReduceSum", &[&parts, &axis], &value, &[Attribute::Int("keepdims", 1)]);
         if let Some(cap) = self.decoder.logit_cap {
-            let cap = graph.number(cap);
-            for (operator, inputs) in [("Div", 2), ("Tanh", 1), ("Mul", 2)] {
-                let output = format!("{score}.{operator}");
-                score = graph.node(operator, &[&*score, &*cap][..inputs], &output, &[]);
-            }
+            score = capped(graph, &score, cap);
         }
         Ok(score)
     }
@@ -43,7 +40,7 @@ impl Tower<'_> {
                     graph.node("Concat", &scores, "logits", &[Attribute::Int("axis", 1)]);
                     graph.output("logits", &["batch", &scores.len().to_string()]);
                 }
-                Part::Cls | Part::HiddenStates | Part::Sparse | Part::Colbert | Part::Past => {
+                Part::Cls | Part::HiddenStates | Part::Mean | Part::Sparse | Part::Colbert | Part::Past => {
                     return Err(Error::Value(format!("a decoder has no output {:?}", part.names()[0])));
                 }
             }
@@ -51,9 +48,12 @@ impl Tower<'_> {
         Ok(())
     }
 
-    /// Rows `[1, texts, hidden]`, normalized, as `[texts, hidden]`.
+    /// The rows of texts, normalized, as `[texts, hidden]`.
     fn normed_rows(&self, graph: &mut Builder, rows: &str) -> Result<String> {
         let normed = self.norm(graph, &self.names.last_norm(), rows)?;
+        if graph.on_cuda() {
+            return Ok(normed);
+        }
         let axis = graph.constant("axis_0", &[0]);
         Ok(graph.node("Squeeze", &[&normed, &axis], &format!("{normed}.rows"), &[]))
     }

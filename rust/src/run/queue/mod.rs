@@ -4,9 +4,13 @@ use std::any::Any;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::watcher::Watcher;
 use crate::{Error, Result};
+
+/// So long after somebody came more are expected.
+const RECENT: Duration = Duration::from_millis(200);
 
 /// Those who wait that one who has a run looks at.
 const LOOKED_AT: usize = 256;
@@ -31,6 +35,8 @@ struct State {
     waiting: VecDeque<Arc<Waiter>>,
     /// How many have left.
     ended: usize,
+    /// When somebody came last.
+    came: Option<Instant>,
 }
 
 struct Waiter {
@@ -58,6 +64,7 @@ impl Queue {
             why: String::new(),
             waiting: VecDeque::new(),
             ended: 0,
+            came: None,
         };
         Self { state: Mutex::new(state), left: Condvar::new() }
     }
@@ -80,6 +87,7 @@ impl Queue {
         watcher: &mut Watcher,
     ) -> Result<Turn<'_, R>> {
         let mut state = self.lock();
+        state.came = Some(Instant::now());
         if state.waiting.is_empty()
             && let Some(lane) = state.free.pop()
         {
@@ -135,6 +143,11 @@ impl Queue {
             state = self.lock();
         }
         Ok(())
+    }
+
+    /// Whether somebody came of late.
+    pub(super) fn is_visited(&self) -> bool {
+        self.lock().came.is_some_and(|came| came.elapsed() < RECENT)
     }
 
     /// Whether a call that finds no free run may wait.

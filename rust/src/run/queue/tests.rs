@@ -125,3 +125,13 @@ fn the_first_free_lane_is_taken_and_nobody_gets_one_that_was_lost() {
     assert!(matches!(enter_alone(), Err(Error::Device(why)) if why == "cuda:0 was lost"));
     assert!(queue.lock().waiting.is_empty());
 }
+
+#[test]
+fn that_somebody_came_is_known_for_a_while() {
+    let queue = Queue::new(vec![0]);
+    assert!(!queue.is_visited());
+    drop(enter(&queue, 0, Patience::default()).expect("it is idle"));
+    assert!(queue.is_visited());
+    std::thread::sleep(2 * RECENT);
+    assert!(!queue.is_visited());
+}
