@@ -17,15 +17,53 @@ from tests.support.checkpoints import ROOT, checkpoint
 TINY = {
     "BAAI/bge-small-en-v1.5": "tiny-bert",
     "BAAI/bge-base-en-v1.5": "tiny-bert",
+    "BAAI/llm-embedder": "tiny-bert",
     "BAAI/bge-m3": "tiny-m3",
     "BAAI/bge-reranker-base": "tiny-reranker-bert",
+    "BAAI/bge-reranker-v2-m3": "tiny-reranker",
     "sentence-transformers/all-MiniLM-L6-v2": "tiny-bert",
 }
 
 
+# Pages whose samples run one after the other, as one program.
+PROGRAMS = (
+    "README",
+    "async-and-streams",
+    "choosing",
+    "evaluation",
+    "fine-tuning",
+    "m3",
+    "migrate",
+    "migrate-libraries",
+    "mining",
+    "precision",
+    "reranking",
+    "search",
+)
+# Pages whose samples and commands run in the order of the page.
+WALKS = {"first-hour": {"embed", "search", "compare"}, "tutorial": {"embed", "search", "eval", "mine", "score", "mix"}}
+# Where samples of other pages run, or why they do not.
+ELSEWHERE = {
+    "decoders": "layers are chosen that only the real models have; tests/models/test_golden_decoders.py makes the calls",
+    "gpu": "needs two GPUs; tests/gpu makes the calls",
+    "haystack": "tests/integrations/test_docs.py",
+    "langchain": "tests/integrations/test_docs.py",
+    "llama-index": "tests/integrations/test_docs.py",
+    "merging": "mixes models of one's own; tests/merging makes the calls",
+    "ray": "tests/kits/test_docs.py",
+    "sentence-transformers": "tests/kits/test_docs.py",
+    "server": "tests/integrations/test_server_clients.py",
+    "vector-stores": "tests/integrations/test_docs.py",
+}
+
+
+def source(page: str) -> str:
+    return (ROOT / f"{page}.md" if page == "README" else ROOT / "docs" / f"{page}.md").read_text()
+
+
 def blocks(page: str) -> list[tuple[str, str]]:
     """The page's blocks of code, in order, each behind its language, and with paths of tiny checkpoints."""
-    text = (ROOT / "docs" / f"{page}.md").read_text()
+    text = source(page)
     for name, tiny in TINY.items():
         text = text.replace(name, str(checkpoint(tiny)))
     return re.findall(r"^```(\w*)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
@@ -36,11 +74,18 @@ def commands(block: str) -> list[list[str]]:
     return [shlex.split(line) for line in re.findall(r"^\$ (.*)", block.replace("\\\n", ""), re.MULTILINE)]
 
 
-@pytest.mark.parametrize(
-    "page", ["search", "evaluation", "mining", "migrate", "migrate-libraries", "async-and-streams"]
-)
+def test_each_page_with_samples_is_run_or_says_where() -> None:
+    pages = {file.stem for file in (ROOT / "docs").glob("*.md") if "```python" in file.read_text()}
+    assert {*PROGRAMS, *WALKS, *ELSEWHERE} == {"README", *pages}
+    tests = [reason for reason in ELSEWHERE.values() if reason.endswith(".py") and " " not in reason]
+    assert all((ROOT / file).is_file() for file in tests)
+
+
+@pytest.mark.filterwarnings("ignore:.*is lowered to")
+@pytest.mark.parametrize("page", PROGRAMS)
 def test_samples_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    shutil.copytree(checkpoint("tiny-bert"), "finetuned")
     samples = [block for language, block in blocks(page) if language == "python"]
     assert samples
     program = "\n".join(samples)
@@ -48,16 +93,19 @@ def test_samples_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     exec(compile(program, f"docs/{page}.md", "exec"), {})
 
 
-@pytest.mark.filterwarnings("ignore:passage_max_length=8192 is lowered")
-def test_the_tutorial_runs_from_its_first_line_to_its_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.filterwarnings("ignore:.*is lowered to")
+@pytest.mark.parametrize("page", WALKS)
+def test_a_page_runs_from_its_first_line_to_its_last(
+    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Commands too, in the order of the page. Training is elsewhere: another checkpoint stands for what it makes."""
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
     verbs, elsewhere = [], []
-    for language, block in blocks("tutorial"):
+    for language, block in blocks(page):
         assert "BAAI/" not in block
         if language == "python":
-            exec(compile(block, "docs/tutorial.md", "exec"), names)
+            exec(compile(block, f"docs/{page}.md", "exec"), names)
         for program, *words in commands(block):
             if program == "bge-fast":
                 verbs.append(words[0])
@@ -65,8 +113,8 @@ def test_the_tutorial_runs_from_its_first_line_to_its_last(tmp_path: Path, monke
             else:
                 elsewhere.append(words[1])
                 shutil.copytree(checkpoint("tiny-bert"), words[words.index("--output_dir") + 1])
-    assert set(verbs) == {"embed", "search", "eval", "mine", "score", "mix"}
-    assert elsewhere == ["FlagEmbedding.finetune.embedder.encoder_only.base"]
+    assert set(verbs) == WALKS[page]
+    assert elsewhere == (["FlagEmbedding.finetune.embedder.encoder_only.base"] if page == "tutorial" else [])
 
 
 # What the page's commands read, and what ends with another status than 0.
