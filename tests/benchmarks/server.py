@@ -1,7 +1,7 @@
 """`bge-fast serve` beside the same model in a process of its own: time of one request, CPU time of many at once,
 requests above capacity, memory over many requests, and what SIGTERM loses.
 
-`python tests/benchmarks/server.py [latency cpu capacity memory stop] [--layers 12] [--requests 100000]`
+`python tests/benchmarks/server.py [latency cpu capacity memory stop] [--layers 12] [--calls 1000] [--requests 100000]`
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def latency(base: str) -> dict[str, float]:
     return {**medians, "server's more": medians["server"] - medians["in process"]}
 
 
-def cpu(base: str, requests: int = 1000) -> dict[str, float]:
+def cpu(base: str, requests: int) -> dict[str, float]:
     """CPU milliseconds a request with 64 clients, in turns with 64 threads of one process."""
     found = {"in process": list[float](), "server": list[float]()}
     with (
@@ -162,6 +162,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", nargs="*")
     parser.add_argument("--layers", type=int, default=12, help="of the model with bge-base's shape")
+    parser.add_argument("--calls", type=int, default=1000, help="of each turn of cpu")
     parser.add_argument("--requests", type=int, default=100_000, help="over which memory is watched")
     parser.add_argument("--threads-of", help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -170,7 +171,7 @@ def main() -> None:
     base = str(random_xlmr.make(ROOT / "build" / "bench" / f"base-{args.layers}", random_xlmr.base(args.layers)))
     measures = {
         "latency": lambda: latency(base),
-        "cpu": lambda: cpu(base),
+        "cpu": lambda: cpu(base, args.calls),
         "capacity": lambda: capacity(str(TINY)),
         "memory": lambda: memory(args.requests),
         "stop": stop,

@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import suppress
 from typing import Any, TypeVar
 
 import msgspec
@@ -21,6 +20,8 @@ Body = TypeVar("Body", bound=msgspec.Struct)
 Answer = Callable[[Models, Limits, Body], Coroutine[Any, Any, bytes]]
 _GONE = 499
 """The status that logs and counters have for clients that went away; nobody is sent it."""
+_WATCHED_AFTER = 0.05
+"""Seconds until it is of interest whether the client is still there."""
 _BODY_SECONDS = 30
 """How long a body may take to come: what never comes must not keep a server that is to stop."""
 
@@ -55,7 +56,8 @@ class Desk:
             try:
                 body = await _body(request, self.limits.max_body)
                 asked = await aside(len(body), bodies.read, body, of)
-                result = await _unless_gone(request, answer(self.models, self.limits, _named(request, asked)))
+                with _HangUp(request):
+                    result = await answer(self.models, self.limits, _named(request, asked))
             finally:
                 self._let_out()
         except ClientDisconnect:
@@ -111,26 +113,36 @@ async def _received(request: Request, most: int) -> bytes:
     return b"".join(parts)
 
 
-async def _unless_gone(request: Request, answer: Coroutine[Any, Any, bytes]) -> bytes:
-    """What ``answer`` gives; it is cancelled when the client goes away.
+class _HangUp:
+    """Ends what a task does within it when the client goes away, as `ClientDisconnect`.
 
-    Raises:
-        ClientDisconnect: it did.
+    Most answers are there before anybody could go away: only who waits for longer is watched.
     """
-    work, gone = asyncio.ensure_future(answer), asyncio.ensure_future(_gone(request))
-    try:
-        await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
-        if work.done():
-            return work.result()
-        raise ClientDisconnect
-    finally:
-        for task in (work, gone):
-            if not task.done():
-                task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
 
+    def __init__(self, request: Request) -> None:
+        self._receive = request.receive
+        self._watch: asyncio.Task[None] | None = None
+        self._gone = False
 
-async def _gone(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
+    def __enter__(self) -> None:
+        self._task = asyncio.current_task()
+        self._timer = asyncio.get_running_loop().call_later(_WATCHED_AFTER, self._start)
+
+    def _start(self) -> None:
+        self._watch = asyncio.ensure_future(self._look())
+
+    async def _look(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self._gone = True
+        if self._task is not None:
+            self._task.cancel()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _traceback: object) -> None:
+        self._timer.cancel()
+        if self._watch is not None:
+            self._watch.cancel()
+        if self._gone and isinstance(error, asyncio.CancelledError):
+            if self._task is not None:
+                self._task.uncancel()
+            raise ClientDisconnect from error

@@ -17,17 +17,17 @@ class Models:
     def __init__(self, models: Iterable[Any] | Mapping[str, Any]) -> None:
         named = models.items() if isinstance(models, Mapping) else [(_name_of(model), model) for model in models]
         self.by_name: dict[str, Any] = {}
+        self._kinds: dict[str, Kind] = {}
         for name, model in named:
             if name in self.by_name:
                 raise ValueError(f"two models are called {name!r}; name them apart: create_app({{name: model, …}})")
-            _kind_of(name, model)
-            self.by_name[name] = model
+            self.by_name[name], self._kinds[name] = model, _kind_of(name, model)
         if not self.by_name:
             raise ValueError("a server needs at least one model")
 
     def kind(self, name: str) -> Kind:
         """What a model is."""
-        return _kind_of(name, self.by_name[name])
+        return self._kinds[name]
 
     def find(self, asked: str | None, *kinds: Kind) -> tuple[str, Any]:
         """Name and model that a request means: by the name or its last part, such as ``bge-m3`` of ``BAAI/bge-m3``.
