@@ -202,17 +202,36 @@ bench-peers: .venv-parity/.installed .venv-peers/.installed ## install the packa
 bench: .venv/.release models ## the benchmarks, beside other packages where they are installed; about 45 minutes
 	.venv/bin/python tests/benchmarks/bench.py $(BENCH)
 
-# The wheel is made from the sdist, so that both are known to be complete; zig links it against the older glibc.
-dist: .venv/.tools ## sdist and manylinux_2_28 wheel in dist, checked
-	rm -rf dist build/sdist
+# Wheels are made from the sdist, so that both are known to be complete; zig links them against the older glibc.
+dist: .venv/.tools dist-sdist ## sdist and manylinux_2_28 wheel in dist, checked
+	$(call wheel,$(shell uname -m))
+
+dist-aarch64: .venv/.tools build/onnxruntime-aarch64 dist-sdist ## the wheel for aarch64 in dist, by a cross compiler
+	cd build && rustup target add aarch64-unknown-linux-gnu
+	$(call wheel,aarch64,aarch64 $(CURDIR)/build/onnxruntime-aarch64/onnxruntime,--target aarch64-unknown-linux-gnu)
+
+dist-sdist: .venv/.tools
+	rm -rf dist/*.tar.gz
 	$(UV) build --quiet --no-build-isolation --sdist --out-dir dist
-	mkdir -p build/sdist && tar -xf dist/*.tar.gz -C build/sdist --strip-components 1
-	cd build/sdist && $(TOOLS) python build_backend/backend.py
-	cd build/sdist && $(TOOLS) maturin build --release --zig --compatibility manylinux_2_28 \
-		--target-dir $(CURDIR)/target --out $(CURDIR)/dist
-	.venv/bin/twine check --strict dist/*
-	.venv/bin/auditwheel show dist/*.whl | tee build/auditwheel.txt
-	grep --quiet 'manylinux_2_28_x86_64' build/auditwheel.txt
+
+# For the machine $(1): arguments of the build backend, options of maturin.
+define wheel
+rm -rf build/sdist dist/*_$(1).whl
+mkdir -p build/sdist && tar -xf dist/*.tar.gz -C build/sdist --strip-components 1
+cd build/sdist && $(TOOLS) python build_backend/backend.py $(2)
+cd build/sdist && $(TOOLS) maturin build --release --zig --compatibility manylinux_2_28 $(3) \
+	--target-dir $(CURDIR)/target --out $(CURDIR)/dist
+.venv/bin/twine check --strict dist/*
+.venv/bin/auditwheel show dist/*_$(1).whl | tee build/auditwheel.txt
+grep --quiet 'manylinux_2_28_$(1)' build/auditwheel.txt
+endef
+
+# What an installer takes on that machine.
+FOR_AARCH64 = $(UV) pip install --quiet --no-build --python-version 3.11 --python-platform aarch64-manylinux_2_28
+
+build/onnxruntime-aarch64: build_backend/backend.py | .venv/.tools
+	$(FOR_AARCH64) --target $@ --no-deps "$$(grep -om1 'onnxruntime==[0-9.]*' $<)"
+	touch $@
 
 clean: ## remove what was built, environments too
 	rm -rf .venv .venv-* build dist target python/bge_fast/_ort python/bge_fast/*.so

@@ -304,6 +304,9 @@ def test_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     assert machine.check_cpu(2).fact.startswith("Some CPU; avx2 avx512_vnni; ")
     fake_files(monkeypatch, {"/proc/cpuinfo": cpuinfo.replace("avx2", "sse2")})
     assert machine.check_cpu(2).status == "warn"
+    fake_files(monkeypatch, {"/proc/cpuinfo": "Features\t: fp asimd asimddp crc32 bf16\n"})
+    assert machine.check_cpu(2).status == "ok"
+    assert "; asimd asimddp bf16; " in machine.check_cpu(2).fact
     quota = {"/proc/self/cgroup": "0::/", "/sys/fs/cgroup/cpu.max": "50000 100000"}
     fake_files(monkeypatch, {"/proc/cpuinfo": cpuinfo, **quota})
     assert machine.check_cpu(1).status == "warn"

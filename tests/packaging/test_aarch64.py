@@ -1,0 +1,85 @@
+"""The wheel for aarch64 under emulation: its numbers, many threads, the command. `make test-aarch64` builds it first.
+
+The processor is qemu's, user mode alone; Python and its libraries are Debian's for that machine, the packages those that
+an installer takes there.
+"""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+SYSTEM = ROOT / "build" / "aarch64" / "system"
+PACKAGES = ROOT / "build" / "aarch64" / "packages"
+PYTHON = SYSTEM / "usr" / "bin" / "emulated-python"
+# Programs of Debian's packages qemu-user and mmdebstrap.
+PROGRAMS = ("qemu-aarch64", "mmdebstrap")
+NUMBERS = [f"tests/models/test_{name}.py" for name in ("golden", "golden_m3", "golden_reranker", "golden_decoders")]
+
+
+def run(*command: object) -> str:
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    done = subprocess.run(
+        [str(part) for part in command],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+        env={**variables, "PYTHONPATH": str(PACKAGES), "PYTHONPYCACHEPREFIX": str(ROOT / "build" / "bytecode")},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module", autouse=True)
+def wheel() -> Path:
+    """The wheel, installed for the emulated Python."""
+    missing = [name for name in PROGRAMS if shutil.which(name) is None]
+    if missing:
+        pytest.skip(f"{' and '.join(missing)} not on this machine (apt-get install qemu-user mmdebstrap)")
+    wheels = list((ROOT / "dist").glob("*_aarch64.whl"))
+    if len(wheels) != 1:
+        pytest.skip("no wheel for aarch64 in dist: run `make dist-aarch64`")
+    make_system()
+    shutil.rmtree(PACKAGES, ignore_errors=True)
+    for_machine = ("--no-build", "--python-version", "3.11", "--python-platform", "aarch64-manylinux_2_28")
+    uv = ROOT / ".venv" / "bin" / "uv"
+    run(uv, "pip", "install", *for_machine, "--target", PACKAGES, wheels[0], "pytest", "pytest-timeout")
+    return wheels[0]
+
+
+def make_system() -> None:
+    """Debian's Python 3.11 with the C library, and a command that starts it, so that it can start itself too."""
+    if PYTHON.is_file():
+        return
+    shutil.rmtree(SYSTEM, ignore_errors=True)
+    SYSTEM.parent.mkdir(parents=True, exist_ok=True)
+    packages = "python3-minimal,libpython3-stdlib,libstdc++6,ca-certificates"
+    options = ("--variant=extract", "--architectures=arm64", f"--include={packages}")
+    run("mmdebstrap", *options, "bookworm", SYSTEM)
+    # The name that it is told decides where it looks for its library and what `sys.executable` is.
+    PYTHON.write_text(f'#!/bin/sh\nexec qemu-aarch64 -L {SYSTEM} -0 "$0" {SYSTEM}/usr/bin/python3.11 "$@"\n')
+    PYTHON.chmod(0o755)
+
+
+def test_it_is_that_machine_and_the_installed_package() -> None:
+    code = "import platform, bge_fast._core as core; print(platform.machine(), core.__file__)"
+    machine, file = run(PYTHON, "-c", code).split()
+    assert machine == "aarch64"
+    assert Path(file).is_relative_to(PACKAGES)
+
+
+@pytest.mark.parametrize("file", [*NUMBERS, "tests/models/test_concurrency.py"])
+@pytest.mark.timeout(1800)
+def test_numbers_and_threads_are_those_of_every_machine(file: str) -> None:
+    told = run(PYTHON, "-m", "pytest", "-m", "not exported and not slow", "--timeout", "1200", file)
+    print(told.splitlines()[-1])
+
+
+def test_doctor_finds_nothing_wrong() -> None:
+    told = run(PYTHON, "-m", "bge_fast", "doctor")
+    assert "linux aarch64, glibc" in told
