@@ -126,6 +126,13 @@ style: .venv/.tools
 lint: style .venv-export/.installed ## format, lints, types, of the exporter too
 	.venv/bin/mypy --python-executable .venv-export/bin/python export/src
 
+lint-workflows: .venv/.tools ## the files of .github/workflows
+	$(UV) tool run --quiet zizmor@1.32.0 --offline --no-progress .github
+	@if command -v actionlint >/dev/null; then actionlint; else echo "SKIPPED: actionlint is not on this machine"; fi
+
+audit: .venv/.tools ## licences and known weaknesses of crates and packages
+	.venv/bin/python .ci/audit.py
+
 format: .venv/.tools ## rewrite the sources in the project's format
 	cargo fmt
 	.venv/bin/ruff format .
