@@ -82,6 +82,20 @@ def test_sound_machine_without_network(tmp_path: Path) -> None:
 
 
 @needs_cpu_only
+def test_without_a_folder_for_temporary_files(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def none() -> str:
+        raise FileNotFoundError("No usable temporary directory found")
+
+    monkeypatch.setattr(machine.tempfile, "gettempdir", none)
+    assert main(["doctor", "--json"]) == 0
+    check = by_id(json.loads(capsys.readouterr().out))["run-cpu"]
+    assert check["status"] == "warn"
+    assert "--tmpfs /tmp" in check["remedy"]
+
+
+@needs_cpu_only
 def test_report_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--device", "cuda"]) == doctor.ERROR_FOUND == 3
     shown = capsys.readouterr().out.splitlines()

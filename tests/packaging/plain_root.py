@@ -7,7 +7,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,14 +31,12 @@ class Stage:
     def start(self, *words: str, user: str | None = None, read_only: bool = False) -> subprocess.Popen[str]:
         """Start a program in the stage, as the given or the image's user."""
         mounts = MOUNTED.format(read_only='mount -o remount,bind,ro "$0" &&' if read_only else "")
-        userspec = f"--userspec={user or self.user}"
-        return subprocess.Popen(
-            ["unshare", "--mount", "sh", "-c", mounts, self.folder, userspec, self.folder, *words],
-            env=self.variables,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        user = user or self.user
+        home = "/root" if user.startswith("0:") else "/"
+        variables = [f"{name}={value}" for name, value in {"HOME": home, **self.variables}.items()]
+        inside = (f"--userspec={user}", self.folder, "/usr/bin/env", "-i", *variables, *words)
+        command = ("unshare", "--mount", "sh", "-c", mounts, self.folder, *inside)
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def run(self, *words: str, user: str | None = None, read_only: bool = False) -> str:
         """Run a program in the stage to its end; returns what it said."""
@@ -110,10 +107,3 @@ def make_base(folder: Path) -> None:
     subprocess.run(["mmdebstrap", *options, folder], check=True)
     for file in filter(os.path.exists, OF_THE_HOST):
         shutil.copy(file, folder / file.lstrip("/"))
-
-
-def stop(process: subprocess.Popen[str]) -> str:
-    """What `docker stop` does first; returns all that the process said."""
-    process.send_signal(signal.SIGTERM)
-    said, _ = process.communicate(timeout=60)
-    return said

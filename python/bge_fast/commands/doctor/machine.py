@@ -3,6 +3,7 @@
 import os
 import platform
 import re
+import tempfile
 from pathlib import Path
 
 from bge_fast.commands.doctor.check import Check
@@ -13,6 +14,7 @@ from bge_fast.runtime.threads import VARIABLE
 _X86 = ("avx2", "fma", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "amx_bf16")
 _ARM = ("asimd", "asimddp", "i8mm", "bf16", "sve")
 _LITTLE_MEMORY = 1 << 30
+TEMPORARY_FOLDER = "export TMPDIR=FOLDER   (or docker run --tmpfs /tmp …)"
 
 
 def check_cpu(threads: int | None) -> Check:
@@ -32,6 +34,14 @@ def check_cpu(threads: int | None) -> Check:
     if quota is not None and threads and threads > quota:
         return Check("cpu", "warn", f"{fact}: the quota stops them now and then", "docker run --cpus 1 … (or more)")
     return Check("cpu", "ok", fact)
+
+
+def has_temporary_folder() -> bool:
+    """Whether temporary files can be written anywhere."""
+    try:
+        return bool(tempfile.gettempdir())
+    except FileNotFoundError:
+        return False
 
 
 def check_memory() -> Check:
