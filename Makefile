@@ -8,7 +8,7 @@ export PYTHONPYCACHEPREFIX = $(CURDIR)/build/bytecode
 export ORT_DISABLE_TELEMETRY = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-export demo demo-export check style test test-rust test-python test-export test-dist test-frameworks test-kits test-browser site lint format models fixtures golden golden-evaluation parity finetuned referee bench bench-peers lock dist clean
+.PHONY: dist-aarch64 dist-sdist test-aarch64 test-docker lint-workflows audit help setup setup-export demo demo-export check style test test-rust test-python test-export test-dist test-frameworks test-kits test-browser site lint format models fixtures golden golden-evaluation parity finetuned referee bench bench-peers lock dist clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -168,7 +168,13 @@ test-export: .venv-export/.package ## the exporter
 	.venv-export/bin/python -m pytest tests/export
 
 test-dist: dist ## the wheel, installed where nothing else is
-	.venv/bin/python -m pytest tests/packaging
+	.venv/bin/python -m pytest tests/packaging/test_wheel.py
+
+test-aarch64: dist-aarch64 ## the wheel for aarch64 under emulation, where qemu-user and mmdebstrap are installed
+	.venv/bin/python -m pytest tests/packaging/test_aarch64.py -s
+
+test-docker: dist ## the steps of docker/Dockerfile in a plain root; needs to be root, and mmdebstrap
+	.venv/bin/python -m pytest tests/packaging/test_dockerfile.py
 
 # Model folders for the tests, each made from a checkpoint by the exporter, and made anew when one of these changes.
 CHECKPOINTS = $(wildcard tests/checkpoints/tiny-* ../shared/data/models/bge-*) .venv/all-MiniLM-L6-v2

@@ -14,7 +14,7 @@ import pytest
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 SYSTEM = ROOT / "build" / "aarch64" / "system"
-PACKAGES = ROOT / "build" / "aarch64" / "packages"
+PACKAGES = ROOT / "build" / "aarch64" / "site-packages"
 PYTHON = SYSTEM / "usr" / "bin" / "emulated-python"
 # Programs of Debian's packages qemu-user and mmdebstrap.
 PROGRAMS = ("qemu-aarch64", "mmdebstrap")
@@ -29,7 +29,7 @@ def run(*command: object) -> str:
         text=True,
         check=False,
         cwd=ROOT,
-        env={**variables, "PYTHONPATH": str(PACKAGES), "PYTHONPYCACHEPREFIX": str(ROOT / "build" / "bytecode")},
+        env={**variables, "PYTHONPATH": f"{PACKAGES}:{HERE}", "PYTHONPYCACHEPREFIX": str(ROOT / "build" / "bytecode")},
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -71,6 +71,7 @@ def test_it_is_that_machine_and_the_installed_package() -> None:
     machine, file = run(PYTHON, "-c", code).split()
     assert machine == "aarch64"
     assert Path(file).is_relative_to(PACKAGES)
+    run(PYTHON, "-c", "import check_installed as check; check.check_contents(); check.check_metadata()")
 
 
 @pytest.mark.parametrize("file", [*NUMBERS, "tests/models/test_concurrency.py"])
