@@ -8,7 +8,7 @@ export PYTHONPYCACHEPREFIX = $(CURDIR)/build/bytecode
 export ORT_DISABLE_TELEMETRY = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-export demo demo-export check style test test-rust test-python test-export test-dist test-frameworks test-kits test-browser site lint format models fixtures golden golden-evaluation parity finetuned referee bench bench-peers lock dist clean
+.PHONY: dist-aarch64 dist-sdist test-aarch64 test-docker lint-workflows audit help setup setup-export demo demo-export check style test test-rust test-python test-export test-dist test-frameworks test-kits test-browser site lint format models fixtures golden golden-evaluation parity finetuned referee bench bench-peers lock dist clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -126,6 +126,13 @@ style: .venv/.tools
 lint: style .venv-export/.installed ## format, lints, types, of the exporter too
 	.venv/bin/mypy --python-executable .venv-export/bin/python export/src
 
+lint-workflows: .venv/.tools ## the files of .github/workflows
+	$(UV) tool run --quiet zizmor@1.32.0 --offline --no-progress .github
+	@if command -v actionlint >/dev/null; then actionlint; else echo "SKIPPED: actionlint is not on this machine"; fi
+
+audit: .venv/.tools ## licences and known weaknesses of crates and packages
+	.venv/bin/python .ci/audit.py
+
 format: .venv/.tools ## rewrite the sources in the project's format
 	cargo fmt
 	.venv/bin/ruff format .
@@ -161,7 +168,13 @@ test-export: .venv-export/.package ## the exporter
 	.venv-export/bin/python -m pytest tests/export
 
 test-dist: dist ## the wheel, installed where nothing else is
-	.venv/bin/python -m pytest tests/packaging
+	.venv/bin/python -m pytest tests/packaging/test_wheel.py
+
+test-aarch64: dist-aarch64 ## the wheel for aarch64 under emulation, where qemu-user and mmdebstrap are installed
+	.venv/bin/python -m pytest tests/packaging/test_aarch64.py -s
+
+test-docker: dist ## the steps of docker/Dockerfile in a plain root; needs to be root, and mmdebstrap
+	.venv/bin/python -m pytest tests/packaging/test_dockerfile.py
 
 # Model folders for the tests, each made from a checkpoint by the exporter, and made anew when one of these changes.
 CHECKPOINTS = $(wildcard tests/checkpoints/tiny-* ../shared/data/models/bge-*) .venv/all-MiniLM-L6-v2
@@ -202,17 +215,36 @@ bench-peers: .venv-parity/.installed .venv-peers/.installed ## install the packa
 bench: .venv/.release models ## the benchmarks, beside other packages where they are installed; about 45 minutes
 	.venv/bin/python tests/benchmarks/bench.py $(BENCH)
 
-# The wheel is made from the sdist, so that both are known to be complete; zig links it against the older glibc.
-dist: .venv/.tools ## sdist and manylinux_2_28 wheel in dist, checked
-	rm -rf dist build/sdist
+# Wheels are made from the sdist, so that both are known to be complete; zig links them against the older glibc.
+dist: .venv/.tools dist-sdist ## sdist and manylinux_2_28 wheel in dist, checked
+	$(call wheel,$(shell uname -m))
+
+dist-aarch64: .venv/.tools build/onnxruntime-aarch64 dist-sdist ## the wheel for aarch64 in dist, by a cross compiler
+	cd build && rustup target add aarch64-unknown-linux-gnu
+	$(call wheel,aarch64,aarch64 $(CURDIR)/build/onnxruntime-aarch64/onnxruntime,--target aarch64-unknown-linux-gnu)
+
+dist-sdist: .venv/.tools
+	rm -rf dist/*.tar.gz
 	$(UV) build --quiet --no-build-isolation --sdist --out-dir dist
-	mkdir -p build/sdist && tar -xf dist/*.tar.gz -C build/sdist --strip-components 1
-	cd build/sdist && $(TOOLS) python build_backend/backend.py
-	cd build/sdist && $(TOOLS) maturin build --release --zig --compatibility manylinux_2_28 \
-		--target-dir $(CURDIR)/target --out $(CURDIR)/dist
-	.venv/bin/twine check --strict dist/*
-	.venv/bin/auditwheel show dist/*.whl | tee build/auditwheel.txt
-	grep --quiet 'manylinux_2_28_x86_64' build/auditwheel.txt
+
+# For the machine $(1): arguments of the build backend, options of maturin.
+define wheel
+rm -rf build/sdist dist/*_$(1).whl
+mkdir -p build/sdist && tar -xf dist/*.tar.gz -C build/sdist --strip-components 1
+cd build/sdist && $(TOOLS) python build_backend/backend.py $(2)
+cd build/sdist && $(TOOLS) maturin build --release --zig --compatibility manylinux_2_28 $(3) \
+	--target-dir $(CURDIR)/target --out $(CURDIR)/dist
+.venv/bin/twine check --strict dist/*
+.venv/bin/auditwheel show dist/*_$(1).whl | tee build/auditwheel.txt
+grep --quiet 'manylinux_2_28_$(1)' build/auditwheel.txt
+endef
+
+# What an installer takes on that machine.
+FOR_AARCH64 = $(UV) pip install --quiet --no-build --python-version 3.11 --python-platform aarch64-manylinux_2_28
+
+build/onnxruntime-aarch64: build_backend/backend.py | .venv/.tools
+	$(FOR_AARCH64) --target $@ --no-deps "$$(grep -om1 'onnxruntime==[0-9.]*' $<)"
+	touch $@
 
 clean: ## remove what was built, environments too
 	rm -rf .venv .venv-* build dist target python/bge_fast/_ort python/bge_fast/*.so

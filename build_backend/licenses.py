@@ -18,19 +18,18 @@ ACCEPTED = {
     "Unicode-3.0": "unicode",
     "Zlib": "zlib",
 }
-_TARGET = "x86_64-unknown-linux-gnu"
 _RULE = "\n\n" + "=" * 100 + "\n\n"
 
 Crate = dict[str, Any]
 
 
-def write_licenses(root: Path, target: Path) -> None:
-    """Write each text once, under the names of the crates that it came with.
+def write_licenses(root: Path, triple: str, target: Path) -> None:
+    """Write each text once, under the names of the crates that it came with where the core is built for ``triple``.
 
     Raises:
         SystemExit: a crate is under a licence that the project's licence expression does not name.
     """
-    crates = linked_crates(root)
+    crates = linked_crates(root, triple)
     under: dict[str, list[str]] = defaultdict(list)
     for crate in crates:
         chosen = choose(crate)
@@ -40,9 +39,9 @@ def write_licenses(root: Path, target: Path) -> None:
     target.write_text(_RULE.join(["Rust crates in bge_fast._core", *parts]) + "\n", encoding="utf-8")
 
 
-def linked_crates(root: Path) -> list[Crate]:
+def linked_crates(root: Path, triple: str) -> list[Crate]:
     """Packages that the core is made of, by name: normal dependencies, and theirs."""
-    command = ["cargo", "metadata", "--format-version", "1", "--features", "python", "--filter-platform", _TARGET]
+    command = ["cargo", "metadata", "--format-version", "1", "--features", "python", "--filter-platform", triple]
     metadata = json.loads(subprocess.run(command, cwd=root, check=True, capture_output=True).stdout)
     nodes = {node["id"]: node for node in metadata["resolve"]["nodes"]}
     linked: set[str] = set()

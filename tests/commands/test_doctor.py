@@ -82,6 +82,20 @@ def test_sound_machine_without_network(tmp_path: Path) -> None:
 
 
 @needs_cpu_only
+def test_without_a_folder_for_temporary_files(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def none() -> str:
+        raise FileNotFoundError("No usable temporary directory found")
+
+    monkeypatch.setattr(machine.tempfile, "gettempdir", none)
+    assert main(["doctor", "--json"]) == 0
+    check = by_id(json.loads(capsys.readouterr().out))["run-cpu"]
+    assert check["status"] == "warn"
+    assert "--tmpfs /tmp" in check["remedy"]
+
+
+@needs_cpu_only
 def test_report_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--device", "cuda"]) == doctor.ERROR_FOUND == 3
     shown = capsys.readouterr().out.splitlines()
@@ -304,6 +318,9 @@ def test_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     assert machine.check_cpu(2).fact.startswith("Some CPU; avx2 avx512_vnni; ")
     fake_files(monkeypatch, {"/proc/cpuinfo": cpuinfo.replace("avx2", "sse2")})
     assert machine.check_cpu(2).status == "warn"
+    fake_files(monkeypatch, {"/proc/cpuinfo": "Features\t: fp asimd asimddp crc32 bf16\n"})
+    assert machine.check_cpu(2).status == "ok"
+    assert "; asimd asimddp bf16; " in machine.check_cpu(2).fact
     quota = {"/proc/self/cgroup": "0::/", "/sys/fs/cgroup/cpu.max": "50000 100000"}
     fake_files(monkeypatch, {"/proc/cpuinfo": cpuinfo, **quota})
     assert machine.check_cpu(1).status == "warn"

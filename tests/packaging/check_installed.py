@@ -3,6 +3,7 @@
 import importlib.metadata
 import importlib.util
 import json
+import platform
 import re
 import subprocess
 import sys
@@ -30,7 +31,7 @@ def check_contents() -> None:
     needed = [line for line in distribution.requires or [] if "extra ==" not in line]
     assert {line.split(">")[0] for line in needed} == {"numpy", "huggingface-hub", "tqdm"}, needed
     assert any(line.startswith("onnxruntime-gpu[cuda,cudnn]") for line in distribution.requires or [])
-    assert "cp311-abi3-manylinux_2_28_x86_64" in (distribution.read_text("WHEEL") or "")
+    assert f"cp311-abi3-manylinux_2_28_{platform.machine()}" in (distribution.read_text("WHEEL") or "")
 
 
 def check_metadata() -> None:

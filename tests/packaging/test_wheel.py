@@ -22,7 +22,7 @@ def uv(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])
 def test_the_wheel_works_where_nothing_else_is(version: str, tmp_path: Path) -> None:
-    wheels = list((ROOT / "dist").glob("*.whl"))
+    wheels = list((ROOT / "dist").glob(f"*_{os.uname().machine}.whl"))
     assert len(wheels) == 1, "run `make dist`"
     found = uv("python", "find", "--no-python-downloads", "--system", version)
     if found.returncode:

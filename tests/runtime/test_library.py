@@ -68,7 +68,8 @@ try:
 except library.RuntimeNotFoundError as error:
     print(error)
 """)
-    assert "Linux x86-64 only" in out
+    assert "bge-fast runs on Linux on x86-64 or aarch64" in out
+    assert "this is darwin" in out
 
 
 def test_a_process_exits_cleanly_without_a_library_and_with_an_open_model(tiny_bert):

@@ -5,7 +5,6 @@ The wheel carries a CPU library of its own. Where ``onnxruntime-gpu`` is install
 
 import importlib.util
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from bge_fast.errors import DeviceError, RuntimeNotFoundError
 from bge_fast.runtime import cuda
 from bge_fast.runtime.devices import CPU, Device
 from bge_fast.runtime.locks import Lock
+from bge_fast.runtime.platforms import unsupported
 
 _BUNDLED = Path(__file__).parent.parent / "_ort" / "libonnxruntime_bge_fast.so"
 _OLDEST = 24
@@ -67,10 +67,8 @@ def load_runtime() -> _core.Runtime:
     """
     if loaded := _core.loaded_runtime():
         return loaded
-    if not sys.platform.startswith("linux") or os.uname().machine != "x86_64":
-        raise RuntimeNotFoundError(
-            f"bge-fast runs on Linux x86-64 only for now, this is {sys.platform} {os.uname().machine}"
-        )
+    if problem := unsupported():
+        raise RuntimeNotFoundError(str(problem))
     libraries = find_libraries()
     if not libraries:
         raise RuntimeNotFoundError(

@@ -3,7 +3,9 @@
 use half::bf16;
 
 use super::aligned::Aligned;
-use super::cpu::{Cpu, Int8, Vectors};
+#[cfg(target_arch = "x86_64")]
+use super::cpu::Vectors;
+use super::cpu::{Cpu, Int8};
 use super::panels::{BLOCK, Format};
 use super::vectors::{Kernel, Simd, run};
 

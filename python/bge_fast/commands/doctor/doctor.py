@@ -130,6 +130,8 @@ class Examination:
 
     def _run(self, name: str, device: str, model: str = "") -> Check:
         what = "the model" if model else "a tiny built-in model"
+        if not model and not machine.has_temporary_folder():
+            return Check(name, "warn", f"{what} was not run: no folder for temporary files", machine.TEMPORARY_FOLDER)
         try:
             facts = self._ask("run", device, model)
         except ProbeError as error:

@@ -4,7 +4,6 @@ import os
 import platform
 import shutil
 import stat
-import sys
 import sysconfig
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, distributions, version
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from bge_fast.commands.doctor.check import INSTALL_GPU, REINSTALL, Check
 from bge_fast.opening.hub_failures import without_password
+from bge_fast.runtime.platforms import SUPPORTED, describe, unsupported
 
 _NEIGHBOURS = (
     "numpy",
@@ -106,12 +106,9 @@ def check_hub() -> Check:
 
 def check_platform() -> Check:
     """Whether there is a library for this system at all."""
-    system = f"{sys.platform} {platform.machine()}"
-    if system != "linux x86_64":
-        return Check(
-            "platform", "error", f"bge-fast runs on Linux x86-64 only for now, this is {system}", "use such a machine"
-        )
-    return Check("platform", "ok", f"{system}, {platform.libc_ver()[0]} {platform.libc_ver()[1]}")
+    if problem := unsupported():
+        return Check("platform", "error", f"bge-fast runs on {SUPPORTED}; this is {problem.found}", problem.remedy)
+    return Check("platform", "ok", f"{describe()}, {' '.join(platform.libc_ver())}")
 
 
 def _version(name: str) -> str | None:

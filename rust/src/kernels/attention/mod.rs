@@ -80,13 +80,13 @@ pub fn attend(cpu: Cpu, threads: &dyn Threads, attention: &Attention, out: &mut 
     let out = Shared::new(out);
     threads.share(groups.len(), &|group| {
         let parts = &parts[groups[group].clone()];
-        SCRATCH.with_borrow_mut(|(wide, narrow)| match cpu.bf16 {
+        SCRATCH.with_borrow_mut(|scratch| match cpu.bf16 {
             #[cfg(target_arch = "x86_64")]
             #[expect(unsafe_code, reason = "a processor with bfloat16 has what this is compiled for")]
             Some(kind) if !attention.exact => unsafe {
-                bf16::answer_parts(kind, attention, parts, &out, (wide, narrow));
+                bf16::answer_parts(kind, attention, parts, &out, (&mut scratch.0, &mut scratch.1));
             },
-            _ => run(cpu.vectors, Group { attention, parts, out: &out, scratch: wide }),
+            _ => run(cpu.vectors, Group { attention, parts, out: &out, scratch: &mut scratch.0 }),
         });
     });
 }

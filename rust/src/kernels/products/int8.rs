@@ -14,6 +14,7 @@ pub(super) struct Int8Tile {
     /// `[rows, stride]`.
     pub steps: *const u8,
     /// The same in 16 bits, for AVX2.
+    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "no other kernel reads them"))]
     pub wide_steps: *const i16,
     /// `[rows, blocks]`.
     pub row_scales: *const Scale,
@@ -50,7 +51,11 @@ impl Int8Tile {
                 Int8::AvxVnni => avx2::int8_vnni(rows, self),
                 #[cfg(target_arch = "x86_64")]
                 Int8::Avx2 => avx2::int8(rows, self),
-                _ => (0..rows).for_each(|row| self.multiply_row(row)),
+                #[cfg(not(target_arch = "x86_64"))]
+                Int8::Amx | Int8::Avx512Vnni | Int8::AvxVnni | Int8::Avx2 => {
+                    unreachable!("no other processor has them")
+                }
+                Int8::Portable => (0..rows).for_each(|row| self.multiply_row(row)),
             }
         }
     }
@@ -59,14 +64,15 @@ impl Int8Tile {
     unsafe fn multiply_row(self, row: usize) {
         unsafe { *self.tile.add(row) = [0.0; COLUMNS] };
         for block in 0..self.blocks {
-            let places = block * BLOCK..self.stride.min((block + 1) * BLOCK);
             let mut sums = [0_i32; COLUMNS];
             unsafe {
-                for place in places {
-                    let step = i32::from(*self.steps.add(row * self.stride + place));
-                    for (column, sum) in sums.iter_mut().enumerate() {
-                        let weight = *self.panel.add((place / 4 * COLUMNS + column) * 4 + place % 4);
-                        *sum += step * i32::from(weight.cast_signed());
+                for quad in self.quads(block) {
+                    let steps: [u8; 4] = *self.steps.add(row * self.stride + quad * 4).cast();
+                    let columns: &[[i8; 4]; COLUMNS] = &*self.panel.add(quad * 4 * COLUMNS).cast();
+                    for (sum, weights) in sums.iter_mut().zip(columns) {
+                        let products =
+                            steps.iter().zip(weights).map(|(&step, &weight)| i32::from(step) * i32::from(weight));
+                        *sum += products.sum::<i32>();
                     }
                 }
                 let Scale { step, least } = *self.row_scales.add(row * self.blocks + block);

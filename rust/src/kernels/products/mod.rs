@@ -7,13 +7,15 @@ pub(super) mod amx;
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 pub(super) mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod bf16;
 mod float32;
 mod int8;
 mod stored;
 
 use self::int8::Int8Tile;
 use super::aligned::Aligned;
-use super::cpu::{Bf16, Cpu, Int8};
+use super::cpu::{Cpu, Int8};
 use super::matrix::Matrix;
 use super::panels::{BLOCK, COLUMNS, Format, Panels};
 use super::quantized;
@@ -30,6 +32,7 @@ pub(super) struct Scratch {
     /// The panel in float32.
     widened: Aligned<f32>,
     /// The same in bfloat16.
+    #[cfg(target_arch = "x86_64")]
     pairs: Aligned<u16>,
     /// The same in 8 bits.
     unpacked: Aligned<u8>,
@@ -84,39 +87,16 @@ fn multiply_packed(
                 done(first, &mut tile[..count]);
             }
         }
-        Format::Bf16Pairs => multiply_bf16(cpu, panels.numbers(number), rows, tile, done),
+        #[cfg(target_arch = "x86_64")]
+        Format::Bf16Pairs => bf16::multiply(cpu, panels.numbers(number), rows, tile, done),
+        #[cfg(not(target_arch = "x86_64"))]
+        Format::Bf16Pairs => unreachable!("refused where the model is opened"),
         Format::Int8 => multiply_int8(cpu, panels.numbers(number), panels.scales(number), rows, tile, done),
         Format::Int4 => {
             unpacked.fit(rows.narrowed.stride * COLUMNS);
             quantized::unpack(cpu, panels.numbers(number), unpacked);
             multiply_int8(cpu, unpacked, panels.scales(number), rows, tile, done);
         }
-    }
-}
-
-#[expect(unsafe_code, reason = "the lengths are checked, and the processor has the instructions")]
-fn multiply_bf16(
-    cpu: Cpu,
-    panel: &[u8],
-    rows: Rows,
-    tile: &mut [[f32; COLUMNS]],
-    done: &mut dyn FnMut(usize, &mut [[f32; COLUMNS]]),
-) {
-    let Narrowed { pairs, stride, .. } = rows.narrowed;
-    assert!(panel.len() >= stride * COLUMNS * 2);
-    let mut each = |most: usize, kernel: unsafe fn(usize, *const u16, usize, *const u8, *mut [f32; COLUMNS])| {
-        for (first, count) in tiles(rows.count, most) {
-            let values = &pairs[first * stride..(first + count) * stride];
-            unsafe { kernel(count, values.as_ptr(), *stride, panel.as_ptr(), tile.as_mut_ptr()) };
-            done(first, &mut tile[..count]);
-        }
-    };
-    match cpu.bf16 {
-        #[cfg(target_arch = "x86_64")]
-        Some(Bf16::Amx) => amx::with_tiles(|| each(amx::ROWS, amx::bf16)),
-        #[cfg(target_arch = "x86_64")]
-        Some(Bf16::Avx512) => each(VECTOR_ROWS, avx512::bf16),
-        _ => unreachable!("refused where the model is opened"),
     }
 }
 
@@ -154,11 +134,14 @@ fn multiply_int8(
     match cpu.int8 {
         #[cfg(target_arch = "x86_64")]
         Int8::Amx => amx::with_tiles(|| each(amx::ROWS)),
-        _ => each(VECTOR_ROWS),
+        #[cfg(not(target_arch = "x86_64"))]
+        Int8::Amx => unreachable!("no other processor has it"),
+        Int8::Portable | Int8::Avx2 | Int8::AvxVnni | Int8::Avx512Vnni => each(VECTOR_ROWS),
     }
 }
 
 /// `$tile::<R>` of the arguments, R being the number of rows: one to six.
+#[cfg(target_arch = "x86_64")]
 macro_rules! by_rows {
     ($rows:expr, $tile:ident $(, $width:ident)? ($($argument:expr),*)) => {
         match $rows {
@@ -171,6 +154,7 @@ macro_rules! by_rows {
         }
     };
 }
+#[cfg(target_arch = "x86_64")]
 use by_rows;
 
 /// So many rows in tiles of at most `most`, as equal as may be where they are few: (first, count).

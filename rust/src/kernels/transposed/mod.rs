@@ -8,6 +8,7 @@ mod avx512;
 use std::array::from_fn;
 use std::ops::Range;
 
+#[cfg(target_arch = "x86_64")]
 use half::bf16;
 
 use super::cpu::Vectors;
@@ -102,12 +103,10 @@ fn widen_squares(step: &Step, out: &mut [f32]) -> (usize, usize) {
 
 /// Writes a step as bfloat16, two along K side by side: `[places / 2, 64, 2]`, with zeros behind the last number of a row. Columns without
 /// a row may have any numbers. The processor has products in bfloat16.
+#[cfg(target_arch = "x86_64")]
 pub(super) fn pair(step: &Step, out: &mut [u16]) {
-    #[cfg(target_arch = "x86_64")]
     #[expect(unsafe_code, reason = "what multiplies bfloat16 has AVX512-BF16")]
     let whole = unsafe { avx512::pair(step, out) };
-    #[cfg(not(target_arch = "x86_64"))]
-    let whole = (0, 0);
     step.rest(whole, |row, place, number| {
         out[(place / 2 * COLUMNS + row) * 2 + place % 2] = bf16::from_f32(number).to_bits();
     });

@@ -53,7 +53,7 @@ impl Simd for Portable {
 
 impl Vector for F32x4 {
     const LANES: usize = LANES;
-    const REGISTERS: usize = 16;
+    const REGISTERS: usize = if cfg!(target_arch = "aarch64") { 32 } else { 16 };
 
     #[inline(always)]
     fn store(self, numbers: &mut [f32]) {
