@@ -44,6 +44,7 @@ PROGRAMS = (
 WALKS = {"first-hour": {"embed", "search", "compare"}, "tutorial": {"embed", "search", "eval", "mine", "score", "mix"}}
 # Where samples of other pages run, or why they do not.
 ELSEWHERE = {
+    "air-gapped": "tests/test_docs_offline.py",
     "decoders": "layers are chosen that only the real models have; tests/models/test_golden_decoders.py makes the calls",
     "gpu": "needs two GPUs; tests/gpu makes the calls",
     "haystack": "tests/integrations/test_docs.py",
