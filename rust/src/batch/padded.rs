@@ -80,7 +80,7 @@ mod tests {
     use crate::tokenizer::Tokens;
 
     fn inputs(lengths: &[usize]) -> Inputs {
-        let text = |&total: &usize| Tokens { ids: vec![7; total], total, first: 2 };
+        let text = |&total: &usize| Tokens { ids: vec![7; total], total, first: total };
         let texts: Vec<Tokens> = lengths.iter().map(text).collect();
         let batch = Batch { rows: (0..texts.len()).collect(), length: lengths[0], layout: Layout::Masked };
         Inputs::new(&batch, &texts, InputRules { pad_id: 0, positions: Positions::FromZero, typed_pairs: false })
