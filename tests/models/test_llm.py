@@ -132,7 +132,7 @@ def test_what_is_computed_in_by_device(asked, on_cuda, on_the_cpu):
 @pytest.mark.parametrize("precision", ["int8", "int4"])
 def test_integers_are_for_the_cpu(precision):
     options = FlagLLMModel(str(checkpoint("decoder-qwen3")), precision=precision)._engine_options
-    with pytest.raises(ValueError, match=r'is for the CPU; on CUDA devices use "fp32" or "fp16" or "bf16"'):
+    with pytest.raises(ValueError, match=r'is for the CPU; on CUDA devices use "fp16" or "bf16" or "fp32"'):
         options.computations(Device((0,)))
 
 

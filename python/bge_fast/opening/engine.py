@@ -84,7 +84,7 @@ class EngineOptions:
         """
         if self.computation == "int4" and self.family == "encoder":
             raise ValueError('precision="int4" is for decoder-only models; encoders are small: use "int8" or "bf16"')
-        on_cuda = ("fp32", "fp16") if self.family == "encoder" else ("fp32", "fp16", "bf16")
+        on_cuda = ("fp16", "fp32") if self.family == "encoder" else ("fp16", "bf16", "fp32")
         if device.is_cuda and self.computation not in (None, *on_cuda):
             these = " or ".join(f'"{one}"' for one in on_cuda)
             raise ValueError(f'precision="{self.computation}" is for the CPU; on CUDA devices use {these}')
