@@ -261,11 +261,7 @@ class Model(OfOneProcess):
 
     # A model pickles as path and options; the copy opens its files at first use.
     def __getstate__(self) -> dict[str, Any]:
-        return {
-            key: value
-            for key, value in self.__dict__.items()
-            if key not in ("_opened", "_of_parent", "_opening", "_tokenizer")
-        }
+        return {key: value for key, value in self.__dict__.items() if key not in _OF_THE_PROCESS}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
