@@ -151,9 +151,7 @@ class Model(OfOneProcess):
             raise ValueError(f"{self!r} was closed")
 
     def with_options(self, **attributes: Any) -> Self:
-        """The same opened model with other attributes, such as ``truncate_dim``; calls of this one keep theirs.
-
-        Both share graph and weights, which are released when both are closed.
+        """The same opened model with other attributes, such as ``truncate_dim``; each is closed by itself.
 
         Raises:
             TypeError: a name that is no attribute of the model.
