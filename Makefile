@@ -11,7 +11,7 @@ export ORT_DISABLE_TELEMETRY = 1
 .PHONY: dist-aarch64 dist-sdist test-aarch64 test-docker lint-workflows audit help setup setup-export demo demo-export check style test test-rust test-python test-export test-dist test-frameworks test-kits test-browser site lint format models fixtures golden golden-evaluation parity finetuned referee bench bench-peers lock dist clean
 
 help: ## list the commands
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 # Environments. Their packages are locked in locks/.
 
