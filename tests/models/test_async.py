@@ -227,6 +227,29 @@ def test_the_process_ends_after_ctrl_c():
     assert b"KeyboardInterrupt" in errors
 
 
+def test_the_process_ends_though_nobody_waits_for_a_call():
+    code = f"{PROGRAM}\nloop = asyncio.new_event_loop()\ntask = loop.create_task(model.aencode(texts * 100))\nloop.run_until_complete(asyncio.sleep(0.5))"
+    subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, timeout=60)
+
+
+def test_a_thread_goes_on_with_blocks_after_the_main_thread_has_ended():
+    code = f"""{PROGRAM}
+import threading
+
+def slow():
+    for text in texts[:20]:
+        time.sleep(0.02)
+        yield text
+
+def work():
+    print(sum(map(len, model.encode_iter(slow(), block_size=5))))
+
+threading.Thread(target=work).start()
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert (ended.stdout, ended.stderr) == ("20\n", "")
+
+
 @pytest.mark.filterwarnings("ignore:This process")
 def test_a_forked_child_has_threads_of_its_own(tiny_bert):
     model = FlagModel(str(tiny_bert))

@@ -1,17 +1,20 @@
 """Calls in threads of our own, which others wait for and can stop."""
 
+import atexit
 import os
 from collections import deque
 from collections.abc import Callable
 from contextvars import ContextVar, copy_context
 from functools import partial
+from queue import SimpleQueue
+from threading import Thread
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from bge_fast.errors import ForkedProcessError, InternalError
 from bge_fast.runtime.locks import Lock
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future, ThreadPoolExecutor
+    from concurrent.futures import Future
 
 R = TypeVar("R")
 MOST = 1024
@@ -28,7 +31,7 @@ class Background(Generic[R]):
         self._parts: deque[Any] = deque(maxlen=_PARTS)
         if around := in_background():
             around.begin(self)
-        self.future: Future[R] = _threads.submit(copy_context().run, self._do, work)
+        self.future: Future[R] = _threads.submit(self, partial(copy_context().run, self._do, work))
 
     def _do(self, work: Callable[[], R]) -> R:
         _current.set(self)
@@ -77,26 +80,76 @@ async def awaited(method: Callable[..., R], *args: Any, **kwargs: Any) -> R:
 
 
 class _Threads:
-    """Threads of this process; a forked child has none of its parent's."""
+    """Threads of this process, which go when it ends; a forked child has none of its parent's.
+
+    A ``ThreadPoolExecutor`` takes nothing more once the main thread is through, though other threads go on, and then
+    keeps the process until all is done, though nobody waits for it.
+    """
 
     def __init__(self) -> None:
-        self._opening = Lock()
-        self._open: ThreadPoolExecutor | None = None
-        self._of_parent: ThreadPoolExecutor | None = None
+        self._lock = Lock()
+        self._begin()
 
-    def submit(self, work: Callable[..., R], *args: Any) -> "Future[R]":
-        """What the work will give. Nothing here is imported before."""
-        with self._opening.held():
-            if self._open is None:
-                from concurrent.futures import ThreadPoolExecutor
+    def _begin(self) -> None:
+        self._tasks: SimpleQueue[tuple[Background[Any], Future[Any], Callable[[], Any]]] = SimpleQueue()
+        self._running: dict[Background[Any], Future[Any]] = {}
+        self._threads = 0
 
-                self._open = ThreadPoolExecutor(MOST, "bge-fast-call")
-        return self._open.submit(work, *args)
+    def submit(self, call: Background[R], work: Callable[[], R]) -> "Future[R]":
+        """What the work of a call will give. Nothing here is imported before."""
+        from concurrent.futures import Future
+
+        future: Future[R] = Future()
+        with self._lock.held():
+            if len(self._running) >= self._threads and self._threads < MOST:
+                Thread(target=self._serve, name=f"bge-fast-call-{self._threads}", daemon=True).start()
+                self._threads += 1
+            self._running[call] = future
+            self._tasks.put((call, future, work))
+        return future
+
+    def _serve(self) -> None:
+        while True:
+            self._do(*self._tasks.get())
+
+    def _do(self, call: Background[R], future: "Future[R]", work: Callable[[], R]) -> None:
+        try:
+            if not future.set_running_or_notify_cancel():
+                self._ended(call)
+                return
+            try:
+                result = work()
+            finally:
+                self._ended(call)
+            future.set_result(result)
+        except BaseException as error:
+            future.set_exception(error)
+        finally:
+            del future  # The error knows this frame: both would stay until the garbage is collected.
+
+    def _ended(self, call: Background[Any]) -> None:
+        with self._lock.held():
+            del self._running[call]
+
+    def end(self) -> None:
+        """Stop what nobody waits for any more. A thread that came back from the core later would end in a crash."""
+        running = dict(self._running)
+        for call, future in running.items():
+            future.cancel()
+            call.stop()
+        if running:
+            from concurrent.futures import wait
+
+            wait(running.values())
 
     def leave_to_parent(self) -> None:
+        """Begin without threads, in a forked child."""
         # Kept as they are: tidying up would wait for threads that are not here.
-        self._open, self._of_parent = None, self._open
+        self._of_parent = self._tasks, self._running
+        self._begin()
 
 
 _threads = _Threads()
 os.register_at_fork(after_in_child=_threads.leave_to_parent)
+# Other threads of the program have ended by then.
+atexit.register(_threads.end)
