@@ -16,6 +16,7 @@ from bge_fast import BGEM3FlagModel, FlagModel
 from bge_fast.commands import texts
 from bge_fast.commands.cli import main
 from bge_fast.commands.foreign import InputError
+from bge_fast.commands.parquet import schema_of
 from bge_fast.commands.texts import TextReader
 from tests.support.checkpoints import checkpoint
 
@@ -194,6 +195,8 @@ def test_what_is_wrong_with_a_table_is_told(table: str, tmp_path: Path) -> None:
     (tmp_path / "broken.parquet").write_bytes(whole[: len(whole) // 2] + b"PAR1")
     with pytest.raises(InputError, match="broken.parquet: not Parquet that can be read"):
         list(TextReader([str(tmp_path / "broken.parquet")]))
+    (tmp_path / "broken.parquet").write_bytes(b"PAR1" + b"x" * 50 + b"PAR1")
+    assert schema_of([str(tmp_path / "broken.parquet")]) is None, "left to the reader, which names the file"
     (tmp_path / "cut.parquet").write_bytes(whole[:-9])
     with pytest.raises(InputError, match="cut.parquet is Parquet in a pipe or in gzip, or cut short"):
         list(TextReader([str(tmp_path / "cut.parquet")]))

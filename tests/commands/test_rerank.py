@@ -120,6 +120,7 @@ def test_field_names_the_text_of_objects(
         ({"query": "q"}, "no list 'passages' of strings or objects, nor 'results'"),
         ({"query": "q", "passages": "one"}, "no list 'passages'"),
         ({"query": "q", "passages": ["a", 3]}, "passages[1]: int, not a string"),
+        ({"query": "q", "passages": ["a", "\ud800"]}, "passages[1] is not valid Unicode"),
         ({"query": "q", "passages": [{"body": "a"}]}, "passages[0]: field 'text' is NoneType, not a string"),
         ({"query": "q", "results": ["a"]}, "results[0]: expected an object with 'passage'"),
         ({"passages": ["a"]}, "no field 'query'"),

@@ -121,11 +121,16 @@ def test_rows_that_were_not_noted_are_computed_again(model: Path, lines: Path, t
     out = tmp_path / "out.npy"
     words = ["embed", str(model), str(lines), "--resume", "-o", str(out)]
     part = tmp_path / "out.npy.partial"
+
+    def noted_as(name: str, value: object) -> str:
+        return json.dumps({**json.loads(part.with_name("out.npy.partial.json").read_text()), name: value})
+
     for spoil, left in (
         (lambda: part.write_bytes(part.read_bytes() + b"half a row"), len(TEXTS) - 3 * CHUNK),
         (lambda: part.write_bytes(part.read_bytes()[:-1]), len(TEXTS)),
         (lambda: part.with_name("out.npy.partial.json").unlink(), len(TEXTS)),
         (lambda: part.with_name("out.npy.partial.json").write_text('{"texts"'), len(TEXTS)),
+        (lambda: part.with_name("out.npy.partial.json").write_text(noted_as("bytes", "many")), len(TEXTS)),
     ):
         assert broken_off(words, 3, KeyboardInterrupt()) == 130
         spoil()
@@ -205,6 +210,25 @@ def test_two_runs_do_not_write_one_file(model: Path, lines: Path, tmp_path: Path
     ):
         pass
     assert names(tmp_path) == []
+
+
+def test_what_another_run_completes_meanwhile_is_not_touched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out, part = tmp_path / "out.npy", tmp_path / "out.npy.partial"
+    part.write_bytes(b"complete")
+    # Between opening the part and locking it.
+    monkeypatch.setattr(resuming.fcntl, "flock", lambda *_: part.replace(out))
+    with pytest.raises(BGEFastError, match="by another run just now"), resuming.resumed(out, {}):
+        pass
+    assert out.read_bytes() == b"complete"
+
+
+def test_a_note_of_rows_that_are_lost_goes_with_them(model: Path, lines: Path, tmp_path: Path) -> None:
+    """Else the next run would take it for one of what is written since."""
+    words = ["embed", str(model), str(lines), "--resume", "-o", str(tmp_path / "out.npy")]
+    assert broken_off(words, 3, KeyboardInterrupt()) == 130
+    (tmp_path / "out.npy.partial").unlink()
+    with resuming.resumed(tmp_path / "out.npy", {}):
+        assert not (tmp_path / "out.npy.partial.json").exists()
 
 
 @pytest.mark.slow

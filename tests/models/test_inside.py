@@ -64,7 +64,7 @@ def test_every_model_counts_tokens_and_warms_up(kind, name):
     model = kind(str(checkpoint(name)))
     assert model.count_tokens(["heat", "heat " * 600])[1] > 512
     model.warmup()
-    model.warmup(lengths=[8, 64])
+    model.warmup(lengths=np.array([8, 64]))
     stats = model.stats()
     assert stats["calls"] >= 3
     assert stats["tokens"] >= 64

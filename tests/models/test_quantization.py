@@ -72,6 +72,13 @@ def test_a_memory_map_of_float16_is_quantized_block_by_block(tmp_path, monkeypat
         ([[1.0, 2.0]], "int8", {"ranges": [[0.0, 0.0], [np.nan, 1.0]]}, "ranges have a number that is not finite"),
         ([[1.0, 2.0], [1.0, np.inf]], "int8", {"ranges": RANGES}, r"embeddings\[1\] has a number that is not finite"),
         ([[1.0, 2.0]], "int8", {}, "only 1: pass ranges"),
+        ([[1.0, 2.0]], "int8", {"ranges": [[0.0, 3.0], [1.0, 2.0]]}, "least number above the largest .* component 1"),
+        (
+            [[1.0]],
+            "int8",
+            {"calibration_embeddings": [[1.0], [np.nan]]},
+            "^calibration_embeddings have a number that is",
+        ),
     ],
 )
 def test_what_cannot_be_quantized_is_refused(vectors, precision, keywords, message):

@@ -3,6 +3,7 @@
 import json
 import os
 from argparse import Namespace
+from collections import deque
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -105,7 +106,7 @@ def _tell(what: str) -> None:
 def _read(file: str) -> Facts:
     try:
         facts = json.loads(Path(file).read_text(encoding="utf-8"))
-        _figures(facts)
+        deque(_rows(facts, facts), maxlen=0)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{file} is not what bench --json writes: {error}") from error
     return dict(facts)

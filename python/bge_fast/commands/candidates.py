@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from bge_fast.commands.foreign import InputError
 from bge_fast.commands.formats import DEFAULT_FIELD
-from bge_fast.commands.texts import Text
+from bge_fast.commands.texts import Text, check_unicode
 
 # Enough to sort by length; what is held.
 _PAIRS = 4096
@@ -81,4 +81,5 @@ def _text_of(value: Any, field: str, place: str) -> str:
     if not isinstance(text, str):
         what = f"field {field!r:.80} is {type(text).__name__}" if isinstance(value, dict) else type(value).__name__
         raise InputError(f"{place}: {what}, not a string. Of objects, --field names the field that is the text")
+    check_unicode(text, place)
     return text

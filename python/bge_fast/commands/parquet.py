@@ -60,7 +60,7 @@ def schema_of(files: Sequence[str]) -> Any:
                 if not is_parquet(one):
                     return None
                 schema = schema or opened(one).schema_arrow
-        except OSError:
+        except (OSError, ValueError):  # of which whoever reads its rows tells
             return None
     return schema
 

@@ -52,6 +52,8 @@ class Part:
         self.file, self._target = file, target
         self._made_by = json.loads(json.dumps(made_by))
         self._done = self._found()
+        if not self._done.texts:  # a note of what is lost would later be taken for one of what is written now
+            _description(target).unlink(missing_ok=True)
         file.truncate(self._done.bytes)
         file.seek(self._done.bytes)
         self._digest = hashlib.sha256()
@@ -69,9 +71,9 @@ class Part:
             noted = json.loads(_description(self._target).read_text(encoding="utf-8"))
             done = _Done(*(noted[name] for name in _Done._fields))
             made_by = noted["made_by"]
+            if os.fstat(self.file.fileno()).st_size < done.bytes:
+                return nothing
         except (OSError, ValueError, KeyError, TypeError):
-            return nothing
-        if os.fstat(self.file.fileno()).st_size < done.bytes:
             return nothing
         if made_by != self._made_by:
             differs = [name for name in made_by | self._made_by if made_by.get(name) != self._made_by.get(name)]
@@ -221,6 +223,10 @@ def _locked(partial: Path) -> Iterator[BinaryIO]:
             raise InputError(f"{partial} is written by another run; name another file, or wait for it") from error
         except OSError:  # some file systems have no locks
             pass
+        if not partial.exists() or not os.path.samestat(partial.stat(), os.fstat(file.fileno())):
+            raise InputError(
+                f"{partial} was completed or removed by another run just now; look at what that has written"
+            )
         try:
             yield file
         finally:

@@ -174,10 +174,17 @@ def _field_of(record: Record, field: str) -> str:
     text = record.fields[field]
     if not isinstance(text, str):
         raise InputError(f"{place}: field {field!r:.80} is {type(text).__name__}, not a string")
+    check_unicode(text, f"{place}: field {field!r:.80}")
+    return text
+
+
+def check_unicode(text: str, what: str) -> None:
+    """See that a text of JSON, where half a character can be written, is one of whole ones.
+
+    Raises:
+        InputError: says ``what`` it is.
+    """
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise InputError(
-            f"{place}: field {field!r:.80} is not valid Unicode: lone surrogate at character {error.start}"
-        ) from error
-    return text
+        raise InputError(f"{what} is not valid Unicode: lone surrogate at character {error.start}") from error

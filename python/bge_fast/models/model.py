@@ -188,7 +188,7 @@ class Model(OfOneProcess):
                 size up to the longest of these lengths, by default up to the model's limit.
         """
         limit = self._open().files.max_length
-        asked = [whole_number("lengths", length, 1, at_most=limit) for length in lengths or ()]
+        asked = [whole_number("lengths", length, 1, at_most=limit) for length in (() if lengths is None else lengths)]
         self._open().core.warm_up(max(asked, default=limit))
         for length in asked or [_A_QUERY]:
             self._run_once("a " * length, length)

@@ -101,11 +101,16 @@ def _ranges(vectors: NDArray[Any], precision: str, ranges: Any, calibration: Any
                 "Pass ranges, or calibration_embeddings of many texts"
             )
         ranges = np.stack([known.min(axis=0), known.max(axis=0)])
+        if not np.isfinite(ranges).all():
+            name = "embeddings" if calibration is None else "calibration_embeddings"
+            raise ValueError(f"{name} have a number that is not finite, so there are no ranges to take from them")
     found = _matrix("ranges", ranges)
     if found.shape != (2, vectors.shape[1]):
         raise ValueError(f"ranges have the shape {found.shape}, but these vectors need {(2, vectors.shape[1])}")
     if not np.isfinite(found).all():
         raise ValueError("ranges have a number that is not finite")
+    if (turned := found[0] > found[1]).any():
+        raise ValueError(f"ranges have a least number above the largest one, at component {int(turned.argmax())}")
     return found.astype(np.float32)
 
 
