@@ -104,8 +104,9 @@ class _Threads:
             if len(self._running) >= self._threads and self._threads < MOST:
                 Thread(target=self._serve, name=f"bge-fast-call-{self._threads}", daemon=True).start()
                 self._threads += 1
-            self._running[call] = future
+            # In this order: an interrupt between the two must leave nothing that `end` waits for in vain.
             self._tasks.put((call, future, work))
+            self._running[call] = future
         return future
 
     def _serve(self) -> None:
@@ -129,7 +130,7 @@ class _Threads:
 
     def _ended(self, call: Background[Any]) -> None:
         with self._lock.held():
-            del self._running[call]
+            self._running.pop(call, None)
 
     def end(self) -> None:
         """Stop what nobody waits for any more. A thread that came back from the core later would end in a crash."""
