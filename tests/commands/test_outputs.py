@@ -191,6 +191,11 @@ def test_what_is_wrong_with_a_table_is_told(table: str, tmp_path: Path) -> None:
         list(TextReader([table], "body"))
     with pytest.raises(InputError, match=r"row 1: field 'id' is int, not a string"):
         list(TextReader([table], "id"))
+    twice = pa.Table.from_arrays([pa.array(["wing"])] * 3, names=["text", "id", "id"])
+    pq.write_table(twice, tmp_path / "twice.parquet")
+    with pytest.raises(InputError, match=r"twice.parquet: the table has the column 'id' twice"):
+        list(TextReader([str(tmp_path / "twice.parquet")]))
+    assert len(list(TextReader([str(tmp_path / "twice.parquet")], only=True))) == 1
     whole = Path(table).read_bytes()
     (tmp_path / "broken.parquet").write_bytes(whole[: len(whole) // 2] + b"PAR1")
     with pytest.raises(InputError, match="broken.parquet: not Parquet that can be read"):

@@ -36,11 +36,7 @@ def rows(file: BinaryIO, name: str, field: str | None, only: bool) -> Iterator[R
     pyarrow, wanted = arrow(), field or DEFAULT_FIELD
     try:
         table = opened(file)
-        if wanted not in (names := table.schema_arrow.names):
-            present = ", ".join(f"{one!r:.80}" for one in names[:8])
-            raise InputError(
-                f"{name}: no column {wanted!r:.80}; the table has {present}. Name the right one with --field"
-            )
+        _check_names(table.schema_arrow.names, name, wanted, only)
         total, numbers = table.metadata.num_rows, count(1)
         for batch in table.iter_batches(_ROWS, columns=[wanted] if only else None, use_threads=False):
             for row, number in zip(batch.to_pylist(), numbers):  # noqa: B905 - numbers have no end
@@ -49,6 +45,15 @@ def rows(file: BinaryIO, name: str, field: str | None, only: bool) -> Iterator[R
         raise
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         raise InputError(f"{name}: not Parquet that can be read: {error}") from error
+
+
+def _check_names(names: Sequence[str], file: str, wanted: str, only: bool) -> None:
+    """See that there is the text's column, and that a row keeps all that are read."""
+    if wanted not in names:
+        present = ", ".join(f"{one!r:.80}" for one in names[:8])
+        raise InputError(f"{file}: no column {wanted!r:.80}; the table has {present}. Name the right one with --field")
+    if twice := next((one for one in ([wanted] if only else names) if names.count(one) > 1), None):
+        raise InputError(f"{file}: the table has the column {twice!r:.80} twice")
 
 
 def schema_of(files: Sequence[str]) -> Any:
