@@ -24,8 +24,8 @@ class M3Streams(AsyncM3):
 
         Args:
             sentences: an iterable of ``str``, such as a generator. It is not read to its end first.
-            block_size: texts of a block; the last one may have fewer. Multi-vectors take 4 kB a token: ask for less with long
-                texts.
+            block_size: texts of a block; the last one may have fewer. Multi-vectors take 4 kB a token: ask for
+                less with long texts.
             **kwargs: ``batch_size``, ``max_length``, ``return_dense``, ``return_sparse``, ``return_colbert_vecs``,
                 ``instruction`` and ``instruction_format``, as for ``encode``.
 
