@@ -179,6 +179,24 @@ def test_flagembedding_imported_before_is_an_error(tmp_path):
     assert "ImportError: FlagEmbedding was imported before bge_fast.as_flagembedding" in ended.stderr
 
 
+@pytest.mark.parametrize("between", ["pass", "import FlagEmbedding"])
+def test_a_reload_changes_nothing(between):
+    """Notebooks reload what they imported: all of it, in any order."""
+    ended = run(
+        Path.cwd(),
+        "import importlib, sys, bge_fast, bge_fast.as_flagembedding as shim\n"
+        f"{between}\n"
+        "finders = len(sys.meta_path)\n"
+        "importlib.reload(shim.finder), importlib.reload(shim)\n"
+        "for name in [name for name in sys.modules if name.startswith('bge_fast.as_flagembedding')]:\n"
+        "    del sys.modules[name]\n"
+        "import bge_fast.as_flagembedding\n"
+        "from FlagEmbedding.flag_models import FlagModel\n"
+        "assert FlagModel is bge_fast.FlagModel and len(sys.meta_path) == finders\n",
+    )
+    assert ended.returncode == 0, ended.stderr
+
+
 def test_nothing_heavy_is_imported_before_somebody_asks():
     ended = run(
         Path.cwd(),

@@ -84,6 +84,11 @@ def test_routes_that_are_not_there(small, method, path, status):
     assert small.request(method, "/v1" + path).json()["error"]["message"]
 
 
+def test_a_wrong_method_is_told_the_right_ones(small):
+    assert small.request("PUT", "/embed").headers["allow"] == "POST"
+    assert set(small.request("OPTIONS", "/v1/models").headers["allow"].split(", ")) == {"GET", "HEAD"}
+
+
 def test_a_model_that_fails(small):
     client = Client(create_app([Broken(str(checkpoint("tiny-bert")))]))
     answer = client.post("/embed", {"inputs": "a"})
@@ -169,3 +174,13 @@ def test_models_of_an_application(models):
         create_app([])
     with pytest.raises(ValueError, match="two models"):
         create_app([models["tiny-bert"], models["tiny-bert"]])
+
+
+def test_a_model_of_another_owner_is_not_there(models):
+    tiny = models["tiny-bert"]
+    client = Client(create_app({"BAAI/tiny": tiny, "folder": tiny, "one/same": tiny, "other/same": tiny}))
+    asked = ("BAAI/tiny", "tiny", "BAAI/folder", "folder", "one/same", "evil/tiny", "same", "")
+    answers = {name: client.post("/embed", {"inputs": "a", "model": name}) for name in asked}
+    assert [answer.status_code for answer in answers.values()] == [200] * 5 + [404] * 3
+    assert "there is no model 'evil/tiny'" in answers["evil/tiny"].json()["error"]
+    assert "'same' means several models" in answers["same"].json()["error"]

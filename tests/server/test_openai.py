@@ -97,7 +97,7 @@ def test_the_first_embedder_answers_where_no_model_is_named(client):
     assert client.post("/v1/embeddings", {"input": "x"}).json()["model"] == "tiny-bert"
 
 
-@pytest.mark.parametrize("name", ["tiny-m3", "BAAI/tiny-m3", "other/tiny-m3"])
+@pytest.mark.parametrize("name", ["tiny-m3", "BAAI/tiny-m3"])
 def test_the_last_part_of_a_name_is_enough(client, name):
     assert client.post("/v1/embeddings", {"model": name, "input": "x"}).json()["model"] == "BAAI/tiny-m3"
 

@@ -87,6 +87,19 @@ def test_half_a_request_does_not_keep_the_server():
         assert server.stop() == 0
 
 
+@pytest.mark.slow
+def test_a_client_that_does_not_read_does_not_keep_the_server():
+    body = json.dumps({"inputs": [f"word {number}" for number in range(2000)]}).encode()
+    with serving(TINY) as server, socket.socket() as deaf:
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        host, port = server.url.removeprefix("http://").split(":")
+        deaf.connect((host, int(port)))
+        deaf.sendall((b"POST /embed HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body) * 4)
+        while 'route="/embed",status="200"' not in httpx.get(f"{server.url}/metrics").text:
+            time.sleep(0.01)
+        assert server.stop() == 0
+
+
 def test_a_taken_port_is_an_error_before_a_model_opens(capsys):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         assert main(["serve", "nowhere", "--port", str(taken.getsockname()[1])]) == 1

@@ -8,13 +8,6 @@ Raises:
     ImportError: FlagEmbedding was imported before.
 """
 
-import sys
+from bge_fast.as_flagembedding.finder import stand_first
 
-from bge_fast.as_flagembedding.finder import ROOT, Finder
-
-if ROOT in sys.modules:
-    raise ImportError(
-        "FlagEmbedding was imported before bge_fast.as_flagembedding, so its classes are in use already. Make "
-        "`import bge_fast.as_flagembedding` the first line of the program"
-    )
-sys.meta_path.insert(0, Finder())
+stand_first()

@@ -39,9 +39,29 @@ class Finder(MetaPathFinder):
 
     def _installed(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None) -> ModuleSpec | None:
         """The module of FlagEmbedding itself, which is not imported."""
-        others = (finder for finder in sys.meta_path if finder is not self and hasattr(finder, "find_spec"))
+        others = (finder for finder in sys.meta_path if not _is_ours(finder) and hasattr(finder, "find_spec"))
         found = (finder.find_spec(fullname, path, target) for finder in others)
         return next((spec for spec in found if spec is not None), None)
+
+
+def stand_first() -> None:
+    """Put a finder before all others, in place of the one that stood there before a reload.
+
+    Raises:
+        ImportError: FlagEmbedding itself was imported before.
+    """
+    spec = getattr(sys.modules.get(ROOT), "__spec__", None)
+    if ROOT in sys.modules and not _is_ours(getattr(spec, "loader", None)):
+        raise ImportError(
+            "FlagEmbedding was imported before bge_fast.as_flagembedding, so its classes are in use already. Make "
+            "`import bge_fast.as_flagembedding` the first line of the program"
+        )
+    sys.meta_path[:] = [Finder(), *(finder for finder in sys.meta_path if not _is_ours(finder))]
+
+
+def _is_ours(thing: object) -> bool:
+    """Whether it is of this module, which may have been loaded several times."""
+    return type(thing).__module__ == __name__
 
 
 class Offering(Loader):

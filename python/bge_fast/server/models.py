@@ -20,7 +20,8 @@ class Models:
         self._kinds: dict[str, Kind] = {}
         for name, model in named:
             if name in self.by_name:
-                raise ValueError(f"two models are called {name!r}; name them apart: create_app({{name: model, …}})")
+                apart = "give one of the folders another name, or in Python name them apart: create_app({name: model, …})"
+                raise ValueError(f"two models are called {name!r}; {apart}")
             self.by_name[name], self._kinds[name] = model, _kind_of(name, model)
         if not self.by_name:
             raise ValueError("a server needs at least one model")
@@ -30,7 +31,9 @@ class Models:
         return self._kinds[name]
 
     def find(self, asked: str | None, *kinds: Kind) -> tuple[str, Any]:
-        """Name and model that a request means: by the name or its last part, such as ``bge-m3`` of ``BAAI/bge-m3``.
+        """Name and model that a request means: by the name, or where one of them has an owner by what follows it.
+
+        So ``bge-m3`` means ``BAAI/bge-m3`` and the other way round, but ``other/bge-m3`` does not.
 
         Raises:
             Refusal: no model has the name, or the one that has it is of another kind.
@@ -47,9 +50,10 @@ class Models:
         return name, self.by_name[name]
 
     def _by_last_part(self, asked: str) -> str:
-        found = [name for name in self.by_name if _last_part(name) == _last_part(asked)]
+        found = [name for name in self.by_name if asked == _last_part(name) or _last_part(asked) == name]
         if len(found) != 1:
-            reason = f"there is no model {asked!r:.200} here; this server has {self._listed()}"
+            wrong = f"there is no model {asked!r:.200} here" if not found else f"{asked!r:.200} means several models"
+            reason = f"{wrong}; this server has {self._listed()}"
             raise Refusal(404, reason, parameter="model", code="model_not_found")
         return found[0]
 

@@ -63,4 +63,7 @@ def _tei(refusal: Refusal) -> dict[str, Any]:
 
 async def refuse(request: Request, error: Exception) -> Response:
     """Answer a request that went wrong before or outside of a model."""
-    return response_of(refusal_of(error), request.url.path)
+    response = response_of(refusal_of(error), request.url.path)
+    if isinstance(error, HTTPException):
+        response.headers.update(error.headers or {})
+    return response

@@ -17,6 +17,8 @@ _GRACE = 0.5
 _MOST_LOOKS = 100
 """How often requests are looked for that came in the last moment."""
 _BACKLOG = 2048
+_READING_SECONDS = 10
+"""A client that reads nothing of its answer for this long does not keep a server that is to stop."""
 
 
 def bound(host: str, port: int) -> socket.socket:
@@ -95,7 +97,20 @@ class _Server(uvicorn.Server):
             if not self._unread():
                 break
             await asyncio.sleep(_GRACE / 10)
+        leaving = asyncio.create_task(self._leave_those_who_do_not_read())
         await super().shutdown(sockets)
+        leaving.cancel()
+
+    async def _leave_those_who_do_not_read(self) -> None:
+        """Cut connections of which nothing was taken since the last look."""
+        before: dict[Any, int] = {}
+        while True:
+            unsent = {one: one.transport.get_write_buffer_size() for one in self.server_state.connections}
+            for connection, size in unsent.items():
+                if 0 < size == before.get(connection):
+                    connection.transport.abort()
+            before = unsent
+            await asyncio.sleep(_READING_SECONDS)
 
     def _unread(self) -> bool:
         """Whether a request has come on a connection that seems to be idle."""
