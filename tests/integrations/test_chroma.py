@@ -42,6 +42,11 @@ def test_one_str_is_not_taken_for_its_characters(model: FlagModel) -> None:
         BGEEmbeddingFunction(model)("heat")
 
 
+def test_nor_by_the_sparse_function(m3: BGEM3FlagModel) -> None:
+    with pytest.raises(TypeError, match="one str was passed"):
+        BGESparseEmbeddingFunction(m3)("heat")
+
+
 def test_a_collection_finds_and_opens_again(client, model: FlagModel) -> None:
     made = client.create_collection("texts", embedding_function=BGEEmbeddingFunction(model))
     made.add(ids=list("abcd"), documents=TEXTS)

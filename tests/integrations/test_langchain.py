@@ -58,6 +58,17 @@ def test_one_str_is_no_list_of_texts(bert: Any) -> None:
         BGEEmbeddings(bert).embed_documents(["heat", None])  # type: ignore[list-item]
 
 
+@pytest.mark.parametrize("wrong", [None, 5, {"a": 1}])
+def test_what_is_no_list_of_texts(bert: Any, wrong: Any) -> None:
+    with pytest.raises(TypeError, match=f"expected a list of str, got {type(wrong).__name__}"):
+        BGEEmbeddings(bert).embed_documents(wrong)
+
+
+def test_any_iterable_of_texts_will_do(bert: Any) -> None:
+    embeddings = BGEEmbeddings(bert)
+    assert embeddings.embed_documents(iter(["a", "b"])) == embeddings.embed_documents(["a", "b"])
+
+
 def test_eight_threads_at_once() -> None:
     embeddings = BGEEmbeddings(checkpoint("tiny-bert"), deterministic=True)
     expected = embeddings.embed_documents(TEXTS)

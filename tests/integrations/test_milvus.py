@@ -60,6 +60,11 @@ def test_documents_are_ranked() -> None:
     assert BGERerankFunction(reranker)("wing", []) == []
 
 
+def test_one_str_is_no_list_of_documents() -> None:
+    with pytest.raises(TypeError, match="one str was passed"):
+        BGERerankFunction(str(checkpoint("tiny-reranker-bert")))("wing", "heat")
+
+
 def test_an_entity_goes_into_pymilvus(m3: BGEM3FlagModel) -> None:
     helper = pytest.importorskip("pymilvus.client.entity_helper")
     matrix = BGEM3EmbeddingFunction(m3)(TEXTS)["sparse"]

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bge_fast.integrations.opening import described, open_embedder, open_m3
+from bge_fast.integrations.plain import texts_of
 from bge_fast.search.encoders import dense_passages, dense_queries
 
 try:
@@ -88,5 +89,5 @@ class BGESparseEmbeddingFunction(SparseEmbeddingFunction[Any]):
         return BGESparseEmbeddingFunction(config["model"], **config["arguments"])
 
     def _encoded(self, texts: Iterable[str], query: bool) -> Any:
-        found = self.model.encode_vectors(texts, dense=False, query=query, show_progress_bar=False)
+        found = self.model.encode_vectors(texts_of(texts), dense=False, query=query, show_progress_bar=False)
         return [] if found.sparse is None else found.sparse.to_chroma()

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from bge_fast.integrations.opening import open_m3, open_reranker
+from bge_fast.integrations.plain import texts_of
 
 
 class BGEM3EmbeddingFunction:
@@ -114,7 +115,7 @@ class BGERerankFunction:
 
     def __call__(self, query: str, documents: Iterable[str], top_k: int | None = 5) -> list[RerankResult]:
         """Sort documents by their score for a query: the best ``top_k``, or all for ``None``; best first."""
-        texts = list(documents)
+        texts = texts_of(documents, "documents")
         options = {"batch_size": self.batch_size, "normalize": self.normalize, "show_progress_bar": False}
         ranked = self.reranker.rank(query, texts, top_k, **options)
         return [RerankResult(texts[hit.position], hit.score, hit.position) for hit in ranked]

@@ -1,6 +1,6 @@
 """What models give, as lists of Python's own numbers, which frameworks want."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from bge_fast import BGEM3FlagModel, Ranked
@@ -10,16 +10,29 @@ Weights = tuple[list[int], list[float]]
 """Token ids of a text, each once, and their lexical weights."""
 
 
+def texts_of(texts: Iterable[str], name: str = "texts") -> list[str]:
+    """Texts as a list, which the model looks into.
+
+    Raises:
+        TypeError: one str, which is a sequence of its characters, or no iterable of texts.
+    """
+    if isinstance(texts, str):
+        raise TypeError("one str was passed where a list of texts belongs; pass [text]")
+    if isinstance(texts, bytes | Mapping) or not isinstance(texts, Iterable):
+        raise TypeError(f"{name}: expected a list of str, got {type(texts).__name__}")
+    return list(texts)
+
+
 def query_vector(model: Any, text: str) -> list[float]:
     """The vector of a query, with the model's query instruction; of BGE-M3 the dense one."""
     (vector,) = dense_queries(model, [text], show_progress_bar=False).tolist()
     return list(vector)
 
 
-def passage_vectors(model: Any, texts: Sequence[str]) -> list[list[float]]:
+def passage_vectors(model: Any, texts: Iterable[str]) -> list[list[float]]:
     """The vectors of passages, with the model's passage instruction; no texts do not touch the model."""
-    _refuse_one(texts)
-    return list(dense_passages(model, texts, show_progress_bar=False).tolist()) if len(texts) else []
+    listed = texts_of(texts)
+    return list(dense_passages(model, listed, show_progress_bar=False).tolist()) if listed else []
 
 
 def query_weights(model: BGEM3FlagModel, text: str) -> Weights:
@@ -28,15 +41,16 @@ def query_weights(model: BGEM3FlagModel, text: str) -> Weights:
     return weights
 
 
-def passage_weights(model: BGEM3FlagModel, texts: Sequence[str]) -> list[Weights]:
+def passage_weights(model: BGEM3FlagModel, texts: Iterable[str]) -> list[Weights]:
     """The lexical weights of passages; no texts do not touch the model."""
-    _refuse_one(texts)
-    return _weights(model, texts, query=False) if len(texts) else []
+    listed = texts_of(texts)
+    return _weights(model, listed, query=False) if listed else []
 
 
-def ranked(model: Any, query: str, passages: Sequence[str], top: int | None) -> list[Ranked]:
+def ranked(model: Any, query: str, passages: Iterable[str], top: int | None) -> list[Ranked]:
     """Positions and scores of the best passages, best first; no passages do not touch the model."""
-    return list(model.rank(query, passages, top, show_progress_bar=False)) if len(passages) else []
+    listed = texts_of(passages, "passages")
+    return list(model.rank(query, listed, top, show_progress_bar=False)) if listed else []
 
 
 def scores_of(model: Any, pairs: Sequence[tuple[str, str]], **options: Any) -> list[float]:
@@ -54,12 +68,6 @@ def scores_of(model: Any, pairs: Sequence[tuple[str, str]], **options: Any) -> l
     return scores
 
 
-def _refuse_one(texts: Sequence[str]) -> None:
-    """A str is a sequence of its characters, which nobody wants to have encoded."""
-    if isinstance(texts, str):
-        raise TypeError("one str was passed where a list of texts belongs; pass [text]")
-
-
-def _weights(model: BGEM3FlagModel, texts: Sequence[str], query: bool) -> list[Weights]:
+def _weights(model: BGEM3FlagModel, texts: list[str], query: bool) -> list[Weights]:
     rows: Any = model.encode_vectors(texts, dense=False, query=query, show_progress_bar=False).sparse
     return [(ids.tolist(), weights.tolist()) for ids, weights in rows]

@@ -20,7 +20,9 @@ class Models:
         self._kinds: dict[str, Kind] = {}
         for name, model in named:
             if name in self.by_name:
-                apart = "give one of the folders another name, or in Python name them apart: create_app({name: model, …})"
+                apart = (
+                    "give one of the folders another name, or in Python name them apart: create_app({name: model, …})"
+                )
                 raise ValueError(f"two models are called {name!r}; {apart}")
             self.by_name[name], self._kinds[name] = model, _kind_of(name, model)
         if not self.by_name:
