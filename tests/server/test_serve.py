@@ -100,6 +100,21 @@ def test_a_client_that_does_not_read_does_not_keep_the_server():
         assert server.stop() == 0
 
 
+def test_a_second_ctrl_c_is_an_end_at_once_and_says_so():
+    """The request's body does not come, for which a first one would wait half a minute."""
+    with serving(TINY) as server:
+        host, port = server.url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port))) as half:
+            half.sendall(b"POST /embed HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+            while "under_way 1.0" not in httpx.get(f"{server.url}/metrics").text:
+                time.sleep(0.001)
+            server.process.send_signal(signal.SIGINT)
+            time.sleep(0.1)  # signals of one kind that meet are one
+            server.process.send_signal(signal.SIGINT)
+            assert server.process.wait(10) == 0
+        assert "stopped at once" in server.process.stderr.read()
+
+
 def test_a_taken_port_is_an_error_before_a_model_opens(capsys):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         assert main(["serve", "nowhere", "--port", str(taken.getsockname()[1])]) == 1

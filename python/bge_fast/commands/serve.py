@@ -24,8 +24,8 @@ def run(args: Namespace) -> int:
         limits = Limits(max_waiting=args.max_waiting, max_batch=args.max_batch, max_body=args.max_body)
         app = create_app(opened, limits)
         greeting = _greeting(args, [model.model_name_or_path for model in opened], address.getsockname()[1])
-        run(app, address, lambda: output.note(greeting))
-    output.note("stopped; what was accepted is answered")
+        answered = run(app, address, lambda: output.note(greeting))
+    output.note("stopped; what was accepted is answered" if answered else "stopped at once; some were not answered")
     return 0
 
 

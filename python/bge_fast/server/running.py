@@ -41,12 +41,14 @@ def bound(host: str, port: int) -> socket.socket:
     return opened
 
 
-def run(app: Starlette, at: socket.socket, started: Callable[[], None]) -> None:
-    """Serve at a bound socket until SIGTERM or SIGINT; what was accepted until then is answered.
+def run(app: Starlette, at: socket.socket, started: Callable[[], None]) -> bool:
+    """Serve at a bound socket until SIGTERM or SIGINT; whether what was accepted until then is answered.
 
-    ``started`` is called once clients can connect.
+    A second SIGINT ends it at once. ``started`` is called once clients can connect.
     """
-    _Server(app, started).run([at])
+    server = _Server(app, started)
+    server.run([at])
+    return not server.force_exit
 
 
 class _Server(uvicorn.Server):
