@@ -91,14 +91,20 @@ def test_scores_of_pairs(name, precision):
     assert scores[5] == model.compute_score([pairs[5]])[0]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("precision", PRECISIONS)
-def test_real_weights_keep_their_neighbours(precision):
+@pytest.fixture(scope="module")
+def abstracts():
+    """Abstracts, and their vectors of ONNX Runtime's operators with real weights."""
     folder = str(checkpoint("bge-small-en-v1.5"))
     lines = (SHARED / "cranfield" / "corpus.jsonl").read_text().splitlines()[:150]
-    abstracts = [json.loads(line)["text"] for line in lines]
-    expected = FlagModel(folder, low_memory=True).encode(abstracts)
-    vectors = FlagModel(folder, precision=precision).encode(abstracts)
+    read = [json.loads(line)["text"] for line in lines]
+    return folder, read, FlagModel(folder, low_memory=True).encode(read)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_real_weights_keep_their_neighbours(precision, abstracts):
+    folder, read, expected = abstracts
+    vectors = FlagModel(folder, precision=precision).encode(read)
     assert cosines(vectors, expected).min() >= {"fp32": 1 - 1e-9, "bf16": 0.99997, "int8": 0.9994}[precision]
 
 
