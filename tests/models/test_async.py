@@ -135,17 +135,17 @@ def test_errors_come_out_where_the_call_is_awaited(bert):
 def test_the_loop_goes_on_while_a_long_call_runs(bert, calls):
     """Also while many texts are read: those that are not ASCII are converted first, at once a long way in one step."""
 
-    async def ticks() -> float:
+    async def turns() -> int:
         began, count = time.monotonic(), 0
         call = asyncio.ensure_future(bert.aencode([f"{number} données" for number in range(300_000)]))
         while time.monotonic() < began + 1.5 and not call.done():
             await asyncio.sleep(0.001)
             count += 1
-        seconds = time.monotonic() - began
         call.cancel()
-        return count / seconds
+        return count
 
-    assert asyncio.run(ticks()) > 50
+    # A loop that stands still has one or two; how many a second it has else, tests/benchmarks/async_loop.py measures.
+    assert asyncio.run(turns()) > 5
 
 
 def test_as_many_calls_go_on_at_a_time_as_there_are_callers(bert):
