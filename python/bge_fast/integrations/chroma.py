@@ -4,8 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from bge_fast.integrations.opening import described, open_embedder, open_m3
-from bge_fast.integrations.plain import texts_of
-from bge_fast.search.encoders import dense_passages, dense_queries
+from bge_fast.search.encoders import dense_passages, dense_queries, texts_of
 
 try:
     from chromadb import EmbeddingFunction

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from bge_fast.integrations.opening import open_m3, open_reranker
-from bge_fast.integrations.plain import texts_of
+from bge_fast.search.encoders import texts_of
 
 
 class BGEM3EmbeddingFunction:

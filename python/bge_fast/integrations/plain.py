@@ -1,26 +1,13 @@
 """What models give, as lists of Python's own numbers, which frameworks want."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from bge_fast import BGEM3FlagModel, Ranked
-from bge_fast.search.encoders import dense_passages, dense_queries
+from bge_fast.search.encoders import dense_passages, dense_queries, texts_of
 
 Weights = tuple[list[int], list[float]]
 """Token ids of a text, each once, and their lexical weights."""
-
-
-def texts_of(texts: Iterable[str], name: str = "texts") -> list[str]:
-    """Texts as a list, which the model looks into.
-
-    Raises:
-        TypeError: one str, which is a sequence of its characters, or no iterable of texts.
-    """
-    if isinstance(texts, str):
-        raise TypeError("one str was passed where a list of texts belongs; pass [text]")
-    if isinstance(texts, bytes | Mapping) or not isinstance(texts, Iterable):
-        raise TypeError(f"{name}: expected a list of str, got {type(texts).__name__}")
-    return list(texts)
 
 
 def query_vector(model: Any, text: str) -> list[float]:

@@ -1,6 +1,6 @@
 """What search asks of a model: dense vectors of queries and passages, and what decides which they are."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,19 @@ def dense_texts(model: Any, texts: Iterable[str], **options: Any) -> Any:
     return _dense(model.encode, model, texts, options)
 
 
+def texts_of(texts: Iterable[str], name: str = "texts") -> list[str]:
+    """Texts as a list, which the model looks into.
+
+    Raises:
+        TypeError: one str, which is a sequence of its characters, or no iterable of texts.
+    """
+    if isinstance(texts, str):
+        raise TypeError("one str was passed where a list of texts belongs; pass [text]")
+    if isinstance(texts, bytes | Mapping) or not isinstance(texts, Iterable):
+        raise TypeError(f"{name}: expected a list of str, got {type(texts).__name__}")
+    return list(texts)
+
+
 def made_by(model: Any) -> dict[str, Any]:
     """What decides which vectors a model gives for passages: its files as they are now, its precision and options."""
     info = model.info()
@@ -47,9 +60,7 @@ def made_by(model: Any) -> dict[str, Any]:
 
 
 def _dense(encode: Callable[..., Any], model: Any, texts: Iterable[str], options: dict[str, Any]) -> Any:
-    if isinstance(texts, str):
-        raise TypeError("one str was passed where a list of texts belongs; pass [text]")
     if isinstance(model, BGEM3FlagModel):
         options = {**options, "return_dense": True, "return_sparse": False, "return_colbert_vecs": False}
-    vectors = encode(list(texts), **options)
+    vectors = encode(texts_of(texts), **options)
     return vectors["dense_vecs"] if isinstance(vectors, dict) else vectors
