@@ -1,10 +1,10 @@
 """The calls of embedders that requests make: which verb, which options, which errors."""
 
-import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from bge_fast.server.aside import aside
 from bge_fast.server.refusals import Refusal
 
 _QUERY, _PASSAGE = ("query", "search_query"), ("passage", "document", "search_document", "corpus")
@@ -82,7 +82,8 @@ async def in_full(model: Any, pairs: list[tuple[str, str]], name: str) -> None:
         Refusal: one would be; names it.
     """
     limit = min(model.max_length, model.tokenizer.model_max_length)
-    counts = await asyncio.to_thread(lambda: [len(ids) for ids in model.tokenizer(pairs)["input_ids"]])
+    characters = sum(len(query) + len(text) for query, text in pairs)
+    counts = await aside(characters, lambda: [len(ids) for ids in model.tokenizer(pairs)["input_ids"]])
     for place, count in enumerate(counts):
         if count > limit:
             reason = f"{name}[{place}] and the query have {count} tokens, more than the {limit} of this model"
